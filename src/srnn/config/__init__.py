@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MPL-2.0
+"""From TOML to one frozen, validated `Config`.
+
+`tables` declares every key once; `reading` turns a file and its overrides into a `Config` and
+names everything that is wrong with them; `writing` says the keys and values back as text.
+"""
+
+from srnn.config.reading import find, load
+from srnn.config.tables import (
+    Config,
+    CudaConfig,
+    DataConfig,
+    LoggerConfig,
+    MelConfig,
+    SrnnConfig,
+)
+from srnn.config.writing import key_table, to_toml
+
+__all__ = [
+    "Config",
+    "CudaConfig",
+    "DataConfig",
+    "LoggerConfig",
+    "MelConfig",
+    "SrnnConfig",
+    "find",
+    "key_table",
+    "load",
+    "to_toml",
+]

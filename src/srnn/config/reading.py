@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Read a configuration file and its overrides, and name everything that is wrong with them."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from srnn.config.tables import Config, broken_relations
+from srnn.config.writing import expectation, schemas, toml_value
+from srnn.errors import InputError
+
+_LONGEST_VALUE = 200  # characters of a wrong value that an error message repeats
+
+Document = dict[str, Any]
+Place = tuple[str, ...]  # (table, key), or (name,) of a table or of a key outside any table
+
+
+def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and validate a configuration.
+
+    Parameters
+    ----------
+    name : str or Path
+        A TOML file; a bare name is looked up as `find` does.
+    overrides : sequence of str
+        ``table.key=value`` each, later ones first in rank. The value is TOML, or, where it is
+        not, a plain string.
+
+    Returns
+    -------
+    Config
+        With every key; keys the file does not mention have their defaults.
+
+    Raises
+    ------
+    InputError
+        If anything is wrong. Its text lists all problems, a line each, that starts with the
+        file, or with ``--set`` where an override is at fault.
+    """
+    try:
+        path = find(name)
+        document = _parse(path)
+    except OSError as error:
+        raise _refusal(f"{name}: cannot be read: {error.strerror}") from error
+
+    overridden, problems = _override(document, overrides)
+
+    def report(places: Sequence[Place], text: str) -> None:
+        is_override = any(place[: len(at)] == at for place in overridden for at in places)
+        source = "--set " if is_override else f"{path}: "
+        problems.append(f"{source}{'.'.join(places[0])}: {text}")
+
+    bad = _key_problems(document)
+    for place, text in bad.items():
+        report([place], text)
+        _remove(document, place)
+    config = Config.model_validate(document)
+    for relation in broken_relations(config):
+        places = [tuple(key.split(".")) for key in relation.keys]
+        if not any(place in bad or place[:1] in bad for place in places):
+            report(places, _expected_found(relation.expected, toml_value(relation.found)))
+
+    if problems:
+        raise _refusal(*problems)
+    return config
+
+
+def find(name: str | Path) -> Path:
+    """Return the configuration file `name`: itself or, for a bare name, the one in configs/.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    path = Path(name)
+    places = [path, "configs" / path] if len(path.parts) == 1 else [path]
+    existing = [place for place in places if place.exists()]
+    for place in existing:
+        if not place.is_dir():
+            return place
+    if existing:
+        raise _refusal(f"{name}: expected a TOML file, found a directory")
+    looked = " or ".join(str(place.absolute()) for place in places)
+    raise _refusal(f"{name}: expected a TOML file, found nothing at {looked}")
+
+
+def _parse(path: Path) -> Document:
+    content = path.read_bytes()
+    try:
+        return tomli.loads(content.decode("utf-8-sig"))  # some editors put a mark in front
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        text = f"line {line}: not UTF-8: byte 0x{error.object[error.start]:02x}"
+        raise _refusal(f"{path}: {text}") from error
+    except tomli.TOMLDecodeError as error:
+        text = f"line {error.lineno}, column {error.colno}: not valid TOML: {error.msg}"
+        raise _refusal(f"{path}: {text}") from error
+    except (ValueError, RecursionError) as error:  # integers too long, brackets too deep
+        raise _refusal(f"{path}: not valid TOML: {error}") from error
+
+
+def _override(document: Document, overrides: Sequence[str]) -> tuple[set[Place], list[str]]:
+    """Put `overrides` into `document`; return the keys they set, and those that set none."""
+    overridden: set[Place] = set()
+    problems: list[str] = []
+    for override in overrides:
+        left, equals, right = override.partition("=")
+        table, _, key = (part.strip() for part in left.partition("."))
+        if not (equals and table and key and left.isprintable()):
+            hint = "" if key else _nearest_key(table)
+            problems.append(f"--set {override}: expected table.key=value{hint}")
+            continue
+        keys = document.setdefault(table, {})
+        if isinstance(keys, dict):  # else the file is at fault, which `load` reports
+            keys[key] = _override_value(right.strip())
+            overridden.add((table, key))
+    return overridden, problems
+
+
+def _override_value(text: str) -> Any:
+    try:
+        document = tomli.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return document["value"] if len(document) == 1 else text
+
+
+def _key_problems(document: Document) -> dict[Place, str]:
+    """Return what is wrong with each key or table of `document`, by itself."""
+    try:
+        Config.model_validate(document)
+    except ValidationError as failure:
+        errors: dict[Place, list[ErrorDetails]] = {}
+        for error in failure.errors():
+            place = tuple(str(part) for part in error["loc"][:2])
+            errors.setdefault(place, []).append(error)
+        return {place: _key_problem(document, place, group) for place, group in errors.items()}
+    return {}
+
+
+def _key_problem(document: Document, place: Place, errors: list[ErrorDetails]) -> str:
+    unknown = errors[0]["type"] == "extra_forbidden"
+    match place:
+        case (name,) if not unknown:
+            return _expected_found(f"a table, [{name}]", toml_value(document[name]))
+        case (name,) if isinstance(document[name], dict):
+            tables = {table: table for table in schemas()}
+            hint = _nearest(name, tables, 0.6) or f"; the tables are {', '.join(tables)}"
+            return f"unknown table{hint}"
+        case (name,):
+            return f"unknown key outside any table{_nearest_key(name)}"
+        case (table, key) if unknown:
+            return f"unknown key{_nearest_key(key, table)}"
+    table, key = place
+    return _expected_found(expectation(schemas()[table][key]), _found(document[table][key], errors))
+
+
+def _found(value: Any, errors: list[ErrorDetails]) -> str:
+    """Return the wrong value, or the part of a list that is wrong with it."""
+    for error in errors:
+        index = error["loc"][-1]
+        if error["type"] == "value_error":
+            return str(error["ctx"]["error"])
+        if isinstance(value, list) and isinstance(index, int) and index < len(value):
+            return f"{toml_value(value[index])} as item {index + 1} of the list"
+    return toml_value(value)
+
+
+def _expected_found(expected: str, found: str) -> str:
+    if len(found) > _LONGEST_VALUE:
+        found = f"{found[:_LONGEST_VALUE]}..."
+    return f"expected {expected}, found {found}"
+
+
+def _nearest_key(name: str, table: str = "") -> str:
+    """Suggest a key of `table` that resembles `name`, or one elsewhere that does so closely."""
+    own = {key: f"{table}.{key}" for key in schemas().get(table, {})}
+    every = {key: f"{home}.{key}" for home, keys in schemas().items() for key in keys}
+    return _nearest(name, own, 0.6) or _nearest(name, every, 0.75)
+
+
+def _nearest(name: str, known: dict[str, str], resemblance: float) -> str:
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=resemblance)
+    return f"; did you mean {known[nearest[0]]}?" if nearest else ""
+
+
+def _remove(document: Document, place: Place) -> None:
+    *tables, key = place
+    for table in tables:
+        document = document[table]
+    del document[key]
+
+
+def _refusal(*problems: str) -> InputError:
+    """Return the error of `problems`, each on one line: characters that do not print escaped."""
+    return InputError("\n".join("".join(map(_printable, problem)) for problem in problems))
+
+
+def _printable(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The keys of a configuration: one class per table, one field per key.
+
+A field states everything there is to say about its key: type, range, default, meaning and unit.
+Error messages and the table in the README are derived from it (see `writing`). What several keys
+must satisfy together stands in `broken_relations`.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
+
+_STEPS = "time steps of 10 ms"
+
+
+def _key(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
+    extra: dict[str, Any] = {"unit": unit}
+    return Field(default, description=meaning, json_schema_extra=extra, **limits)
+
+
+def _noun(text: str) -> Any:
+    """Name what a pattern describes, for error messages."""
+    return Field(json_schema_extra={"noun": text})
+
+
+def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
+    for position, word in enumerate(words):
+        if word in words[:position]:
+            raise ValueError(f'"{word}" twice')
+    return words
+
+
+_Text = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$"),
+    _noun("non-empty line of text"),
+]
+_Sha256 = Annotated[
+    str,
+    StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True),
+    _noun("string of 64 hexadecimal digits"),
+]
+# A word is a folder of the data set; names with "_" or "." in front are the data set's own.
+_Word = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^/\\_.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,59}$"),
+    _noun('name (1 to 60 characters, no slash, not starting with "_" or ".")'),
+]
+# TOML has lists only, hence the lax tuples; what lies in them stays strict.
+_Words = Annotated[
+    tuple[_Word, ...],
+    Strict(False),
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
+_Size = Annotated[int, Field(ge=1, le=4096)]
+_Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
+_Distribution = Annotated[
+    tuple[
+        Annotated[float, Field(gt=0, title="mean")],
+        Annotated[float, Field(ge=0, title="standard deviation")],
+    ],
+    Strict(False),
+]
+_Limits = Annotated[
+    tuple[
+        Annotated[float, Field(gt=0, title="low")],
+        Annotated[float, Field(gt=0, title="high")],
+    ],
+    Strict(False),
+]
+_ClipCounts = Annotated[
+    tuple[
+        Annotated[int, Field(ge=0, title="training")],
+        Annotated[int, Field(ge=0, title="validation")],
+        Annotated[int, Field(ge=0, title="testing")],
+    ],
+    Strict(False),
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(_Table):
+    """Where the recordings come from and which classes they make."""
+
+    dataroot: _Text = _key("google", "folder that holds the data set, created where missing")
+    gsc_url: _Text = _key(
+        "speech_commands_v0.01",
+        "data set: `speech_commands_v0.01` or `speech_commands_v0.02`, fetched where missing; "
+        "`synthetic`, spoken by a synthesiser; the http, https or file URL of an archive; "
+        "or the name of a folder in `dataroot`/SpeechCommands",
+    )
+    gsc_sha256: Literal[""] | _Sha256 = _key(
+        "", 'SHA-256 of the archive at a `gsc_url` of one\'s own; `""`: not verified'
+    )
+    test_url: Literal[""] | _Text = _key(
+        "",
+        "test archive: `speech_commands_test_set_v0.01`, `speech_commands_test_set_v0.02` or a "
+        'URL; `""`: the testing partition of the data set itself',
+    )
+    test_sha256: Literal[""] | _Sha256 = _key(
+        "", 'SHA-256 of the archive at `test_url`; `""`: not verified'
+    )
+    words: Literal["all"] | _Words = _key(
+        ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
+        "keywords, in the order of their labels; `all`: every word of the data set, with "
+        "`unknown` off",
+    )
+    unknown: bool = _key(True, "whether all other words together are a class, `_unknown_`")
+    silence: bool = _key(True, "whether background noise is a class, `_silence_`")
+    silence_clips: _ClipCounts = _key(
+        (2300, 260, 260),
+        "most silence clips of each partition; fewer where the keywords have fewer",
+        "clips",
+    )
+    sampling: Literal["natural", "balanced"] = _key(
+        "natural", "how often a class is drawn in training: as often as it occurs, or all equally"
+    )
+    normalisation: Literal["dataset", "batch"] = _key(
+        "dataset",
+        "whose standard deviation divides the features: that of the training partition, or that "
+        "of each batch as in the reference (a prediction then depends on its batch)",
+    )
+    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = _key(
+        "auto",
+        "processes that decode recordings and compute features; 0: the main process does it; "
+        "`auto`: one per core",
+    )
+    synthetic_clips: int = _key(
+        325, "size of the synthetic data set", "clips per word", ge=20, le=10_000
+    )
+
+
+class SrnnConfig(_Table):
+    """The network, its training, and the length of a clip."""
+
+    network_size: _Size | _Sizes = _key(
+        256,
+        "size of every hidden layer in order, the first feed-forward, the others recurrent; "
+        "N alone means [N, N]",
+        "neurons",
+    )
+    learning_rate: float = _key(3e-3, "learning rate of weights and biases at the start", gt=0)
+    epochs: int = _key(30, "passes over the training partition", ge=1)
+    batch_size: int = _key(32, "clips per training step", ge=1, le=65_536)
+    size: int = _key(
+        16_000, "length every clip is padded or cut to", "samples", ge=1, le=10_000_000
+    )
+    sample_rate: int = _key(
+        16_000, "sample rate every clip is brought to", "Hz", ge=1_000, le=192_000
+    )
+    bias: bool = _key(True, "whether the layers have biases")
+    seed: int = _key(
+        0, "start of every random number; the same seed repeats a run", ge=0, le=2**32 - 1
+    )
+    surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = _key(
+        "multi_gaussian", "what stands in for the derivative of a spike"
+    )
+    threshold: float = _key(
+        1.6, "firing threshold of a neuron, before its adaptation is added", gt=0
+    )
+    adaptation: float = _key(0.184, "how strongly past spikes raise the threshold", ge=0)
+    encoder_threshold: float = _key(
+        0.05, "size a feature must exceed to become a spike, at the start of training", ge=0
+    )
+    tau_mem: _Distribution = _key(
+        (20.0, 5.0), "membrane time constants at the start of training", _STEPS
+    )
+    tau_adapt: _Distribution = _key(
+        (200.0, 50.0),
+        "time constants of the threshold's adaptation at the start of training",
+        _STEPS,
+    )
+    tau_readout: _Distribution = _key(
+        (10.0, 1.0), "time constants of the readout at the start of training", _STEPS
+    )
+    tau_range: _Limits = _key(
+        (0.1, 10_000.0), "limits within which every time constant is kept", _STEPS
+    )
+    encoder_learning_rate: float = _key(
+        0.01, "learning rate of the encoder threshold", "multiples of `learning_rate`", ge=0
+    )
+    tau_learning_rate: float = _key(
+        2.0, "learning rate of the time constants", "multiples of `learning_rate`", ge=0
+    )
+    schedule: Literal["step", "cosine", "constant"] = _key(
+        "step",
+        "course of the learning rates: multiplied by `schedule_factor` every `schedule_epochs`, "
+        "falling to 0 along half a cosine, or unchanged",
+    )
+    schedule_epochs: int = _key(10, "distance of two drops of the step schedule", "epochs", ge=1)
+    schedule_factor: float = _key(0.1, "what a drop of the step schedule multiplies by", gt=0, le=1)
+    checkpoint_minutes: float = _key(
+        10.0,
+        "time between two saved states within an epoch; 0: only at the end of each epoch",
+        "minutes",
+        ge=0,
+    )
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Number of neurons of each hidden layer, first to last."""
+        if isinstance(self.network_size, int):
+            return (self.network_size, self.network_size)
+        return self.network_size
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next: 10 ms."""
+        return self.sample_rate // 100
+
+    @property
+    def n_fft(self) -> int:
+        """Samples in the window of one frame: 30 ms."""
+        return 3 * self.sample_rate // 100
+
+    @property
+    def frames(self) -> int:
+        """Frames (time steps) of one clip, the first centred on its first sample."""
+        padded = self.size + 2 * (self.n_fft // 2)
+        return 1 + (padded - self.n_fft) // self.hop
+
+
+class MelConfig(_Table):
+    """The features of a clip."""
+
+    delta_order: int = _key(
+        2, "highest order of time differences (deltas) of the features; 0: none", ge=0, le=8
+    )
+    fmax: float = _key(4000.0, "highest frequency of the mel bands", "Hz", gt=0)
+    fmin: float = _key(20.0, "lowest frequency of the mel bands", "Hz", ge=0)
+    n_mels: int = _key(40, "number of mel bands", ge=1, le=1024)
+    stack: bool = _key(
+        True, "whether the features and all their deltas are used, or the highest delta alone"
+    )
+
+
+class LoggerConfig(_Table):
+    """The log."""
+
+    level: Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"] = _key(
+        "INFO", "least severity that is logged"
+    )
+
+
+class CudaConfig(_Table):
+    """The device."""
+
+    cuda: bool = _key(True, "whether to compute on a CUDA device where there is one")
+
+
+class Config(_Table):
+    """A whole configuration. `load` checks the relations between its keys, too."""
+
+    data: DataConfig = DataConfig()
+    srnn: SrnnConfig = SrnnConfig()
+    mel: MelConfig = MelConfig()
+    logger: LoggerConfig = LoggerConfig()
+    cuda: CudaConfig = CudaConfig()
+
+
+class BrokenRelation(NamedTuple):
+    """Legal values that do not go together."""
+
+    keys: tuple[str, ...]  # "table.key"; the first one takes the blame
+    expected: str
+    found: Any
+
+
+_DELTA_FRAMES = 9  # librosa.feature.delta fits its slope over this many frames
+
+
+def broken_relations(config: Config) -> Iterator[BrokenRelation]:
+    """Yield everything that is wrong between the keys of `config`."""
+    data, srnn, mel = config.data, config.srnn, config.mel
+
+    if data.words != "all" and len(data.words) == 1 and not (data.unknown or data.silence):
+        yield BrokenRelation(
+            ("data.words", "data.unknown", "data.silence"),
+            "at least two words where data.unknown and data.silence are false",
+            data.words,
+        )
+
+    at_rate = f"at srnn.sample_rate = {srnn.sample_rate}"
+    if srnn.size < srnn.n_fft:
+        yield BrokenRelation(
+            ("srnn.size", "srnn.sample_rate"),
+            f"at least {srnn.n_fft} samples (30 ms) {at_rate}",
+            srnn.size,
+        )
+    elif mel.delta_order > 0 and srnn.frames < _DELTA_FRAMES:
+        yield BrokenRelation(
+            ("mel.delta_order", "srnn.size", "srnn.sample_rate"),
+            f"0 where a clip has fewer than {_DELTA_FRAMES} frames of 10 ms "
+            f"(srnn.size = {srnn.size} {at_rate} makes {srnn.frames})",
+            mel.delta_order,
+        )
+
+    if mel.fmin >= mel.fmax:
+        yield BrokenRelation(
+            ("mel.fmin", "mel.fmax"), f"a number < mel.fmax = {mel.fmax}", mel.fmin
+        )
+    if mel.fmax > srnn.sample_rate / 2:
+        yield BrokenRelation(
+            ("mel.fmax", "srnn.sample_rate"),
+            f"a number <= {srnn.sample_rate / 2} (half of srnn.sample_rate)",
+            mel.fmax,
+        )
+
+    low, high = srnn.tau_range
+    if low >= high:
+        yield BrokenRelation(("srnn.tau_range",), "low < high", srnn.tau_range)
+        return
+    for name in ("tau_mem", "tau_adapt", "tau_readout"):
+        mean, _ = getattr(srnn, name)
+        if not low <= mean <= high:
+            yield BrokenRelation(
+                (f"srnn.{name}", "srnn.tau_range"),
+                f"a mean within srnn.tau_range = [{low}, {high}]",
+                mean,
+            )

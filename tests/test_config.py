@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The configuration: defaults, overrides, every message, and the way back to TOML."""
+
+import datetime
+import math
+import random
+from pathlib import Path
+
+import pytest
+import tomli
+
+from srnn.config import Config, SrnnConfig, find, key_table, load, to_toml
+from srnn.config.writing import schemas, toml_value
+from srnn.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "configs" / "config-v1-cuda.toml"
+SIZE = "an integer from 1 to 4096"
+WORDS = (
+    '"all" or a non-empty list of distinct names '
+    '(1 to 60 characters, no slash, not starting with "_" or ".")'
+)
+TAU = "a list [mean: number > 0, standard deviation: number >= 0]"
+SHA256 = '"" or a string of 64 hexadecimal digits'
+LINE = "a non-empty line of text"
+LEVELS = '"TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR" or "CRITICAL"'
+SURROGATES = '"multi_gaussian", "gaussian", "linear" or "slayer"'
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(text: str, *overrides: str) -> Config:
+    Path("config.toml").write_text(text, encoding="utf-8")
+    return load("config.toml", overrides)
+
+
+def problems(text: str, *overrides: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        read(text, *overrides)
+    return str(caught.value).splitlines()
+
+
+def setting(line: str) -> str:
+    """Return the TOML of "table.key = value"."""
+    table, _, rest = line.partition(".")
+    return f"[{table}]\n{rest}\n"
+
+
+def test_reference_file_is_the_defaults_and_holds_the_reference_keys() -> None:
+    assert load(REFERENCE) == Config()
+    assert tomli.loads(REFERENCE.read_text("utf-8")) == {
+        "data": {"dataroot": "google", "gsc_url": "speech_commands_v0.01"},
+        "srnn": {
+            "network_size": 256,
+            "learning_rate": 3e-3,
+            "epochs": 30,
+            "batch_size": 32,
+            "size": 16000,
+            "sample_rate": 16000,
+            "bias": True,
+        },
+        "mel": {"delta_order": 2, "fmax": 4000, "fmin": 20, "n_mels": 40, "stack": True},
+        "logger": {"level": "INFO"},
+        "cuda": {"cuda": True},
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[mel]\n", "srnn.epochs = 30", "\ufeff[mel]\r\n"])
+def test_one_line_or_less_is_enough(text: str) -> None:
+    assert read(text) == Config()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "srnn.learning_rate = 1",
+        "srnn.network_size = [64, 32, 16]",
+        "srnn.tau_mem = [20, 5]",
+        "srnn.tau_mem = [0.1, 0]",
+        "srnn.seed = 4294967295",
+        "srnn.epochs = 0x10000000000000000",
+        'data.words = "all"\nunknown = false\nsilence = false',
+        'data.words = ["größe", "hey \\"you\\""]',
+        'data.words = ["yes"]\nunknown = false',
+        "data.workers = 0",
+        'data.gsc_url = "https://example.org/clips.tar.gz#v1"',
+        f'data.gsc_sha256 = "{"aB" * 32}"',
+        "mel.fmax = 8000",
+        "mel.fmin = -0.0",
+    ],
+)
+def test_what_is_written_reads_back_equal_and_is_written_the_same(line: str) -> None:
+    config = read(setting(line))
+    text = to_toml(config)
+    assert read(text) == config
+    assert to_toml(read(text)) == text
+
+
+def test_written_file_has_every_key_in_a_fixed_order() -> None:
+    written = tomli.loads(to_toml(Config()))
+    assert list(written) == ["data", "srnn", "mel", "logger", "cuda"]
+    assert {table: list(keys) for table, keys in written.items()} == {
+        table: list(keys) for table, keys in schemas().items()
+    }
+
+
+def test_integers_of_float_keys_become_floats() -> None:
+    config = read("[srnn]\nlearning_rate = 1\ntau_mem = [20, 5]\n")
+    assert "learning_rate = 1.0\n" in to_toml(config)
+    assert "tau_mem = [20.0, 5.0]\n" in to_toml(config)
+
+
+def test_checksum_is_lowered() -> None:
+    assert read(f'[data]\ntest_sha256 = "{"AB" * 32}"').data.test_sha256 == "ab" * 32
+
+
+def test_config_is_frozen_and_hashable() -> None:
+    config = read('[data]\nwords = ["a", "b"]\n[srnn]\nnetwork_size = [3, 4]\n')
+    assert hash(config) == hash(read(to_toml(config)))
+    with pytest.raises(ValueError, match="frozen"):
+        config.srnn.epochs = 3
+
+
+@pytest.mark.parametrize(("size", "layers"), [(5, (5, 5)), ((5,), (5,)), ((3, 4, 5), (3, 4, 5))])
+def test_layer_sizes(size: int | tuple[int, ...], layers: tuple[int, ...]) -> None:
+    assert SrnnConfig(network_size=size).layer_sizes == layers
+
+
+@pytest.mark.parametrize(
+    ("size", "rate", "hop", "n_fft", "frames"),
+    [(16000, 16000, 160, 480, 101), (8000, 11025, 110, 330, 73), (1599, 16000, 160, 480, 10)],
+)
+def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) -> None:
+    srnn = SrnnConfig(size=size, sample_rate=rate)
+    assert (srnn.hop, srnn.n_fft, srnn.frames) == (hop, n_fft, frames)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected", "found"),
+    [
+        ("srnn.epochs = true", "an integer >= 1", "true"),
+        ("srnn.epochs = 1.0", "an integer >= 1", "1.0"),
+        ("srnn.epochs = 0", "an integer >= 1", "0"),
+        ('srnn.epochs = "1"', "an integer >= 1", '"1"'),
+        ("srnn.epochs = 1979-05-27", "an integer >= 1", "1979-05-27"),
+        ("srnn.epochs = {a = [1]}", "an integer >= 1", "{a = [1]}"),
+        ('srnn.epochs = "a\\nb"', "an integer >= 1", '"a\\nb"'),
+        ("srnn.schedule_epochs = 0", "an integer >= 1", "0"),
+        ("srnn.learning_rate = true", "a number > 0", "true"),
+        ('srnn.learning_rate = "1"', "a number > 0", '"1"'),
+        ("srnn.learning_rate = 0.0", "a number > 0", "0.0"),
+        ("srnn.learning_rate = nan", "a number > 0", "nan"),
+        ("srnn.learning_rate = inf", "a number > 0", "inf"),
+        ("srnn.batch_size = 0", "an integer from 1 to 65536", "0"),
+        ("srnn.size = -1", "an integer from 1 to 10000000", "-1"),
+        ("srnn.sample_rate = 999", "an integer from 1000 to 192000", "999"),
+        ("srnn.bias = 1", "true or false", "1"),
+        ("srnn.seed = 4294967296", "an integer from 0 to 4294967295", "4294967296"),
+        ("srnn.surrogate = 'box'", SURROGATES, '"box"'),
+        ("srnn.schedule = 'linear'", '"step", "cosine" or "constant"', '"linear"'),
+        ("srnn.schedule_factor = 1.5", "a number > 0 and <= 1", "1.5"),
+        ("srnn.threshold = 0", "a number > 0", "0"),
+        ("srnn.adaptation = -0.1", "a number >= 0", "-0.1"),
+        ("srnn.encoder_threshold = -1", "a number >= 0", "-1"),
+        ("srnn.encoder_learning_rate = -1", "a number >= 0", "-1"),
+        ("srnn.tau_learning_rate = -1", "a number >= 0", "-1"),
+        ("srnn.checkpoint_minutes = -1", "a number >= 0", "-1"),
+        ("srnn.network_size = 0", f"{SIZE} or a non-empty list of integers from 1 to 4096", "0"),
+        ("srnn.network_size = []", f"{SIZE} or a non-empty list of integers from 1 to 4096", "[]"),
+        (
+            "srnn.network_size = [256, true]",
+            f"{SIZE} or a non-empty list of integers from 1 to 4096",
+            "true as item 2 of the list",
+        ),
+        ("srnn.tau_mem = [20]", TAU, "[20]"),
+        ("srnn.tau_adapt = [200, 50, 1]", TAU, "[200, 50, 1]"),
+        ("srnn.tau_readout = [10, -1]", TAU, "-1 as item 2 of the list"),
+        ("srnn.tau_readout = 10.0", TAU, "10.0"),
+        (
+            "srnn.tau_range = [0, 1]",
+            "a list [low: number > 0, high: number > 0]",
+            "0 as item 1 of the list",
+        ),
+        ("srnn.tau_range = [5, 5]", "low < high", "[5.0, 5.0]"),
+        ("data.dataroot = ''", LINE, '""'),
+        ('data.dataroot = "a\\u0000"', LINE, '"a\\u0000"'),
+        ("data.gsc_url = 1", LINE, "1"),
+        ("data.gsc_sha256 = 'abc'", SHA256, '"abc"'),
+        ("data.test_sha256 = 'abc'", SHA256, '"abc"'),
+        ("data.test_url = false", f'"" or {LINE}', "false"),
+        ("data.words = 'yes'", WORDS, '"yes"'),
+        ("data.words = []", WORDS, "[]"),
+        ("data.words = ['yes', 'no', 'yes']", WORDS, '"yes" twice'),
+        ("data.words = ['yes', '']", WORDS, '"" as item 2 of the list'),
+        ("data.words = ['_yes', 'no']", WORDS, '"_yes" as item 1 of the list'),
+        ("data.words = ['.yes', 'no']", WORDS, '".yes" as item 1 of the list'),
+        ("data.words = ['a/b', 'no']", WORDS, '"a/b" as item 1 of the list'),
+        ("data.words = ['yes', 1]", WORDS, "1 as item 2 of the list"),
+        (f"data.words = '{'x' * 300}'", WORDS, f'"{"x" * 199}...'),
+        ("data.unknown = 'no'", "true or false", '"no"'),
+        ("data.silence = 0", "true or false", "0"),
+        (
+            "data.silence_clips = [2300, 260, -1]",
+            "a list [training: integer >= 0, validation: integer >= 0, testing: integer >= 0]",
+            "-1 as item 3 of the list",
+        ),
+        ("data.sampling = 'even'", '"natural" or "balanced"', '"even"'),
+        ("data.normalisation = 'none'", '"dataset" or "batch"', '"none"'),
+        ("data.workers = -1", '"auto" or an integer from 0 to 64', "-1"),
+        ("data.synthetic_clips = 19", "an integer from 20 to 10000", "19"),
+        ("mel.delta_order = 9", "an integer from 0 to 8", "9"),
+        ("mel.fmax = 0", "a number > 0", "0"),
+        ("mel.fmin = -1", "a number >= 0", "-1"),
+        ("mel.n_mels = 40.0", "an integer from 1 to 1024", "40.0"),
+        ("mel.stack = 1", "true or false", "1"),
+        ("logger.level = 'info'", LEVELS, '"info"'),
+        ("cuda.cuda = 'cuda:0'", "true or false", '"cuda:0"'),
+        # what keys must satisfy together
+        ("mel.fmax = 8000.1", "a number <= 8000.0 (half of srnn.sample_rate)", "8000.1"),
+        ("mel.fmin = 4000", "a number < mel.fmax = 4000.0", "4000.0"),
+        ("srnn.size = 479", "at least 480 samples (30 ms) at srnn.sample_rate = 16000", "479"),
+        ("srnn.tau_mem = [0.09, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "0.09"),
+        ("srnn.tau_adapt = [1e5, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "100000.0"),
+        ("srnn.tau_readout = [2e4, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "20000.0"),
+        (
+            "data.words = ['yes']\nunknown = false\nsilence = false",
+            "at least two words where data.unknown and data.silence are false",
+            '["yes"]',
+        ),
+    ],
+)
+def test_wrong_value(line: str, expected: str, found: str) -> None:
+    key = line.partition(" ")[0]
+    assert problems(setting(line)) == [f"config.toml: {key}: expected {expected}, found {found}"]
+
+
+def test_deltas_need_nine_frames() -> None:
+    assert read("[srnn]\nsize = 1280\n").srnn.frames == 9
+    assert read("[srnn]\nsize = 1279\n[mel]\ndelta_order = 0\n").srnn.frames == 8
+    assert problems("[srnn]\nsize = 1279\n") == [
+        "config.toml: mel.delta_order: expected 0 where a clip has fewer than 9 frames of 10 ms "
+        "(srnn.size = 1279 at srnn.sample_rate = 16000 makes 8), found 2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[srnn]\nepoch = 5", "srnn.epoch: unknown key; did you mean srnn.epochs?"),
+        ("[srnn]\nBatchSize = 5", "srnn.BatchSize: unknown key; did you mean srnn.batch_size?"),
+        ("[srnn]\nbatch = 5", "srnn.batch: unknown key; did you mean srnn.batch_size?"),
+        ("[data]\nepochs = 5", "data.epochs: unknown key; did you mean srnn.epochs?"),
+        ("[data]\nxyzzy = 5", "data.xyzzy: unknown key"),
+        ('[data]\n"x\\ny" = 5', "data.x\\ny: unknown key"),
+        ("epochs = 5", "epochs: unknown key outside any table; did you mean srnn.epochs?"),
+        ("xyzzy = 5", "xyzzy: unknown key outside any table"),
+        ("[SRN]\nepochs = 5\nseed = 1", "SRN: unknown table; did you mean srnn?"),
+        ("[train]", "train: unknown table; the tables are data, srnn, mel, logger, cuda"),
+        ("cuda = true", "cuda: expected a table, [cuda], found true"),
+        ("[[mel]]\nfmin = 1", "mel: expected a table, [mel], found [{fmin = 1}]"),
+        ("[mel]\nfmin = 1\n\n = 5", "line 4, column 2: not valid TOML: Invalid statement"),
+        ("[mel]\n[mel]", "line 2, column 5: not valid TOML: Cannot declare ('mel',) twice"),
+    ],
+)
+def test_wrong_place_or_syntax(text: str, line: str) -> None:
+    assert problems(text) == [f"config.toml: {line}"]
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000])
+def test_toml_that_python_refuses(value: str) -> None:
+    (line,) = problems(f"[srnn]\nepochs = {value}")
+    assert line.startswith("config.toml: not valid TOML: ")
+
+
+def test_integer_too_long_for_decimals_is_still_reported() -> None:
+    (line,) = problems(f"[srnn]\nseed = 0x{'f' * 5000}")
+    assert line.endswith("expected an integer from 0 to 4294967295, found 0x" + "f" * 198 + "...")
+
+
+def test_not_utf8_names_the_line() -> None:
+    Path("config.toml").write_bytes(b"\xef\xbb\xbf[data]\ndataroot = 'caf\xe9'\n")
+    with pytest.raises(InputError, match=r"^config\.toml: line 2: not UTF-8: byte 0xe9$"):
+        load("config.toml")
+
+
+def test_all_problems_at_once_and_none_that_follow_from_others() -> None:
+    text = """
+        [data]
+        words = ["yes"]
+        unknown = "no"
+        silence = false
+        [srnn]
+        size = 100
+        epochs = 0
+        tau_mem = [1e6, 1]
+        tau_range = "wide"
+        [mel]
+        fmin = 20000
+        fmax = 9000
+        bands = 40
+        [logger]
+        levels = "INFO"
+    """
+    assert problems(text) == [
+        'config.toml: data.unknown: expected true or false, found "no"',
+        "config.toml: srnn.epochs: expected an integer >= 1, found 0",
+        "config.toml: srnn.tau_range: expected a list [low: number > 0, high: number > 0], "
+        'found "wide"',
+        "config.toml: mel.bands: unknown key",
+        "config.toml: logger.levels: unknown key; did you mean logger.level?",
+        "config.toml: srnn.size: expected at least 480 samples (30 ms) at "
+        "srnn.sample_rate = 16000, found 100",
+        "config.toml: mel.fmin: expected a number < mel.fmax = 9000.0, found 20000.0",
+        "config.toml: mel.fmax: expected a number <= 8000.0 (half of srnn.sample_rate), "
+        "found 9000.0",
+    ]
+
+
+def test_every_key_is_checked() -> None:
+    everything_wrong = "".join(
+        f"[{table}]\n" + "".join(f"{key} = 1979-05-27\n" for key in keys)
+        for table, keys in schemas().items()
+    )
+    lines = problems(everything_wrong)
+    assert [line.split(": ")[1] for line in lines] == [
+        f"{table}.{key}" for table, keys in schemas().items() for key in keys
+    ]
+
+
+def test_overrides_take_toml_or_plain_text_and_the_last_one_counts() -> None:
+    config = read(
+        "[srnn]\nepochs = -1\n",
+        "srnn.epochs=7",
+        "srnn.epochs = 5",
+        "srnn.network_size=[8, 4]",
+        "data.words=all",
+        "data.dataroot=my data=here",
+        "data.gsc_url='speech_commands_v0.02'",
+        "data.test_url=",
+        "cuda.cuda=false",
+    )
+    assert config.srnn.epochs == 5
+    assert config.srnn.layer_sizes == (8, 4)
+    assert config.data.words == "all"
+    assert config.data.dataroot == "my data=here"
+    assert config.data.gsc_url == "speech_commands_v0.02"
+    assert config.data.test_url == ""
+    assert not config.cuda.cuda
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("srnn.epochs=five", '--set srnn.epochs: expected an integer >= 1, found "five"'),
+        ("srnn.epochs=", '--set srnn.epochs: expected an integer >= 1, found ""'),
+        ("srnn.epoch=5", "--set srnn.epoch: unknown key; did you mean srnn.epochs?"),
+        ("srn.epochs=5", "--set srn: unknown table; did you mean srnn?"),
+        ("srnn.epochs.x=5", "--set srnn.epochs.x: unknown key; did you mean srnn.epochs?"),
+        ("srnn.epochs", "--set srnn.epochs: expected table.key=value"),
+        ("epochs=5", "--set epochs=5: expected table.key=value; did you mean srnn.epochs?"),
+        ("srnn={}", "--set srnn={}: expected table.key=value"),
+        (".epochs=5", "--set .epochs=5: expected table.key=value"),
+        ("mel.fmax=10", "--set mel.fmin: expected a number < mel.fmax = 10.0, found 20.0"),
+        ("logger.level=A\nb=1", f'--set logger.level: expected {LEVELS}, found "A\\nb=1"'),
+        ("logger.level=1\nb=1", f'--set logger.level: expected {LEVELS}, found "1\\nb=1"'),
+        ("data.\udcff=1", "--set data.\\udcff=1: expected table.key=value"),
+        ("data.dataroot=\udcff", f'--set data.dataroot: expected {LINE}, found "\\udcff"'),
+    ],
+)
+def test_wrong_override(override: str, line: str) -> None:
+    assert problems("", override) == [line]
+
+
+def test_overrides_are_reported_together_with_the_file() -> None:
+    assert problems("cuda = 1\n[mel]\nn_mels = 0\n", "mel.fmax=a", "cuda.cuda=true", "x") == [
+        "--set x: expected table.key=value",
+        '--set mel.fmax: expected a number > 0, found "a"',
+        "config.toml: mel.n_mels: expected an integer from 1 to 1024, found 0",
+        "config.toml: cuda: expected a table, [cuda], found 1",
+    ]
+
+
+def test_bare_name_is_looked_up_here_then_in_configs() -> None:
+    Path("configs").mkdir()
+    Path("configs/one.toml").write_text("[srnn]\nepochs = 0", encoding="utf-8")
+    assert find("one.toml") == Path("configs/one.toml")
+    with pytest.raises(InputError, match=r"^configs/one\.toml: srnn\.epochs: "):
+        load("one.toml")
+    Path("one.toml").mkdir()
+    assert find("one.toml") == Path("configs/one.toml")
+    Path("one.toml").rmdir()
+    Path("one.toml").touch()
+    assert find("one.toml") == Path("one.toml")
+
+
+def test_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load("no.toml")
+    assert str(caught.value) == (
+        f"no.toml: expected a TOML file, found nothing at {tmp_path / 'no.toml'} "
+        f"or {tmp_path / 'configs' / 'no.toml'}"
+    )
+    with pytest.raises(InputError, match=r"^x/no\.toml: .* found nothing at \S+/x/no\.toml$"):
+        load("x/no.toml")
+    with pytest.raises(InputError, match=r"^\.: expected a TOML file, found a directory$"):
+        load(".")
+    with pytest.raises(InputError, match=r"^n{999}: cannot be read: File name too long$"):
+        load("n" * 999)
+
+
+def outcome(text: bytes, *overrides: str) -> Config | list[str]:
+    Path("config.toml").write_bytes(text)
+    try:
+        return load("config.toml", overrides)
+    except InputError as error:
+        return str(error).splitlines()
+
+
+def is_sound(result: Config | list[str]) -> bool:
+    if isinstance(result, Config):
+        return read(to_toml(result)) == result
+    return all(line.startswith(("config.toml: ", "--set ")) for line in result)
+
+
+def test_random_values_give_a_config_or_messages() -> None:
+    chance = random.Random(0)
+    values = [
+        True, False, 0, 1, -1, 3, 10**6, 2**80, -(2**80), 10**400, 0.5, -0.0, 1e300, 5e-324,
+        math.nan, -math.inf, "", "all", "auto", "5", "a/b", "\n\0\x7f", "ü", [], [1], [1, 2],
+        [0.5, 0], [[1]], [1, 2, 3], ["a", "b"], ["a", "a"], ["a", 1], {}, {"a": 1}, [{}],
+        datetime.date(1979, 5, 27), datetime.time(1, 2),
+    ]  # fmt: skip
+    places = [(table, key) for table, keys in schemas().items() for key in [*keys, "other"]]
+    good = 0
+    for _ in range(500):
+        chosen = chance.sample(places, chance.randint(1, 2))
+        lines = [f"{t}.{k} = {toml_value(chance.choice(values))}" for t, k in chosen]
+        in_file = chance.randint(0, len(lines))
+        result = outcome("\n".join(lines[:in_file]).encode(), *lines[in_file:])
+        assert is_sound(result), lines
+        good += isinstance(result, Config)
+    assert 20 < good < 480
+
+
+def test_random_damage_gives_a_config_or_messages() -> None:
+    chance = random.Random(0)
+    reference = REFERENCE.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(reference)
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        assert is_sound(outcome(bytes(damaged))), damaged
+
+
+def test_key_table_has_a_row_of_four_cells_for_every_key() -> None:
+    rows = key_table().splitlines()[2:]
+    assert len(rows) == sum(len(keys) for keys in schemas().values())
+    assert all(row.count("|") == 5 for row in rows)
+    assert (
+        "| `mel.fmin` | lowest frequency of the mel bands (Hz) | a number >= 0 | `20.0` |" in rows
+    )
+
+
+def test_readme_table_is_current() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert "<!-- keys -->" in readme, "README.md has no table of keys"
+    block = readme.split("<!-- keys -->")[1].split("<!-- /keys -->")[0]
+    assert block.strip() == key_table().strip()
