@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: MPL-2.0
+"""From a folder of recordings to labelled clips in three partitions.
+
+A corpus has the layout of Speech Commands (Warden 2018, https://arxiv.org/abs/1804.03209): a folder
+a word with its recordings as wav files, `_background_noise_` with long recordings from which
+silence is cut, `validation_list.txt` and `testing_list.txt` naming the clips of two partitions;
+every other clip is for training. Where a list is missing, a hash of the speaker takes its place,
+the rule by which the official lists were made.
+
+A folder that holds `_silence_` or `_unknown_` beside the words and has no lists is a test archive:
+all of it is for testing.
+"""
+
+import difflib
+import hashlib
+import itertools
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from srnn.data import audio
+from srnn.errors import InputError
+
+PARTITIONS = ("training", "validation", "testing")
+SILENCE = "_silence_"
+UNKNOWN = "_unknown_"
+
+_BACKGROUND = "_background_noise_"
+_LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
+
+# Where each partition's stretch of a background recording begins and ends, in tenths of its time.
+_STRETCHES = {"training": (0, 8), "validation": (8, 9), "testing": (9, 10)}
+
+_log = logging.getLogger(__name__)
+
+
+class Clip(NamedTuple):
+    """A labelled recording, or a labelled part of one."""
+
+    path: Path
+    label: int  # index into Corpus.labels
+    word: str  # the folder that holds the recording
+    start: int = 0  # first frame, at the file's own rate
+    frames: int = -1  # number of frames at the file's own rate; -1: to the end of the file
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The clips of a folder: partition -> clips sorted by folder and file, silence cuts last."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    partitions: dict[str, tuple[Clip, ...]]
+    skipped: dict[str, int]  # word folder that belongs to no label -> number of its clips
+
+    def counts(self, partition: str) -> dict[str, int]:
+        """Return the number of clips of every label, in the order of the labels."""
+        found = Counter(clip.label for clip in self.partitions[partition])
+        return {name: found[label] for label, name in enumerate(self.labels)}
+
+
+def label_names(words: Sequence[str], *, unknown: bool, silence: bool) -> tuple[str, ...]:
+    """Return the labels in their fixed order: the words as written, `_silence_`, `_unknown_`."""
+    return (*words, *([SILENCE] if silence else []), *([UNKNOWN] if unknown else []))
+
+
+def choose_labels(
+    folder: Path, words: Sequence[str] | Literal["all"], *, unknown: bool, silence: bool
+) -> tuple[str, ...]:
+    """Return the labels of a task on `folder`; for "all" its word folders sorted, unknown off.
+
+    Raises
+    ------
+    InputError
+        All words are asked for and there is none.
+    """
+    if words != "all":
+        return label_names(words, unknown=unknown, silence=silence)
+    found = _keywords(_scan(folder))
+    if not found:
+        raise InputError(
+            f"data.words: expected word folders with recordings in {folder}, found none"
+        )
+    return label_names(found, unknown=False, silence=silence)
+
+
+def read_corpus(
+    folder: Path,
+    labels: Sequence[str],
+    *,
+    silence_clips: Sequence[int],
+    seed: int,
+    size: int,
+    sample_rate: int,
+) -> Corpus:
+    """Label and partition the clips of `folder`, and cut silence from its background recordings.
+
+    A word that is no label counts as `_unknown_`, or is skipped and counted where there is no such
+    label. Labels without clips are no error here, so that any folder can be evaluated; training
+    asks `require_trainable`.
+
+    Parameters
+    ----------
+    folder
+        Word folders with recordings (`*.wav` in any letter case; hidden files are ignored).
+    labels
+        As `choose_labels` returns them or a model has stored them.
+    silence_clips : three ints >= 0
+        Clips of `_silence_` in each of `PARTITIONS`, at most the mean number of clips of a keyword
+        there.
+    seed : int >= 0
+        Decides where silence is cut.
+    size : int > 0
+        Length of a clip of silence in samples at `sample_rate` (Hz).
+
+    Raises
+    ------
+    InputError
+        A background recording cannot be read.
+    """
+    labels = tuple(labels)
+    words = _scan(folder)
+    lists = _read_lists(folder)
+    is_test_archive = not lists and (SILENCE in words or UNKNOWN in words)
+    partitions: dict[str, list[Clip]] = {partition: [] for partition in PARTITIONS}
+    skipped = {}
+    for word, names in words.items():
+        label = _label_of(word, labels)
+        if label is None:
+            skipped[word] = len(names)
+            continue
+        place = folder / word
+        for name in names:
+            partition = "testing" if is_test_archive else _partition_of(word, name, lists)
+            partitions[partition].append(Clip(place / name, label, word))
+    if not is_test_archive:
+        if len(lists) < len(_LISTS):
+            _warn_of_shared_speakers(folder, itertools.chain(*partitions.values()))
+        if SILENCE in labels:
+            background = _background(folder, size, sample_rate)
+            for index, partition in enumerate(PARTITIONS):
+                count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
+                rng = np.random.default_rng((seed, index))
+                partitions[partition] += _cut(
+                    background, partition, count, labels.index(SILENCE), rng
+                )
+    return Corpus(folder, labels, {p: tuple(clips) for p, clips in partitions.items()}, skipped)
+
+
+def require_trainable(corpus: Corpus) -> None:
+    """Check that every label asked for can be learnt and the best epoch chosen.
+
+    Raises
+    ------
+    InputError
+        A keyword has no folder or no training clips, silence has no background recordings, or no
+        clip is left for validation: a line each.
+    """
+    clips = [clip for partition in PARTITIONS for clip in corpus.partitions[partition]]
+    folders = sorted({clip.word for clip in clips} | set(corpus.skipped))
+    counts = corpus.counts("training")
+    keywords = _keywords(corpus.labels)
+    missing = [word for word in keywords if word not in folders]
+    untrained = [word for word in keywords if word in folders and not counts[word]]
+    problems = []
+    if missing:
+        problems.append(
+            f"data.words: expected a folder of recordings for each word in {corpus.folder}, "
+            f"found none for {', '.join(_with_suggestion(word, folders) for word in missing)}"
+        )
+    if untrained:
+        problems.append(
+            f"data.words: expected training clips of each word in {corpus.folder}, "
+            f"found none for {', '.join(map(repr, untrained))}"
+        )
+    if SILENCE in counts and not counts[SILENCE] and not _recordings(corpus.folder / _BACKGROUND):
+        problems.append(
+            f"data.silence: expected recordings to cut silence from in "
+            f"{corpus.folder / _BACKGROUND}, found none; add some or set data.silence = false"
+        )
+    if not problems and not corpus.partitions["validation"]:
+        problems.append(
+            f"{corpus.folder}: expected clips for validation, found none; add recordings, or name "
+            f"some of them as word/file.wav in {_LISTS['validation']}"
+        )
+    if problems:
+        raise InputError("\n".join(problems))
+    if UNKNOWN in counts and not counts[UNKNOWN]:
+        _log.warning(
+            "data.unknown: no training clips in %s are left for %s, which cannot be learnt",
+            corpus.folder,
+            UNKNOWN,
+        )
+
+
+def _with_suggestion(word: str, folders: list[str]) -> str:
+    spelt = {folder.lower(): folder for folder in folders}
+    near = difflib.get_close_matches(word.lower(), spelt, n=1, cutoff=0.7)
+    return f"{word!r} (did you mean {spelt[near[0]]!r}?)" if near else repr(word)
+
+
+def describe(corpus: Corpus) -> str:
+    """Return a table of the number of clips of each label in each partition, lines for a log."""
+    counts = [corpus.counts(partition) for partition in PARTITIONS]
+    rows = {name: [count[name] for count in counts] for name in corpus.labels}
+    rows["total"] = [sum(count.values()) for count in counts]
+    width = max(map(len, rows))
+    lines = [" " * width + "".join(f"{partition:>12}" for partition in PARTITIONS)]
+    lines += [f"{name:<{width}}" + "".join(f"{n:>12,}" for n in row) for name, row in rows.items()]
+    if corpus.skipped:
+        skipped = ", ".join(f"{word} {count:,}" for word, count in corpus.skipped.items())
+        lines.append(f"skipped, as they belong to no label: {skipped}")
+    return "\n".join(lines)
+
+
+def _scan(folder: Path) -> dict[str, list[str]]:
+    """Find the word folders, sorted, and the names of their recordings, sorted."""
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+    found = {name: _recordings(folder / name) for name in names if name != _BACKGROUND}
+    return {word: recordings for word, recordings in found.items() if recordings}
+
+
+def _recordings(folder: Path) -> list[str]:
+    """List the recordings of a folder, sorted; none where there is no such folder.
+
+    By name alone: a corpus has a hundred thousand of them, and hidden files are not recordings
+    (macOS leaves `._x.wav` beside `x.wav`).
+    """
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries)
+    return [name for name in names if name.lower().endswith(".wav") and name[0] != "."]
+
+
+def _label_of(word: str, labels: tuple[str, ...]) -> int | None:
+    if word in labels:
+        return labels.index(word)
+    return labels.index(UNKNOWN) if UNKNOWN in labels and word != SILENCE else None
+
+
+def _keywords(labels: Iterable[str]) -> list[str]:
+    return [name for name in labels if name not in (SILENCE, UNKNOWN)]
+
+
+def _read_lists(folder: Path) -> dict[str, frozenset[str]]:
+    """Read the lists that are there: partition -> its clips, as `word/file.wav`."""
+    return {
+        partition: frozenset(
+            # The encoding of file names: a name that is no UTF-8 reads as os.scandir returns it.
+            (folder / name).read_text("utf-8-sig", errors="surrogateescape").split("\n")
+        )
+        for partition, name in _LISTS.items()
+        if (folder / name).is_file()
+    }
+
+
+def _partition_of(word: str, name: str, lists: dict[str, frozenset[str]]) -> str:
+    """Return the partition of a clip: that of the list it is in; by speaker for lists missing."""
+    for partition, listed in lists.items():
+        if f"{word}/{name}" in listed:
+            return partition
+    if len(lists) == len(_LISTS):
+        return "training"
+    partition = _partition_of_speaker(name)
+    return "training" if partition in lists else partition
+
+
+def _partition_of_speaker(name: str) -> str:
+    """Return the partition in which a hash puts all clips of a speaker.
+
+    The rule of the data set's README and of TensorFlow's speech commands example, by which the
+    official lists were made.
+    """
+    speaker = name[: -len(".wav")].split("_nohash_")[0]
+    digest = hashlib.sha1(os.fsencode(speaker), usedforsecurity=False).hexdigest()
+    percent = int(digest, 16) % 2**27 * (100 / (2**27 - 1))
+    if percent < 10:
+        return "validation"
+    return "testing" if percent < 20 else "training"
+
+
+def _warn_of_shared_speakers(folder: Path, clips: Iterable[Clip]) -> None:
+    unnamed = [clip.path for clip in clips if "_nohash_" not in clip.path.name]
+    if unnamed:
+        _log.warning(
+            "%s: %d recordings do not name their speaker (SPEAKER_nohash_N.wav), such as %s: "
+            "the same voices may be in several partitions",
+            folder,
+            len(unnamed),
+            unnamed[0].relative_to(folder),
+        )
+
+
+class _Background(NamedTuple):
+    """A background recording."""
+
+    path: Path
+    frames: int
+    clip_frames: int  # as long as a clip, at the recording's own rate
+
+
+def _background(folder: Path, size: int, sample_rate: int) -> list[_Background]:
+    """Find the background recordings that are long enough to be divided into tenths."""
+    found = []
+    for name in _recordings(folder / _BACKGROUND):
+        path = folder / _BACKGROUND / name
+        frames, rate = audio.probe(path)
+        if frames >= 10:
+            found.append(_Background(path, frames, round(size * rate / sample_rate)))
+    return found
+
+
+def _mean_keyword(clips: Iterable[Clip], labels: tuple[str, ...]) -> int:
+    """Return the mean number of clips of a keyword, rounded."""
+    keywords = _keywords(labels)
+    return round(sum(labels[clip.label] in keywords for clip in clips) / len(keywords))
+
+
+def _cut(
+    background: list[_Background],
+    partition: str,
+    count: int,
+    label: int,
+    rng: np.random.Generator,
+) -> list[Clip]:
+    """Cut `count` clips at random, equally many from the partition's stretch of each recording."""
+    first, last = _STRETCHES[partition]
+    clips = []
+    for place, recording in enumerate(background):
+        begin, end = recording.frames * first // 10, recording.frames * last // 10
+        frames = min(recording.clip_frames, end - begin)
+        share = count // len(background) + (place < count % len(background))
+        starts = np.sort(rng.integers(begin, end - frames, share, endpoint=True))
+        clips += [Clip(recording.path, label, _BACKGROUND, int(s), frames) for s in starts]
+    return clips
