@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Features: the waveform of a clip in, its normalised mel feature map out."""
