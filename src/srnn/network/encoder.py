@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The encoder: real-valued features in, ternary events out."""
+
+import torch
+from torch import Tensor, nn
+
+from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
+
+
+class TernaryEncoder(nn.Module):
+    """Turns each feature into an event: +1 above a threshold, -1 below its negative, else 0.
+
+    The threshold is one learnable scalar (Yin, Corradi and Bohté 2021, as implemented by them).
+
+    Parameters
+    ----------
+    threshold : float >= 0
+        Where the threshold starts, in units of the normalised features.
+    surrogate : Surrogate
+        Stands in for the derivative of both steps.
+    """
+
+    def __init__(self, threshold: float = 0.05, surrogate: Surrogate = MULTI_GAUSSIAN) -> None:
+        super().__init__()
+        self.threshold = nn.Parameter(torch.tensor(threshold))
+        self.surrogate = surrogate
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features of any shape to events of the same shape and type."""
+        above = spike(features - self.threshold, self.surrogate)
+        below = spike(-self.threshold - features, self.surrogate)
+        return above - below

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The layers: adaptive LIF neurons, feed-forward or recurrent, and the leaky readout.
+
+Legend: T time steps, B batch, I inputs, H neurons, K classes.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from srnn.network.neuron import Neuron, Spread, State, decay
+from srnn.network.ops import alif
+
+
+class AdaptiveLIF(nn.Module):
+    """A layer of adaptive LIF neurons, used like `torch.nn.LSTM` (time first).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Inputs I and neurons H.
+    recurrent : bool
+        Whether each neuron also sees the spikes of all neurons one step earlier.
+    bias : bool
+        Whether the products with the weights have biases.
+    neuron : Neuron
+        Constants of the neuron.
+
+    Examples
+    --------
+    >>> layer = AdaptiveLIF(120, 256, recurrent=True)
+    >>> spikes, state = layer(torch.randn(101, 8, 120))
+    >>> spikes.shape
+    torch.Size([101, 8, 256])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        recurrent: bool = False,
+        bias: bool = True,
+        neuron: Neuron | None = None,
+    ) -> None:
+        super().__init__()
+        self.neuron = neuron or Neuron()
+        self.input = nn.Linear(input_size, hidden_size, bias)
+        self.recurrent = nn.Linear(hidden_size, hidden_size, bias) if recurrent else None
+        self.tau_mem = self.neuron.tau_mem.draw(hidden_size)
+        self.tau_adapt = self.neuron.tau_adapt.draw(hidden_size)
+        # The reference's choices: the input weights of a recurrent layer keep torch's default.
+        if self.recurrent is None:
+            nn.init.xavier_normal_(self.input.weight)
+            _zero_bias(self.input)
+        else:
+            nn.init.kaiming_normal_(self.recurrent.weight)
+            _zero_bias(self.recurrent)
+
+    def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run the layer over a sequence.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (T, B, I)
+        state : State, optional
+            What an earlier call returned, to go on from there; at rest if not given.
+
+        Returns
+        -------
+        spikes : Tensor, shape (T, B, H), of zeros and ones
+        state : State
+            The state after the last step.
+        """
+        current = self.input(inputs)  # (T, B, H): one product for all time steps
+        weight = None
+        if self.recurrent is not None:
+            weight = self.recurrent.weight
+            if self.recurrent.bias is not None:
+                current = current + self.recurrent.bias
+        return alif(
+            current,
+            weight,
+            self.tau_mem,
+            self.tau_adapt,
+            self.neuron.surrogate,
+            state,
+            threshold=self.neuron.threshold,
+            adaptation=self.neuron.adaptation,
+        )
+
+
+class LeakyReadout(nn.Module):
+    """Non-spiking leaky integrators, one a class, and their mean over time.
+
+    u_t = alpha u_{t-1} + (1 - alpha)(W s_t + b), u_{-1} = 0; the output is the mean of u over the
+    T steps. As u is linear in the spikes, that mean is (1/T) sum_t (1 - alpha^(T-t))(W s_t + b):
+    no loop is needed.
+
+    Parameters
+    ----------
+    input_size, classes : int
+        Inputs H and classes K.
+    bias : bool
+        Whether the product with the weights has a bias.
+    tau : Spread
+        Where the time constants start, in time steps.
+    """
+
+    def __init__(
+        self, input_size: int, classes: int, *, bias: bool = True, tau: Spread | None = None
+    ) -> None:
+        super().__init__()
+        self.output = nn.Linear(input_size, classes, bias)
+        self.tau_mem = (tau or Spread(10.0, 1.0)).draw(classes)
+        nn.init.xavier_normal_(self.output.weight)
+        _zero_bias(self.output)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Map spikes (T, B, H) to mean potentials (B, K)."""
+        steps = len(spikes)
+        remaining = torch.arange(steps, 0, -1, device=spikes.device)  # (T,): T - t
+        leak = decay(self.tau_mem) ** remaining[:, None]  # (T, K)
+        potential: Tensor = (1 - leak)[:, None] * self.output(spikes)  # (T, B, K)
+        return potential.mean(dim=0)
+
+
+def _zero_bias(layer: nn.Linear) -> None:
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The operators in plain torch, differentiated by autograd: the definition of what they compute.
+
+Legend: T time steps, B batch, H neurons of the layer.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srnn.network.neuron import ADAPTATION, THRESHOLD, State, decay, initial_state, step
+from srnn.network.surrogate import Surrogate
+
+
+def alif(
+    current: Tensor,
+    recurrent_weight: Tensor | None,
+    tau_mem: Tensor,
+    tau_adapt: Tensor,
+    surrogate: Surrogate,
+    state: State | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    adaptation: float = ADAPTATION,
+) -> tuple[Tensor, State]:
+    """Run a layer of adaptive LIF neurons over a whole sequence.
+
+    Parameters
+    ----------
+    current : Tensor, shape (T, B, H), T >= 1
+        Input current of every step, biases included.
+    recurrent_weight : Tensor, shape (H, H), or None
+        Row i holds the weights of the spikes of all neurons, one step earlier, onto neuron i;
+        None for a feed-forward layer.
+    tau_mem, tau_adapt : Tensor, shape (H,), above 0
+        Time constants of membrane and threshold, in time steps.
+    surrogate : Surrogate
+        Stands in for the derivative of the step function.
+    state : State, optional
+        State to go on from; that of `initial_state` if not given.
+    threshold, adaptation : float
+        Constants of `srnn.network.neuron.step`.
+
+    Returns
+    -------
+    spikes : Tensor, shape (T, B, H), of zeros and ones
+    state : State
+        The state after the last step: passing it to the next call continues the sequence.
+    """
+    state = initial_state(current[0], threshold) if state is None else state
+    alpha, rho = decay(tau_mem), decay(tau_adapt)
+    spikes = []
+    for inflow in current:
+        if recurrent_weight is not None:
+            inflow = inflow + F.linear(state.spikes, recurrent_weight)
+        state = step(
+            inflow, state, alpha, rho, surrogate, threshold=threshold, adaptation=adaptation
+        )
+        spikes.append(state.spikes)
+    return torch.stack(spikes), state
