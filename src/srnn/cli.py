@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The command ``srnn``: the only place that sets up logging, prints results, and ends the process.
+
+Logs and errors go to stderr, results to stdout. The process leaves with 0 when all is done, 2 when
+the user's input is wrong, 1 when anything else failed, 130 after Ctrl-C and 143 after SIGTERM.
+What needs torch is imported by the command that needs it, so that ``--help`` answers at once.
+"""
+
+import json
+import logging
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from loguru import logger
+from tqdm import tqdm
+
+import srnn
+from srnn import config as configuration
+from srnn.errors import InputError
+from srnn.training.interrupt import Interrupted
+
+if TYPE_CHECKING:
+    from srnn.training.evaluate import Evaluation
+    from srnn.training.recogniser import Prediction
+
+_EXAMPLES = """
+\b
+Examples:
+  srnn config-v1-cuda.toml                      train on Speech Commands
+  srnn my.toml --set srnn.epochs=5 --run-dir a  train with a key changed, into a/
+  srnn my.toml --run-dir a --resume             go on after an interruption
+  srnn evaluate a --partition validation        accuracy of what was trained
+  srnn predict a yes.wav no.flac --top 3        words in recordings of one's own
+  srnn config my.toml                           every key and its value
+"""
+
+
+class _TrainByDefault(click.Group):
+    """A group whose command is ``train`` where the first argument is no command's name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            args = ["train", *args]
+        return super().resolve_command(ctx, args)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
+    logger.remove()
+    signal.signal(signal.SIGTERM, _interrupt)
+    debug = "--debug" in arguments
+    try:
+        code = cli.main(list(arguments), prog_name="srnn", standalone_mode=False)
+    except (InputError, click.ClickException) as error:
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        return _complain(text, 2, debug)
+    except Interrupted as error:
+        return _complain(str(error), 128 + error.signal, debug)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("stopped by SIGINT", 128 + signal.SIGINT, debug)
+    except Exception as error:
+        advice = "" if debug else " (--debug shows where)"
+        return _complain(f"{type(error).__name__}: {error}{advice}", 1, debug)
+    return int(code or 0)
+
+
+def _complain(text: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(text, err=True)
+    logger.bind(file_only=True).error(text)
+    return code
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
+
+
+# `run` reads the flag itself: an error may come before click has parsed anything.
+_debug = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a key."
+)
+
+
+@click.group(cls=_TrainByDefault, epilog=_EXAMPLES, context_settings={"max_content_width": 100})
+@click.version_option(srnn.__version__, message="srnn %(version)s")
+@_debug
+def cli() -> None:
+    """Train adaptive spiking recurrent networks to recognise spoken keywords.
+
+    "srnn CONFIG.toml" trains; the commands below work on what it leaves behind.
+    """
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@_overrides
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for the results.  [default: runs/CONFIG-TIME]",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in --run-dir.")
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Start from the weights of another run.",
+)
+@_debug
+def train(
+    config: Path, overrides: tuple[str, ...], run_dir: Path | None, resume: bool, init: Path | None
+) -> None:
+    """Train as CONFIG says (the default command).
+
+    CONFIG is a TOML file; a bare name is looked up here, then in configs/.
+    """
+    settings = configuration.load(config, overrides)
+    if resume and run_dir is None:
+        raise click.UsageError("--resume: expected --run-dir DIR with it, found none")
+    from srnn.training.checkpoint import checkpoint_path, load_checkpoint
+    from srnn.training.run import RunDirectory
+    from srnn.training.train import train as run_training
+
+    start = load_checkpoint(checkpoint_path(init)) if init else None
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    directory = RunDirectory(run_dir or Path("runs") / f"{config.stem}-{stamp}")
+    directory.prepare(resume=resume)
+    _set_up_logging(settings.logger.level, directory.log)
+    if resume and not directory.last.exists():
+        logger.warning("{} is missing: starting from the beginning", directory.last)
+    try:
+        run_training(settings, directory, init=start)
+    except Interrupted:
+        logger.info("go on with: srnn {} --run-dir {} --resume", config, directory.path)
+        raise
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--partition",
+    type=click.Choice(["testing", "validation"]),
+    default="testing",
+    show_default=True,
+)
+@click.option(
+    "--dataroot",
+    type=click.Path(path_type=Path),
+    help="Another data set, or a test archive.  [default: the one trained on]",
+)
+@_json
+@_debug
+def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) -> None:
+    """Measure the accuracy of RUN, a run directory (its best.pt) or a checkpoint file."""
+    from srnn.training.recogniser import load
+    from srnn.training.testing import evaluate_recogniser
+
+    recogniser = load(run)
+    _set_up_logging(recogniser.config.logger.level)
+    result = evaluate_recogniser(recogniser, partition, dataroot)
+    click.echo(json.dumps(result.to_json(), allow_nan=False) if as_json else _report(result))
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Print the K most probable words.",
+)
+@_json
+@_debug
+def predict(run: Path, files: tuple[Path, ...], top: int, as_json: bool) -> int:
+    """Name the word in each FILE: any format, rate and length that soundfile reads."""
+    from srnn.training.recogniser import load
+
+    recogniser = load(run)
+    failures = 0
+    for file in files:
+        try:
+            prediction = recogniser.predict(file)
+        except InputError as error:
+            failures += 1
+            if as_json:
+                click.echo(json.dumps({"file": str(file), "error": str(error)}))
+            else:
+                click.echo(str(error), err=True)
+            continue
+        if as_json:
+            click.echo(json.dumps({"file": str(file), **prediction._asdict()}, allow_nan=False))
+        else:
+            click.echo(f"{file}: {_most_probable(prediction, top)}")
+    return 2 if failures else 0
+
+
+@cli.command()
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the figures to FILE.",
+)
+@click.option("--quick", is_flag=True, help="Only the sizes of the reference configuration.")
+@_debug
+def bench(file: Path | None, quick: bool) -> None:
+    """Time training here, beside an LSTM of the same size, on the GPU if there is one."""
+    import torch
+
+    from srnn.instruments.bench import bench as run_bench
+    from srnn.instruments.bench import table
+    from srnn.training.run import write_text
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    timings, features_ms = run_bench(device, quick=quick)
+    click.echo(table(timings, features_ms))
+    if file:
+        figures = {"timings": [t._asdict() for t in timings], "features_ms": features_ms}
+        write_text(file, json.dumps(figures, indent=2) + "\n")
+
+
+@cli.command("config")
+@click.argument("config", type=click.Path(path_type=Path))
+@_overrides
+@_debug
+def show_config(config: Path, overrides: tuple[str, ...]) -> None:
+    """Print CONFIG with every key: itself a valid configuration."""
+    click.echo(configuration.to_toml(configuration.load(config, overrides)), nl=False)
+
+
+def _most_probable(prediction: "Prediction", top: int) -> str:
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    return "  ".join(f"{label} {probability:.1%}" for label, probability in ranked[:top])
+
+
+def _report(result: "Evaluation") -> str:
+    """Return the summary, and below it the accuracy and the confusions of each label."""
+    lines = [str(result)]
+    if result.firing_rate:
+        rates = ", ".join(f"{rate:.4f}" for rate in result.firing_rate)
+        lines.append(f"firing rate of each layer (spikes per neuron and time step): {rates}")
+    width = max(map(len, result.labels))
+    lines.append(f"{'':{width}} {'clips':>7} {'accuracy':>9}  taken for")
+    for index, (label, accuracy) in enumerate(result.per_class.items()):
+        count = result.counts[index]
+        share = "-" if accuracy is None else f"{accuracy:.1%}"
+        taken_for = [
+            f"{other} {result.confusion[index][column]}"
+            for column, other in enumerate(result.labels)
+            if column != index and result.confusion[index][column]
+        ]
+        lines.append(f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}".rstrip())
+    return "\n".join(lines)
+
+
+class _ToLoguru(logging.Handler):
+    """Passes records of the standard library, which the rooms log to, on to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.opt(exception=record.exc_info).log(record.levelname, record.getMessage())
+
+
+def _set_up_logging(level: str, file: Path | None = None) -> None:
+    """Log to stderr, beside a progress bar if there is one, and to ``file``."""
+    logger.add(
+        lambda text: tqdm.write(text, file=sys.stderr, end=""),
+        level=level,
+        format="<green>{time:HH:mm:ss}</green> <level>{level:<7}</level> {message}",
+        colorize=sys.stderr.isatty(),
+        filter=lambda record: "file_only" not in record["extra"],
+    )
+    if file:
+        logger.add(file, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}")
+    handler: Any = _ToLoguru()
+    for name in ("srnn", "py.warnings"):
+        source = logging.getLogger(name)
+        source.handlers = [handler]
+        source.setLevel(logging.DEBUG)
+        source.propagate = False
+    logging.captureWarnings(True)

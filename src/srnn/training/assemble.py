@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MPL-2.0
+"""From a configuration to the parts of a run: corpus, feature specification, network, device."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from srnn.config import Config
+from srnn.data.acquire import Source, acquire, fetch, locate
+from srnn.data.corpus import Corpus, choose_labels, read_corpus, require_trainable
+from srnn.data.voices import SPEECH_COMMANDS_WORDS, make_corpus
+from srnn.errors import InputError
+from srnn.features.reference import MelSpec
+from srnn.network.model import SpikingNetwork
+from srnn.network.neuron import Neuron, Spread
+from srnn.network.surrogate import SURROGATES
+
+SYNTHETIC = "synthetic"
+
+_log = logging.getLogger(__name__)
+
+
+def make_device(config: Config) -> torch.device:
+    """Return the CUDA device where one is wanted and there, else the CPU, with a warning."""
+    if not config.cuda.cuda:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    _log.warning("cuda.cuda = true, but no CUDA device was found: computing on the CPU")
+    return torch.device("cpu")
+
+
+def make_spec(config: Config) -> MelSpec:
+    """Return the features that ``config`` describes."""
+    srnn, mel = config.srnn, config.mel
+    return MelSpec(
+        size=srnn.size,
+        sample_rate=srnn.sample_rate,
+        n_fft=srnn.n_fft,
+        hop=srnn.hop,
+        n_mels=mel.n_mels,
+        fmin=mel.fmin,
+        fmax=mel.fmax,
+        delta_order=mel.delta_order,
+        stack=mel.stack,
+    )
+
+
+def make_network(config: Config, classes: int) -> SpikingNetwork:
+    """Return a network with fresh weights, drawn from torch's global random generator."""
+    srnn = config.srnn
+    channels, _, bands = make_spec(config).shape
+    neuron = Neuron(
+        threshold=srnn.threshold,
+        adaptation=srnn.adaptation,
+        tau_mem=Spread(*srnn.tau_mem, srnn.tau_range),
+        tau_adapt=Spread(*srnn.tau_adapt, srnn.tau_range),
+        surrogate=SURROGATES[srnn.surrogate],
+    )
+    return SpikingNetwork(
+        channels * bands,
+        srnn.layer_sizes,
+        classes,
+        bias=srnn.bias,
+        neuron=neuron,
+        encoder_threshold=srnn.encoder_threshold,
+        tau_readout=Spread(*srnn.tau_readout, srnn.tau_range),
+    )
+
+
+def make_training_corpus(config: Config) -> Corpus:
+    """Find, fetch or make the data set that ``config`` names, and partition it.
+
+    With ``data.test_url`` the testing partition is that archive's.
+
+    Raises
+    ------
+    InputError
+        If the data set cannot be had, or cannot be trained on.
+    """
+    data, folder = config.data, _task_folder(config)
+    labels = choose_labels(folder, data.words, unknown=data.unknown, silence=data.silence)
+    corpus = _task_corpus(config, folder, labels)
+    require_trainable(corpus)
+    return corpus
+
+
+def make_evaluation_corpus(
+    config: Config, labels: tuple[str, ...], dataroot: Path | None = None
+) -> Corpus:
+    """Partition the data set that lies in ``dataroot``, or that of ``config``, by given labels.
+
+    Raises
+    ------
+    InputError
+        If there is no data set.
+    """
+    if dataroot is None:
+        return _task_corpus(config, _task_folder(config), labels)
+    folder = locate(dataroot, config.data.gsc_url)
+    if folder is None:
+        raise InputError(
+            f"--dataroot {dataroot}: expected a data set (a folder a word with *.wav files in it, "
+            "there or under SpeechCommands), found none"
+        )
+    return _labelled(config, folder, labels)
+
+
+def _task_folder(config: Config) -> Path:
+    data, srnn = config.data, config.srnn
+    dataroot = Path(data.dataroot)
+    if data.gsc_url != SYNTHETIC:
+        return acquire(dataroot, Source(data.gsc_url, data.gsc_sha256))
+    words = list(SPEECH_COMMANDS_WORDS) if data.words == "all" else list(data.words)
+    if data.unknown:
+        words += [word for word in SPEECH_COMMANDS_WORDS if word not in words]
+    return make_corpus(
+        dataroot, words, data.synthetic_clips, srnn.sample_rate, srnn.size, srnn.seed
+    )
+
+
+def _task_corpus(config: Config, folder: Path, labels: tuple[str, ...]) -> Corpus:
+    corpus = _labelled(config, folder, labels)
+    data = config.data
+    if not data.test_url:
+        return corpus
+    source = Source(data.test_url, data.test_sha256, "data.test_url", "data.test_sha256")
+    archive = _labelled(config, fetch(Path(data.dataroot), source), labels)
+    testing = {"testing": archive.partitions["testing"]}
+    return replace(corpus, partitions=corpus.partitions | testing)
+
+
+def _labelled(config: Config, folder: Path, labels: tuple[str, ...]) -> Corpus:
+    return read_corpus(
+        folder,
+        labels,
+        silence_clips=config.data.silence_clips,
+        seed=config.srnn.seed,
+        size=config.srnn.size,
+        sample_rate=config.srnn.sample_rate,
+    )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MPL-2.0
+"""One pass over a partition, and what it says: accuracy, confusion, firing rates.
+
+Legend: N examples, T time steps, H neurons, K classes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from srnn.training.examples import Examples
+from srnn.training.spotter import Spotter
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of one pass over a partition.
+
+    Attributes
+    ----------
+    partition : str
+    labels : tuple of str
+    confusion : tuple of tuples of int
+        Clips by true label (rows) and predicted label (columns), in the order of ``labels``.
+    loss : float or None
+        Mean cross entropy (nats); None without clips.
+    firing_rate : tuple of float, or None
+        Spikes per neuron and time step of each hidden layer; None without clips.
+    """
+
+    partition: str
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    loss: float | None
+    firing_rate: tuple[float, ...] | None
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Clips of each label."""
+        return tuple(sum(row) for row in self.confusion)
+
+    @property
+    def hits(self) -> tuple[int, ...]:
+        """Clips of each label that were recognised."""
+        return tuple(row[index] for index, row in enumerate(self.confusion))
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of clips that were recognised; None without clips."""
+        return _share(sum(self.hits), sum(self.counts))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the accuracy; None without clips."""
+        return wilson_interval(sum(self.hits), sum(self.counts))
+
+    @property
+    def per_class(self) -> dict[str, float | None]:
+        """Accuracy of each label; None where it has no clips."""
+        rows = zip(self.labels, self.hits, self.counts, strict=True)
+        return {label: _share(hits, count) for label, hits, count in rows}
+
+    def to_json(self) -> Json:
+        """Return what ``test.json`` and ``evaluate --json`` hold."""
+        return {
+            "partition": self.partition,
+            "accuracy": self.accuracy,
+            "interval": self.interval,
+            "loss": self.loss,
+            "firing_rate": self.firing_rate,
+            "labels": self.labels,
+            "counts": dict(zip(self.labels, self.counts, strict=True)),
+            "per_class": self.per_class,
+            "confusion": self.confusion,
+        }
+
+    def __str__(self) -> str:
+        if self.accuracy is None or self.interval is None or self.loss is None:
+            return f"{self.partition}: no clips"
+        low, high = self.interval
+        return (
+            f"{self.partition}: accuracy {self.accuracy:.2%} "
+            f"(95 % interval {low:.2%} to {high:.2%}, {sum(self.counts)} clips), "
+            f"loss {self.loss:.4f}"
+        )
+
+
+def wilson_interval(hits: int, trials: int) -> tuple[float, float] | None:
+    """Return the 95 % score interval of a proportion (Wilson 1927); None without trials."""
+    if not trials:
+        return None
+    z = 1.959964  # the normal distribution's 97.5 % quantile
+    share = hits / trials
+    centre = share + z**2 / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    scale = 1 + z**2 / trials
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+@torch.inference_mode()
+def evaluate(
+    spotter: Spotter,
+    examples: Examples,
+    labels: Sequence[str],
+    partition: str,
+    batch_size: int,
+    device: torch.device,
+) -> Evaluation:
+    """Run ``spotter`` over all examples, in their order, and read the results once at the end."""
+    classes, count = len(labels), len(examples.labels)
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    spikes = torch.zeros(len(spotter.network.hidden), dtype=torch.float64, device=device)
+    for batch in examples.batches(torch.arange(count), batch_size, device):
+        output = spotter(batch.features)
+        predicted = output.log_probabilities.argmax(dim=1)
+        confusion += torch.bincount(batch.labels * classes + predicted, minlength=classes * classes)
+        loss += F.nll_loss(output.log_probabilities, batch.labels, reduction="sum")
+        spikes += output.spikes.sum(dim=1)
+    steps = examples.features.shape[2]
+    places = torch.tensor([count * steps * size for size in spotter.network.hidden_sizes])
+    return Evaluation(
+        partition,
+        tuple(labels),
+        tuple(tuple(row) for row in confusion.view(classes, classes).tolist()),
+        loss.item() / count if count else None,
+        tuple((spikes.cpu() / places).tolist()) if count else None,
+    )
+
+
+def _share(hits: int, count: int) -> float | None:
+    return hits / count if count else None

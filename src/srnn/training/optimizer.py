@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The optimizer: parameter groups, the learning-rate schedule, and limits of time constants."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from srnn.config import SrnnConfig
+from srnn.network.encoder import TernaryEncoder
+
+
+def make_optimizer(network: nn.Module, settings: SrnnConfig) -> Adam:
+    """Return Adam with a group each for weights, time constants and the encoder's threshold.
+
+    Every parameter of ``network`` is in exactly one group. A group's ``peak_lr`` is the learning
+    rate before the schedule; the groups' names are ``weights``, ``tau`` and ``encoder``.
+    """
+    encoder = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, TernaryEncoder)
+        for parameter in module.parameters()
+    }
+    groups: dict[str, list[nn.Parameter]] = {"weights": [], "tau": [], "encoder": []}
+    for name, parameter in network.named_parameters():
+        is_tau = name.rpartition(".")[2].startswith("tau_")
+        groups["encoder" if id(parameter) in encoder else "tau" if is_tau else "weights"].append(
+            parameter
+        )
+    factors = {
+        "weights": 1.0,
+        "tau": settings.tau_learning_rate,
+        "encoder": settings.encoder_learning_rate,
+    }
+    return Adam(
+        [
+            {
+                "params": parameters,
+                "name": name,
+                "peak_lr": factors[name] * settings.learning_rate,
+            }
+            for name, parameters in groups.items()
+        ],
+        lr=settings.learning_rate,
+    )
+
+
+def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
+    """Return what the learning rates are multiplied by after ``epochs_done`` epochs.
+
+    Parameters
+    ----------
+    settings : SrnnConfig
+    epochs_done : float, 0 <= epochs_done <= epochs
+        With fractions: the cosine moves at every step.
+    """
+    match settings.schedule:
+        case "step":
+            return float(settings.schedule_factor ** (int(epochs_done) // settings.schedule_epochs))
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * epochs_done / settings.epochs))
+        case "constant":
+            return 1.0
+
+
+def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
+    """Set every group's learning rate to ``factor`` times its peak."""
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group["peak_lr"]
+
+
+def limit_time_constants(optimizer: Optimizer, limits: tuple[float, float]) -> None:
+    """Move time constants that a step took out of ``limits`` to the nearer limit.
+
+    At zero a time constant turns the layer into NaN; within the limits nothing changes.
+    """
+    with torch.no_grad():
+        for group in optimizer.param_groups:
+            if group["name"] == "tau":
+                for parameter in group["params"]:
+                    parameter.clamp_(*limits)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A trained network in use: from a recording to the word in it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srnn.config import Config
+from srnn.data import audio
+from srnn.features.normaliser import Normaliser
+from srnn.features.reference import features
+from srnn.training.assemble import make_network, make_spec
+from srnn.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
+from srnn.training.spotter import Spotter
+
+
+class Prediction(NamedTuple):
+    """What a network says of one recording.
+
+    Attributes
+    ----------
+    label : str
+        The most probable label.
+    probability : float
+        Its probability.
+    probabilities : dict
+        The probability of every label, in the order of the labels.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+class Recogniser:
+    """Recognises the keyword in a recording.
+
+    Attributes
+    ----------
+    config : Config
+        The configuration that the network was trained with.
+    labels : tuple of str
+    epoch : int
+        Epochs that the weights were trained for.
+    spotter : Spotter
+        Features of shape (B, C, T, M) in, log-probabilities out.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.config: Config = checkpoint.parsed_config()
+        self.labels = tuple(checkpoint.labels)
+        self.epoch = checkpoint.epoch
+        self._spec = make_spec(self.config)
+        self.spotter = restore_spotter(checkpoint)
+        self.spotter.eval()
+
+    def predict(self, recording: str | Path) -> Prediction:
+        """Recognise the word in an audio file of any format, rate and length.
+
+        Of a recording longer than a clip the loudest stretch counts.
+
+        Raises
+        ------
+        InputError
+            If the file is no recording.
+        """
+        return self.predict_waveform(audio.read(Path(recording), self._spec.sample_rate))
+
+    @torch.inference_mode()
+    def predict_waveform(self, waveform: NDArray[np.float32]) -> Prediction:
+        """Recognise the word in samples of shape (n,), n >= 1, at ``config.srnn.sample_rate``."""
+        heard = torch.from_numpy(features(waveform, self._spec))
+        probabilities = self.spotter(heard[None]).log_probabilities[0].exp().tolist()
+        best = int(np.argmax(probabilities))
+        return Prediction(
+            self.labels[best],
+            probabilities[best],
+            dict(zip(self.labels, probabilities, strict=True)),
+        )
+
+
+def load(run: str | Path) -> Recogniser:
+    """Load a trained network, on the CPU.
+
+    Parameters
+    ----------
+    run : str or Path
+        A run directory (its ``best.pt`` is loaded) or a checkpoint file.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint, or none of this package.
+
+    Examples
+    --------
+    >>> recogniser = load("runs/quickstart")  # doctest: +SKIP
+    >>> recogniser.predict("yes.wav").label  # doctest: +SKIP
+    'yes'
+    """
+    return Recogniser(load_checkpoint(checkpoint_path(Path(run))))
+
+
+def restore_spotter(checkpoint: Checkpoint) -> Spotter:
+    """Return the network of a checkpoint, on the CPU."""
+    network = make_network(checkpoint.parsed_config(), len(checkpoint.labels))
+    spotter = Spotter(Normaliser(checkpoint.weights.get("normaliser.scale")), network)
+    spotter.load_state_dict(checkpoint.weights)
+    return spotter

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The run directory: the files a training run leaves behind, and how they are written."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from srnn.errors import InputError
+
+
+class RunDirectory:
+    """Names the files of a run.
+
+    Attributes
+    ----------
+    path : Path
+    config : Path
+        The resolved configuration, ``config.toml``.
+    log : Path
+        Everything logged, ``train.log``.
+    metrics : Path
+        A JSON object a finished epoch, ``metrics.jsonl``.
+    best, last : Path
+        Checkpoints: the best epoch by validation accuracy, and the state to resume from.
+    test : Path
+        The result on the testing partition, ``test.json``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.toml"
+        self.log = path / "train.log"
+        self.metrics = path / "metrics.jsonl"
+        self.best = path / "best.pt"
+        self.last = path / "last.pt"
+        self.test = path / "test.json"
+
+    def prepare(self, *, resume: bool) -> None:
+        """Create the directory; one that holds a run is refused unless it is to be resumed.
+
+        Raises
+        ------
+        InputError
+            If it holds a run already, or cannot be created.
+        """
+        taken = [file.name for file in (self.best, self.last) if file.exists()]
+        if taken and not resume:
+            raise InputError(
+                f"--run-dir {self.path}: expected a directory without a run, found {taken[0]}; "
+                "add --resume to continue that run, or choose another directory"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--run-dir {self.path}: expected a directory that can be created, "
+                f"found {error.strerror}"
+            ) from error
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill a temporary file and rename it to ``path``: whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text to ``path``, whole or not at all."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json_lines(path: Path, lines: Iterable[object]) -> None:
+    """Write one JSON object a line to ``path``, whole or not at all."""
+    write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Evaluating what was trained, on its own data set or on another."""
+
+import logging
+from pathlib import Path
+
+from srnn.data.corpus import describe
+from srnn.training.assemble import make_device, make_evaluation_corpus, make_spec
+from srnn.training.evaluate import Evaluation, evaluate
+from srnn.training.examples import Extractor
+from srnn.training.recogniser import Recogniser
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate_recogniser(
+    recogniser: Recogniser, partition: str, dataroot: Path | None = None
+) -> Evaluation:
+    """Evaluate a trained network on a partition.
+
+    Parameters
+    ----------
+    recogniser : Recogniser
+    partition : "validation" or "testing"
+    dataroot : Path, optional
+        Where another data set or a test archive lies; the one trained on if not given.
+
+    Raises
+    ------
+    InputError
+        If there is no data set, or one of its files is no recording.
+    """
+    config, device = recogniser.config, make_device(recogniser.config)
+    corpus = make_evaluation_corpus(config, recogniser.labels, dataroot)
+    _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
+    with Extractor(make_spec(config), config.data.workers) as extractor:
+        examples = extractor.examples(corpus.partitions[partition], f"{partition} features")
+    spotter = recogniser.spotter.to(device)
+    return evaluate(spotter, examples, recogniser.labels, partition, config.srnn.batch_size, device)

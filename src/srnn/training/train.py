@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A whole run: prepare, train, test, and leave a run directory behind."""
+
+import json
+import logging
+import platform
+
+import torch
+
+import srnn
+from srnn.config import Config, to_toml
+from srnn.data.corpus import describe
+from srnn.features.normaliser import Normaliser, spread
+from srnn.training.assemble import (
+    SYNTHETIC,
+    make_device,
+    make_network,
+    make_spec,
+    make_training_corpus,
+)
+from srnn.training.checkpoint import Checkpoint, load_checkpoint
+from srnn.training.evaluate import evaluate
+from srnn.training.examples import Examples, Extractor
+from srnn.training.interrupt import stop_on_signals
+from srnn.training.loop import Trainer
+from srnn.training.recogniser import restore_spotter
+from srnn.training.run import RunDirectory, write_text
+from srnn.training.spotter import Spotter
+from srnn.training.transfer import expect_same_configuration, transfer
+
+_log = logging.getLogger(__name__)
+
+
+def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) -> None:
+    """Train as ``config`` says, test once with the best weights, and fill ``run``.
+
+    A run that was interrupted goes on where its ``last.pt`` was saved; a finished one is left as
+    it is.
+
+    Parameters
+    ----------
+    config : Config
+    run : RunDirectory
+        Prepared.
+    init : Checkpoint, optional
+        Weights to start from instead of fresh ones; see `srnn.training.transfer.transfer`.
+
+    Raises
+    ------
+    InputError
+        If the data set, the run directory or ``init`` do not fit the configuration.
+    Interrupted
+        After Ctrl-C or SIGTERM, with the state saved.
+    """
+    last = load_checkpoint(run.last) if run.last.exists() else None
+    if last:
+        expect_same_configuration(config, last.parsed_config(), str(run.last))
+        if run.test.exists():
+            _log.info("%s: this run is finished, nothing is left to do", run.path)
+            return
+    write_text(run.config, to_toml(config))
+    device = make_device(config)
+    _log_header(config, device)
+    corpus = make_training_corpus(config)
+    _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
+    torch.manual_seed(config.srnn.seed)
+    network = make_network(config, len(corpus.labels))
+
+    with Extractor(make_spec(config), config.data.workers) as extractor:
+        training, validation = (
+            extractor.examples(corpus.partitions[name], f"{name} features")
+            for name in ("training", "validation")
+        )
+        spotter = Spotter(_make_normaliser(config, training), network)
+        if init:
+            transfer(init, spotter, config, corpus.labels)
+        trainer = Trainer(
+            config, spotter.to(device), corpus.labels, training, validation, run, device
+        )
+        _log_network(spotter, corpus.labels)
+        if last:
+            trainer.restore(last)
+            done = trainer.progress
+            _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
+        else:
+            _log.info("before training: %s", trainer.validate())
+        with stop_on_signals() as stop:
+            trainer.fit(stop)
+
+        best = load_checkpoint(run.best)
+        testing = extractor.examples(corpus.partitions["testing"], "testing features")
+    _test(best, testing, run, device)
+    _log_next_steps(config, run)
+
+
+def _make_normaliser(config: Config, training: Examples) -> Normaliser:
+    per_data_set = config.data.normalisation == "dataset"
+    return Normaliser(spread(training.features) if per_data_set else None)
+
+
+def _test(best: Checkpoint, testing: Examples, run: RunDirectory, device: torch.device) -> None:
+    spotter = restore_spotter(best).to(device).eval()
+    batch_size = best.parsed_config().srnn.batch_size
+    result = evaluate(spotter, testing, best.labels, "testing", batch_size, device)
+    write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+    _log.info("best epoch %d; %s", best.epoch, result)
+
+
+def _log_header(config: Config, device: torch.device) -> None:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    _log.info("configuration:\n%s", to_toml(config).rstrip())
+    _log.info("device: %s (%s), %d threads", device, name, torch.get_num_threads())
+    _log.info(
+        "versions: srnn %s, Python %s, torch %s",
+        srnn.__version__,
+        platform.python_version(),
+        torch.__version__,
+    )
+
+
+def _log_network(spotter: Spotter, labels: tuple[str, ...]) -> None:
+    count = sum(parameter.numel() for parameter in spotter.network.parameters())
+    _log.info("labels: %s", ", ".join(f"{index} {name}" for index, name in enumerate(labels)))
+    _log.info("parameters: %s", f"{count:,}")
+
+
+def _log_next_steps(config: Config, run: RunDirectory) -> None:
+    _log.info("the run is in %s", run.path)
+    _log.info("next: srnn predict %s YOUR.wav", run.path)
+    if config.data.gsc_url == SYNTHETIC:
+        _log.info(
+            "these were synthetic voices; srnn config-v1-cuda.toml trains on real ones and "
+            "downloads them (1.5 GB)"
+        )

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Fixtures shared by the tests: a small corpus of tones that is learnt in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+# Two threads that wait for each other are slow on tensors this small, and on a busy machine.
+torch.set_num_threads(1)
+
+TONE_RATE = 8_000
+TONE_WORDS = {"low": 300, "high": 1500, "other": 3000}  # word -> frequency (Hz)
+
+TONES_TOML = """
+[data]
+dataroot = "tones"
+words = ["low", "high"]
+silence_clips = [20, 4, 4]
+workers = 0
+[srnn]
+network_size = 24
+threshold = 0.3
+tau_mem = [5.0, 1.0]
+batch_size = 16
+epochs = 2
+size = 2000
+sample_rate = 8000
+learning_rate = 3e-2
+[mel]
+n_mels = 8
+fmax = 4000
+delta_order = 1
+[cuda]
+cuda = false
+"""
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that holds a corpus ``tones`` and its configuration ``tones.toml``."""
+    folder = tmp_path_factory.mktemp("tones")
+    rng = np.random.default_rng(0)
+    time = np.arange(2_000) / TONE_RATE
+    for word, frequency in TONE_WORDS.items():
+        (folder / "tones" / word).mkdir(parents=True)
+        for speaker in range(40):
+            pitch = frequency * rng.uniform(0.8, 1.2)
+            burst = np.abs(time - rng.uniform(0.08, 0.17)) < 0.04  # a steady tone has no features
+            tone = 0.3 * burst * np.sin(2 * np.pi * pitch * time)
+            samples = tone + 0.002 * rng.normal(size=2_000)
+            name = f"{speaker:08x}_nohash_0.wav"
+            soundfile.write(folder / "tones" / word / name, samples, TONE_RATE)
+    (folder / "tones" / "_background_noise_").mkdir()
+    noise = 0.1 * rng.normal(size=10 * TONE_RATE)
+    soundfile.write(folder / "tones" / "_background_noise_" / "noise.wav", noise, TONE_RATE)
+    (folder / "tones.toml").write_text(TONES_TOML)
+    return folder

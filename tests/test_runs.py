@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Runs from TOML to predictions, on a small corpus of tones, within this process."""
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from loguru import logger
+
+import srnn
+from srnn import cli
+from srnn.config import load as load_config
+from srnn.config import to_toml
+from srnn.training import examples as training_examples
+from srnn.training.assemble import make_spec, make_training_corpus
+from srnn.training.checkpoint import Checkpoint, load_checkpoint
+from srnn.training.examples import Examples, Extractor
+from srnn.training.loop import Trainer
+
+LABELS = ["low", "high", "_silence_", "_unknown_"]
+RUN_FILES = {"best.pt", "config.toml", "last.pt", "metrics.jsonl", "test.json", "train.log"}
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_handlers() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    logger.remove()
+
+
+@pytest.fixture(scope="module")
+def finished(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a run that went to its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tones)
+        run = tmp_path_factory.mktemp("runs") / "finished"
+        assert cli.run(["tones.toml", "--run-dir", str(run)]) == 0
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _here(tones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tones)
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    times = ("seconds", "samples_per_second")
+    return [{key: line[key] for key in line if key not in times} for line in lines]
+
+
+def assert_same_results(one: Path, other: Path) -> None:
+    """Everything but times is the same, bit for bit."""
+    for name in ("best.pt", "last.pt"):
+        a, b = load_checkpoint(one / name), load_checkpoint(other / name)
+        assert a.epoch == b.epoch
+        assert_same_tensors(a.weights, b.weights)
+        if a.training and b.training:
+            assert_same_tensors(a.training["optimizer"], b.training["optimizer"])
+    assert (one / "test.json").read_text() == (other / "test.json").read_text()
+    assert without_times(metrics(one)) == without_times(metrics(other))
+
+
+def assert_same_tensors(one: Any, other: Any) -> None:
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same_tensors(one[key], other[key])
+    elif isinstance(one, list):
+        for a, b in zip(one, other, strict=True):
+            assert_same_tensors(a, b)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def stop_after(steps: int, number: signal.Signals, patch: pytest.MonkeyPatch) -> None:
+    """Let a signal come within the given step of training, counted over all epochs."""
+    real_step, done = Trainer._step, iter(range(1, 10_000))
+
+    def step(self: Trainer, batch: Examples) -> torch.Tensor:
+        if next(done) == steps:
+            signal.raise_signal(number)
+        return real_step(self, batch)
+
+    patch.setattr(Trainer, "_step", step)
+
+
+def test_a_run_leaves_what_the_contract_names(finished: Path) -> None:
+    assert {file.name for file in finished.iterdir()} == RUN_FILES
+    assert (finished / "config.toml").read_text() == to_toml(load_config("tones.toml"))
+    lines = metrics(finished)
+    assert [line["epoch"] for line in lines] == [1, 2]
+    for line in lines:
+        assert list(line) == [
+            "epoch",
+            "lr",
+            "train_loss",
+            "train_accuracy",
+            "valid_loss",
+            "valid_accuracy",
+            "firing_rate",
+            "seconds",
+            "samples_per_second",
+        ]
+        assert len(line["firing_rate"]) == 2
+    test = json.loads((finished / "test.json").read_text())
+    assert test["partition"] == "testing"
+    assert test["labels"] == LABELS
+    assert sum(test["counts"].values()) == sum(map(sum, test["confusion"]))
+    low, high = test["interval"]
+    assert 0 <= low <= test["accuracy"] <= high <= 1
+
+
+def test_best_epoch_is_kept(finished: Path) -> None:
+    lines = metrics(finished)
+    best = max(lines, key=lambda line: line["valid_accuracy"])
+    assert load_checkpoint(finished / "best.pt").epoch == best["epoch"]
+    assert load_checkpoint(finished / "last.pt").epoch == lines[-1]["epoch"]
+
+
+def test_tones_are_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert cli.run(["tones.toml", "--run-dir", str(run), "--set", "srnn.epochs=12"]) == 0
+    assert json.loads((run / "test.json").read_text())["accuracy"] > 0.7
+    assert metrics(run)[0]["train_loss"] > 2 * metrics(run)[-1]["train_loss"]
+    assert capsys.readouterr().out == ""
+
+
+def test_log_tells_what_a_reader_needs(finished: Path) -> None:
+    log = (finished / "train.log").read_text()
+    for text in (
+        "network_size = 24",
+        "device: cpu",
+        f"torch {torch.__version__}",
+        "labels: 0 low, 1 high, 2 _silence_, 3 _unknown_",
+        "parameters: ",
+        "before training: validation: accuracy",
+        "epoch 1/2: loss",
+        "clips/s; time left",
+        "best epoch",
+        "95 % interval",
+        f"the run is in {finished}",
+    ):
+        assert text in log
+
+
+def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
+    again, other = tmp_path / "again", tmp_path / "other"
+    assert cli.run(["tones.toml", "--run-dir", str(again)]) == 0
+    assert cli.run(["tones.toml", "--run-dir", str(other), "--set", "srnn.seed=1"]) == 0
+    assert_same_results(finished, again)
+    assert without_times(metrics(finished)) != without_times(metrics(other))
+
+
+@pytest.mark.parametrize(
+    ("steps", "number", "code"), [(3, signal.SIGINT, 130), (9, signal.SIGTERM, 143)]
+)
+def test_resumed_run_equals_one_never_interrupted(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    run = tmp_path / "run"
+    command = ["tones.toml", "--run-dir", str(run)]
+    with monkeypatch.context() as patch:
+        stop_after(steps, number, patch)
+        assert cli.run(command) == code
+    assert not (run / "test.json").exists()
+    assert cli.run([*command, "--resume"]) == 0
+    assert_same_results(finished, run)
+    assert "resuming in epoch" in (run / "train.log").read_text()
+
+
+def test_a_run_is_not_overwritten(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "metrics.jsonl").read_bytes()
+    assert cli.run(["tones.toml", "--run-dir", str(finished)]) == 2
+    assert capsys.readouterr().err == (
+        f"--run-dir {finished}: expected a directory without a run, found best.pt; "
+        "add --resume to continue that run, or choose another directory\n"
+    )
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
+    before = {name: (finished / name).read_bytes() for name in RUN_FILES - {"train.log"}}
+    assert cli.run(["tones.toml", "--run-dir", str(finished), "--resume"]) == 0
+    assert {name: (finished / name).read_bytes() for name in before} == before
+    assert "this run is finished" in (finished / "train.log").read_text()
+
+
+def test_resuming_with_another_configuration_is_refused(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["--set", "srnn.seed=7", "--set", "mel.n_mels=9", "--set", "data.workers=1"]
+    assert cli.run(["tones.toml", "--run-dir", str(finished), "--resume", *changes]) == 2
+    last = finished / "last.pt"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{last}: srnn.seed: expected 7 as configured, found 0",
+        f"{last}: mel.n_mels: expected 9 as configured, found 8",
+    ]
+
+
+def test_resume_without_a_saved_state_starts_from_the_beginning(
+    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert cli.run(["tones.toml", "--run-dir", str(run), "--resume"]) == 0
+    assert "last.pt is missing: starting from the beginning" in capsys.readouterr().err
+    assert_same_results(finished, run)
+
+
+def test_more_epochs_go_on_from_a_finished_run(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "test.json").unlink()
+    command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
+    assert cli.run(command) == 0
+    assert [line["epoch"] for line in metrics(run)] == [1, 2, 3]
+
+
+def test_evaluate_repeats_the_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", str(finished), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((finished / "test.json").read_text())
+
+
+def test_evaluate_validation_of_a_checkpoint_file(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = finished / "best.pt"
+    assert cli.run(["evaluate", str(best), "--partition", "validation", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    line = metrics(finished)[load_checkpoint(best).epoch - 1]
+    assert result["accuracy"] == line["valid_accuracy"]
+    assert result["loss"] == line["valid_loss"]
+    assert result["firing_rate"] == line["firing_rate"]
+
+
+def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", str(finished)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("testing: accuracy ")
+    assert [line.split()[0] for line in out[3:]] == LABELS
+
+
+def test_evaluate_on_a_test_archive(
+    finished: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "archive"
+    silence = np.zeros(2_000, np.float32)
+    for label, word in (("low", "low"), ("high", "high"), ("_unknown_", "other")):
+        (archive / label).mkdir(parents=True)
+        for source in sorted((tones / "tones" / word).iterdir())[:3]:
+            shutil.copy(source, archive / label / f"{word}_{source.name}.wav")
+    (archive / "_silence_").mkdir()
+    soundfile.write(archive / "_silence_" / "1254.wav", silence, 8_000)
+    assert cli.run(["evaluate", str(finished), "--dataroot", str(archive), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["counts"] == {"low": 3, "high": 3, "_silence_": 1, "_unknown_": 3}
+
+
+def test_test_archive_by_configuration(tmp_path: Path, tones: Path) -> None:
+    archive = tmp_path / "SpeechCommands" / "speech_commands_test_set_v0.01"
+    shutil.copytree(tones / "tones" / "low", archive / "low")
+    shutil.copytree(tones / "tones" / "other", archive / "_unknown_")
+    for word in ("low", "high", "_background_noise_"):
+        shutil.copytree(
+            tones / "tones" / word, tmp_path / "SpeechCommands" / "speech_commands_v0.01" / word
+        )
+    overrides = [
+        f"data.dataroot={tmp_path}",
+        "data.test_url=speech_commands_test_set_v0.01",
+        "data.unknown=true",
+    ]
+    corpus = make_training_corpus(load_config("tones.toml", overrides))
+    assert corpus.counts("testing") == {"low": 40, "high": 0, "_silence_": 0, "_unknown_": 40}
+    assert corpus.counts("training")["low"] > 20
+
+
+def test_evaluate_without_a_data_set(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["evaluate", str(finished), "--dataroot", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"--dataroot {tmp_path}: expected a data set")
+
+
+def test_predict_answers_for_each_file(
+    finished: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stereo = tmp_path / "long.flac"
+    noise = 0.01 * np.random.default_rng(0).normal(size=(3 * 44_100, 2))
+    soundfile.write(stereo, noise, 44_100)
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    missing = tmp_path / "missing.wav"
+    clip = next((tones / "tones" / "low").iterdir())
+    files = [str(path) for path in (clip, broken, missing, stereo)]
+    assert cli.run(["predict", str(finished), *files, "--json"]) == 2
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["file"] for answer in answers] == files
+    assert ["error" in answer for answer in answers] == [False, True, True, False]
+    for answer in (answers[0], answers[3]):
+        assert list(answer["probabilities"]) == LABELS
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert answer["probability"] == answer["probabilities"][answer["label"]]
+
+
+def test_predict_prints_the_most_probable_words(
+    finished: Path, tones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = next((tones / "tones" / "low").iterdir())
+    assert cli.run(["predict", str(finished), str(clip), "--top", "3"]) == 0
+    printed = capsys.readouterr().out
+    name, _, answer = printed.rstrip().partition(": ")
+    assert name == str(clip)
+    shares = [float(word.rstrip("%")) for word in answer.split()[1::2]]
+    assert len(shares) == 3
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
+    recogniser = srnn.load(finished)
+    config = load_config("tones.toml")
+    corpus = make_training_corpus(config)
+    clips = corpus.partitions["validation"]
+    with Extractor(make_spec(config), 0) as extractor:
+        examples = extractor.examples(clips, "validation")
+    together = recogniser.spotter(examples.features).log_probabilities.exp()
+    for clip, probabilities in zip(clips, together, strict=True):
+        if clip.frames == -1:
+            alone = list(recogniser.predict(clip.path).probabilities.values())
+            assert alone == pytest.approx(probabilities.tolist(), abs=1e-5)
+
+
+def test_number_of_workers_changes_no_feature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_examples, "_CLIPS_WORTH_A_POOL", 1)
+    config = load_config("tones.toml")
+    clips = make_training_corpus(config).partitions["validation"]
+    with Extractor(make_spec(config), 0) as none, Extractor(make_spec(config), 2) as two:
+        assert all(map(torch.equal, none.examples(clips, ""), two.examples(clips, "")))
+
+
+def test_init_keeps_the_readout_of_shared_labels(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ["tones.toml", "--run-dir", str(run), "--init", str(finished)]
+    changes = ["--set", 'data.words=["other", "low"]', "--set", "srnn.learning_rate=1e-12"]
+    assert cli.run([*command, *changes, "--set", "data.unknown=false"]) == 0
+    old, new = load_checkpoint(finished / "best.pt"), load_checkpoint(run / "best.pt")
+    assert new.labels == ["other", "low", "_silence_"]
+    for name, weights in new.weights.items():
+        if name.startswith("network.readout."):
+            torch.testing.assert_close(weights[1:], old.weights[name][[0, 2]])
+            assert not torch.allclose(weights[0], old.weights[name][1])
+        else:
+            torch.testing.assert_close(weights, old.weights[name])
+
+
+def test_init_from_another_network_names_the_keys(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["--set", "srnn.network_size=[24, 13]", "--set", "mel.delta_order=0"]
+    command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--init", str(finished)]
+    assert cli.run([*command, *changes]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == [
+        "--init: srnn.network_size: expected (24, 13) as configured, found (24, 24)",
+        "--init: mel.delta_order: expected 0 as configured, found 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('data.words=["low", "hihg"]', "data.words: expected a folder of recordings"),
+        ("data.dataroot=nowhere", "data.gsc_url"),
+        ("srnn.epoch=3", "--set srnn.epoch: unknown key; did you mean srnn.epochs?"),
+        ("srnn.epochs=0", "--set srnn.epochs: expected an integer >= 1, found 0"),
+    ],
+)
+def test_bad_input_is_named_in_one_line(
+    change: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    overrides = ["--set", change, "--set", "data.gsc_url=none", "--set", "logger.level=ERROR"]
+    assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run"), *overrides]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_checkpoints_that_are_none(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = (finished / "best.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(good[: len(good) // 2])
+    (tmp_path / "text.pt").write_text("no weights here")
+    torch.save({"weights": torch.ones(3)}, tmp_path / "foreign.pt")
+    torch.save(Checkpoint, tmp_path / "class.pt")
+    for name in ("cut.pt", "text.pt", "foreign.pt", "class.pt", "missing.pt", "."):
+        assert cli.run(["predict", str(tmp_path / name), "x.wav"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"{tmp_path / name}: expected ")
+        assert error.count("\n") == 1
+
+
+def test_without_a_graphics_card_the_cpu_is_used_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "cuda.cuda=true"]
+    assert cli.run([*command, "--set", "srnn.epochs=1"]) == 0
+    error = capsys.readouterr().err
+    assert "WARNING cuda.cuda = true, but no CUDA device was found" in error
+    assert "device: cpu" in error

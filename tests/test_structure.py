@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Imports point one way along the street of rooms."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "srnn"
+
+# What each room may import from the package, besides itself.
+ALLOWED = {
+    "errors": set(),
+    "config": {"errors"},
+    "data": {"errors"},
+    "features": {"errors"},
+    "network": {"errors"},
+    "training": {"errors", "config", "data", "features", "network", ""},
+    "instruments": {"errors", "config", "data", "features", "network", "training"},
+    "cli": {"errors", "config", "training", "instruments", ""},
+    "": {"training", "network"},
+    "__main__": {"cli"},
+}
+
+
+def rooms_imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            package = node.module or ""
+            names = (
+                [f"srnn.{alias.name}" for alias in node.names] if package == "srnn" else [package]
+            )
+        for name in names:
+            if name == "srnn":
+                yield ""
+            elif name.startswith("srnn."):
+                yield name.split(".")[1]
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.stem)
+def test_imports_follow_the_street(path: Path) -> None:
+    room = room_of(path)
+    assert set(rooms_imported(path)) - {room} <= ALLOWED[room]
+
+
+def test_rooms_that_a_notebook_may_use_do_not_log_or_configure() -> None:
+    for room in ("data", "features", "network"):
+        for path in (SOURCE / room).rglob("*.py"):
+            assert "loguru" not in path.read_text(), path
+
+
+def test_every_file_names_its_licence() -> None:
+    root = SOURCE.parents[1]
+    files = [*root.glob("src/**/*.py"), *root.glob("tests/**/*.py"), *root.glob("configs/*.toml")]
+    assert len(files) > 30
+    for path in files:
+        first = path.read_text().splitlines()[0]
+        expected = "CC0-1.0" if path.suffix == ".toml" else "MPL-2.0"
+        assert first == f"# SPDX-License-Identifier: {expected}", path

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MPL-2.0
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from srnn.features.normaliser import Normaliser
+from srnn.network.model import SpikingNetwork
+from srnn.training.evaluate import Evaluation, evaluate, wilson_interval
+from srnn.training.examples import Examples
+from srnn.training.spotter import Spotter
+
+CPU = torch.device("cpu")
+
+
+def result() -> Evaluation:
+    return Evaluation("testing", ("a", "b", "c"), ((3, 1, 0), (0, 4, 0), (0, 0, 0)), 0.25, (0.1,))
+
+
+def test_accuracies_follow_from_the_confusion_matrix() -> None:
+    assert result().accuracy == pytest.approx(7 / 8)
+    assert result().per_class == {"a": 0.75, "b": 1.0, "c": None}
+    assert result().counts == (4, 4, 0)
+
+
+def test_json_has_what_the_contract_names_and_no_nan() -> None:
+    empty = Evaluation("testing", ("a",), ((0,),), None, None)
+    for each in (result(), empty):
+        content = json.loads(json.dumps(each.to_json(), allow_nan=False))
+        assert content.keys() >= {
+            "partition",
+            "accuracy",
+            "interval",
+            "loss",
+            "labels",
+            "counts",
+            "per_class",
+            "confusion",
+        }
+    assert empty.to_json()["accuracy"] is None
+    assert str(empty) == "testing: no clips"
+
+
+def test_wilson_interval() -> None:
+    """Against the tabulated interval of 81 in 263 (Newcombe 1998, table I, method 3)."""
+    low, high = wilson_interval(81, 263) or (0, 0)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    low, high = wilson_interval(0, 10) or (1, 1)
+    assert (low, round(high, 4)) == (0.0, 0.2775)
+    assert wilson_interval(0, 0) is None
+
+
+def test_one_pass_equals_clip_by_clip() -> None:
+    torch.manual_seed(0)
+    spotter = Spotter(Normaliser(torch.ones(1, 6)), SpikingNetwork(6, [9, 8], 3)).eval()
+    hidden: Any = spotter.network.hidden
+    with torch.no_grad():
+        for layer in hidden:
+            layer.input.weight.mul_(60)
+    examples = Examples(torch.randn(7, 1, 12, 6), torch.tensor([0, 1, 2, 0, 1, 2, 0]))
+    whole = evaluate(spotter, examples, ("a", "b", "c"), "validation", 3, CPU)
+
+    confusion = [[0] * 3 for _ in range(3)]
+    loss, spikes = 0.0, torch.zeros(2)
+    for features, label in zip(*examples, strict=True):
+        output = spotter(features[None])
+        confusion[label][output.log_probabilities.argmax()] += 1
+        loss -= output.log_probabilities[0, label].item() / 7
+        spikes += output.spikes[:, 0]
+    assert [list(row) for row in whole.confusion] == confusion
+    assert whole.loss == pytest.approx(loss, rel=1e-5)
+    assert whole.firing_rate is not None
+    assert list(whole.firing_rate) == pytest.approx(
+        (spikes / (7 * 12) / torch.tensor([9, 8])).tolist()
+    )
+    assert min(whole.firing_rate) > 0

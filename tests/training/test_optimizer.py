@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MPL-2.0
+import pytest
+import torch
+
+from srnn.config import SrnnConfig
+from srnn.network.model import SpikingNetwork
+from srnn.training.optimizer import (
+    limit_time_constants,
+    make_optimizer,
+    schedule_factor,
+    set_learning_rates,
+)
+
+
+def test_every_parameter_is_in_exactly_one_group_with_its_learning_rate() -> None:
+    network = SpikingNetwork(6, [5, 4, 3], 2)
+    optimizer = make_optimizer(network, SrnnConfig(learning_rate=0.5))
+    set_learning_rates(optimizer, 0.1)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    rates = {
+        names[id(parameter)]: group["lr"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert rates.keys() == set(names.values())
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(names)
+    for name, rate in rates.items():
+        factor = 2.0 if ".tau_" in name else 0.01 if name.startswith("encoder") else 1.0
+        assert rate == pytest.approx(0.05 * factor), name
+
+
+def test_step_schedule() -> None:
+    settings = SrnnConfig()
+    at = {0: 1, 9.99: 1, 10: 0.1, 19.5: 0.1, 20: 0.01, 29.9: 0.01}
+    for epochs_done, factor in at.items():
+        assert schedule_factor(settings, epochs_done) == pytest.approx(factor)
+
+
+def test_cosine_schedule() -> None:
+    settings = SrnnConfig(schedule="cosine", epochs=8)
+    assert schedule_factor(settings, 0) == 1
+    assert schedule_factor(settings, 4) == pytest.approx(0.5)
+    assert schedule_factor(settings, 8) == pytest.approx(0)
+
+
+def test_constant_schedule() -> None:
+    assert schedule_factor(SrnnConfig(schedule="constant"), 25) == 1
+
+
+def test_time_constants_stay_within_their_limits() -> None:
+    network = SpikingNetwork(6, [5, 4], 2)
+    optimizer = make_optimizer(network, SrnnConfig(learning_rate=1e3))
+    network(torch.randn(3, 1, 12, 6)).log_probabilities.sum().backward()
+    taus = [p for name, p in network.named_parameters() if ".tau_" in name]
+    with torch.no_grad():
+        for tau in taus:
+            tau.grad = torch.ones_like(tau)
+    optimizer.step()
+    assert all(tau.max() < 0 for tau in taus)
+    limit_time_constants(optimizer, (0.1, 100.0))
+    assert all(tau.unique().tolist() == [pytest.approx(0.1)] for tau in taus)
+    assert network(torch.randn(3, 1, 12, 6)).log_probabilities.isfinite().all()
