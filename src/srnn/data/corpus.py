@@ -205,6 +205,19 @@ def _with_suggestion(word: str, folders: list[str]) -> str:
     return f"{word!r} (did you mean {spelt[near[0]]!r}?)" if near else repr(word)
 
 
+def partition_of_speaker(speaker: str) -> str:
+    """Return the partition in which a hash puts all clips of a speaker.
+
+    The rule of the data set's README and of TensorFlow's speech commands example, by which the
+    official lists were made.
+    """
+    digest = hashlib.sha1(os.fsencode(speaker), usedforsecurity=False).hexdigest()
+    percent = int(digest, 16) % 2**27 * (100 / (2**27 - 1))
+    if percent < 10:
+        return "validation"
+    return "testing" if percent < 20 else "training"
+
+
 def describe(corpus: Corpus) -> str:
     """Return a table of the number of clips of each label in each partition, lines for a log."""
     counts = [corpus.counts(partition) for partition in PARTITIONS]
@@ -269,22 +282,8 @@ def _partition_of(word: str, name: str, lists: dict[str, frozenset[str]]) -> str
             return partition
     if len(lists) == len(_LISTS):
         return "training"
-    partition = _partition_of_speaker(name)
+    partition = partition_of_speaker(name[: -len(".wav")].split("_nohash_")[0])
     return "training" if partition in lists else partition
-
-
-def _partition_of_speaker(name: str) -> str:
-    """Return the partition in which a hash puts all clips of a speaker.
-
-    The rule of the data set's README and of TensorFlow's speech commands example, by which the
-    official lists were made.
-    """
-    speaker = name[: -len(".wav")].split("_nohash_")[0]
-    digest = hashlib.sha1(os.fsencode(speaker), usedforsecurity=False).hexdigest()
-    percent = int(digest, 16) % 2**27 * (100 / (2**27 - 1))
-    if percent < 10:
-        return "validation"
-    return "testing" if percent < 20 else "training"
 
 
 def _warn_of_shared_speakers(folder: Path, clips: Iterable[Clip]) -> None:

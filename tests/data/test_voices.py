@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MPL-2.0
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from srnn.data import espeak, voices
+from srnn.data.corpus import UNKNOWN, choose_labels, read_corpus, require_trainable
+from srnn.errors import InputError
+
+pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
+
+WORDS = ["yes", "no", "hey_computer"]
+RATE, SIZE = 16_000, 16_000
+
+
+def make(dataroot: Path, words: list[str] = WORDS, seed: int = 0) -> Path:
+    return voices.make_corpus(dataroot, words, 30, RATE, SIZE, seed)
+
+
+def digests(corpus: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(corpus)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(corpus.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("voices"))
+
+
+def test_layout_is_that_of_speech_commands(corpus: Path) -> None:
+    assert corpus.parent.name == "SpeechCommands"
+    assert corpus.name.startswith("synthetic-")
+    names = {path.name for path in corpus.iterdir()}
+    lists = {"validation_list.txt", "testing_list.txt", "README.txt"}
+    assert names == {*WORDS, "_background_noise_", *lists}
+    assert len(list((corpus / "_background_noise_").glob("*.wav"))) == 6
+    assert all(len(list((corpus / word).glob("*_nohash_*.wav"))) == 30 for word in WORDS)
+
+
+def test_it_is_a_corpus_with_all_words_in_all_partitions(corpus: Path) -> None:
+    labels = choose_labels(corpus, ["yes", "no"], unknown=True, silence=True)
+    read = read_corpus(corpus, labels, silence_clips=(9, 3, 3), seed=0, size=SIZE, sample_rate=RATE)
+    require_trainable(read)
+    for partition, least in (("training", 24), ("validation", 3), ("testing", 3)):
+        counts = read.counts(partition)
+        assert min(counts["yes"], counts["no"], counts[UNKNOWN]) >= least
+
+
+def test_lists_agree_with_the_speaker_rule(corpus: Path) -> None:
+    listed = {
+        line: partition
+        for partition in ("validation", "testing")
+        for line in (corpus / f"{partition}_list.txt").read_text().splitlines()
+    }
+    for word in WORDS:
+        for path in (corpus / word).iterdir():
+            speaker = path.name.partition("_nohash_")[0]
+            assert len(speaker) == 8
+            number = int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % 2**27
+            share = 100 * number / (2**27 - 1)
+            rule = "validation" if share < 10 else "testing" if share < 20 else "training"
+            assert listed.get(f"{word}/{path.name}", "training") == rule
+
+
+def test_no_voice_is_in_two_partitions() -> None:
+    variants = [variant for names in voices.VOICES.values() for variant in names]
+    assert len(variants) == len(set(variants))
+
+
+def test_clips_are_sound_of_the_length_asked_for(corpus: Path) -> None:
+    for path in corpus.glob("*/*_nohash_*.wav"):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.frames) == (RATE, 1, SIZE)
+        assert info.subtype == "PCM_16"
+        peak = np.abs(soundfile.read(path, dtype="int16")[0].astype(int)).max()
+        assert 1_000 < peak < 32_767
+
+
+def test_same_definition_same_bytes_whatever_was_made_before(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    make(tmp_path / "first", ["zero", "yes"], seed=5)
+    again = make(tmp_path / "second", list(reversed(WORDS)))
+    assert again.name == corpus.name
+    assert digests(again) == digests(corpus)
+
+
+def test_other_seed_or_words_other_corpus(corpus: Path, tmp_path: Path) -> None:
+    other = make(tmp_path, WORDS, seed=1)
+    assert other.name != corpus.name
+    one = digests(corpus)
+    assert not [
+        name
+        for name, digest in digests(other).items()
+        if one.get(name) == digest and name.endswith(".wav")
+    ]
+    assert make(tmp_path, ["yes", "no"]).name not in (corpus.name, other.name)
+
+
+def test_a_finished_corpus_is_not_made_again(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(espeak, "speak", None)
+    assert make(corpus.parents[1]) == corpus
+
+
+def test_interrupted_making_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(voices, "recorded", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path)
+    assert list((tmp_path / "SpeechCommands").iterdir()) == []
+
+
+def test_a_word_without_sound_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^data\.words: expected words that can be spoken.*'-'"):
+        make(tmp_path, ["yes", "-"])
+    assert list((tmp_path / "SpeechCommands").iterdir()) == []
+
+
+def test_unknown_voices_are_refused() -> None:
+    utterance = espeak.Utterance("yes", "en-us+nobody", 150, 50, 50)
+    with pytest.raises(RuntimeError, match="nobody"):
+        espeak.speak([utterance], *voices._find_espeak())
+
+
+def test_missing_synthesiser_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(InputError, match="pip install espeakng-loader"):
+        make(tmp_path)
+    assert not (tmp_path / "SpeechCommands").exists()
