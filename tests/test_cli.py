@@ -77,6 +77,9 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "nowhere"], "nowhere: expected a run directory"),
         (["evaluate", "nowhere", "--partition", "training"], "Invalid value for '--partition'"),
         (["train"], "Missing argument 'CONFIG'"),
+        (["evalute", "run"], "evalute: unknown command; did you mean evaluate?"),
+        (["--set", "srnn.epochs=1", "x.toml"], "x.toml: expected a TOML file"),
+        (["bench", "--json", "nowhere/x.json"], "--json nowhere/x.json: expected an existing"),
     ],
 )
 def test_misuse_gives_one_line_and_exit_code_2(
@@ -129,12 +132,14 @@ def test_a_signal_ends_training_with_its_state_saved(
     assert process.returncode == code
     assert out == ""
     assert "\r" not in error
-    assert error.splitlines()[-2].endswith(f"go on with: srnn {' '.join(arguments[:3])} --resume")
+    assert error.splitlines()[-2].endswith(
+        f"go on with: srnn {directory}/config.toml --run-dir {directory} --resume"
+    )
     assert error.splitlines()[-1] == f"stopped by {number.name}"
     assert (directory / "last.pt").exists()
     epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
     assert epochs == list(range(1, len(epochs) + 1))
-    assert not [path for path in directory.iterdir() if path.name.startswith(".")]
+    assert {path.name for path in directory.glob(".*")} <= {".lock"}
 
 
 def test_bench_prints_a_table_and_writes_it(

@@ -149,11 +149,11 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         ("srnn.epochs = {a = [1]}", "an integer >= 1", "{a = [1]}"),
         ('srnn.epochs = "a\\nb"', "an integer >= 1", '"a\\nb"'),
         ("srnn.schedule_epochs = 0", "an integer >= 1", "0"),
-        ("srnn.learning_rate = true", "a number > 0", "true"),
-        ('srnn.learning_rate = "1"', "a number > 0", '"1"'),
-        ("srnn.learning_rate = 0.0", "a number > 0", "0.0"),
-        ("srnn.learning_rate = nan", "a number > 0", "nan"),
-        ("srnn.learning_rate = inf", "a number > 0", "inf"),
+        ("srnn.learning_rate = true", "a number > 0 and <= 1000", "true"),
+        ('srnn.learning_rate = "1"', "a number > 0 and <= 1000", '"1"'),
+        ("srnn.learning_rate = 0.0", "a number > 0 and <= 1000", "0.0"),
+        ("srnn.learning_rate = nan", "a number > 0 and <= 1000", "nan"),
+        ("srnn.learning_rate = inf", "a number > 0 and <= 1000", "inf"),
         ("srnn.batch_size = 0", "an integer from 1 to 65536", "0"),
         ("srnn.size = -1", "an integer from 1 to 10000000", "-1"),
         ("srnn.sample_rate = 999", "an integer from 1000 to 192000", "999"),
@@ -181,7 +181,7 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         ("srnn.tau_readout = 10.0", TAU, "10.0"),
         (
             "srnn.tau_range = [0, 1]",
-            "a list [low: number > 0, high: number > 0]",
+            "a list [low: number from 0.05 to 1000000.0, high: number from 0.05 to 1000000.0]",
             "0 as item 1 of the list",
         ),
         ("srnn.tau_range = [5, 5]", "low < high", "[5.0, 5.0]"),
@@ -307,7 +307,8 @@ def test_all_problems_at_once_and_none_that_follow_from_others() -> None:
     assert problems(text) == [
         'config.toml: data.unknown: expected true or false, found "no"',
         "config.toml: srnn.epochs: expected an integer >= 1, found 0",
-        "config.toml: srnn.tau_range: expected a list [low: number > 0, high: number > 0], "
+        "config.toml: srnn.tau_range: expected a list [low: number from 0.05 to 1000000.0, "
+        "high: number from 0.05 to 1000000.0], "
         'found "wide"',
         "config.toml: mel.bands: unknown key",
         "config.toml: logger.levels: unknown key; did you mean logger.level?",

@@ -23,6 +23,7 @@ from srnn.training.assemble import make_spec, make_training_corpus
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.examples import Examples, Extractor
 from srnn.training.loop import Trainer
+from srnn.training.run import RunDirectory, new_run_path
 
 LABELS = ["low", "high", "_silence_", "_unknown_"]
 RUN_FILES = {"best.pt", "config.toml", "last.pt", "metrics.jsonl", "test.json", "train.log"}
@@ -100,7 +101,7 @@ def stop_after(steps: int, number: signal.Signals, patch: pytest.MonkeyPatch) ->
 
 
 def test_a_run_leaves_what_the_contract_names(finished: Path) -> None:
-    assert {file.name for file in finished.iterdir()} == RUN_FILES
+    assert {file.name for file in finished.iterdir()} - {".lock"} == RUN_FILES
     assert (finished / "config.toml").read_text() == to_toml(load_config("tones.toml"))
     lines = metrics(finished)
     assert [line["epoch"] for line in lines] == [1, 2]
@@ -192,7 +193,7 @@ def test_a_run_is_not_overwritten(finished: Path, capsys: pytest.CaptureFixture[
     before = (finished / "metrics.jsonl").read_bytes()
     assert cli.run(["tones.toml", "--run-dir", str(finished)]) == 2
     assert capsys.readouterr().err == (
-        f"--run-dir {finished}: expected a directory without a run, found best.pt; "
+        f"--run-dir {finished}: expected a directory without a run, found config.toml; "
         "add --resume to continue that run, or choose another directory\n"
     )
     assert (finished / "metrics.jsonl").read_bytes() == before
@@ -229,10 +230,77 @@ def test_resume_without_a_saved_state_starts_from_the_beginning(
 def test_more_epochs_go_on_from_a_finished_run(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    (run / "test.json").unlink()
     command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
     assert cli.run(command) == 0
     assert [line["epoch"] for line in metrics(run)] == [1, 2, 3]
+    assert cli.run([*command[:-1], "srnn.epochs=1"]) == 2
+
+
+def test_resuming_on_other_clips_is_refused(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, run = tmp_path / "corpus", tmp_path / "run"
+    shutil.copytree(tones / "tones", corpus)
+    command = ["tones.toml", "--run-dir", str(run), "--set", f"data.dataroot={corpus}"]
+    assert cli.run([*command, "--set", "srnn.epochs=1"]) == 0
+    next((corpus / "other").iterdir()).unlink()
+    before = (run / "last.pt").read_bytes()
+    assert cli.run([*command, "--resume"]) == 2
+    assert "expected the clips that the run began with" in capsys.readouterr().err
+    assert (run / "last.pt").read_bytes() == before
+
+
+def test_a_directory_at_work_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunDirectory(tmp_path / "run").prepared(resume=False):
+        assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run")]) == 2
+    assert "found another process at work in it" in capsys.readouterr().err
+
+
+def test_new_runs_have_directories_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len({new_run_path("x") for _ in range(5)}) == 5
+
+
+def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path, tones: Path) -> None:
+    shutil.copy(tones / "tones.toml", tmp_path / "config.toml")
+    before = (tmp_path / "config.toml").read_bytes()
+    assert cli.run([str(tmp_path / "config.toml"), "--run-dir", str(tmp_path)]) == 2
+    assert (tmp_path / "config.toml").read_bytes() == before
+
+
+def test_numbers_that_are_not_finite_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, real_step = tmp_path / "run", Trainer._step
+
+    def step(self: Trainer, batch: Examples) -> torch.Tensor:
+        if self.progress.epoch == 2:
+            with torch.no_grad():
+                self.spotter.network.encoder.threshold.fill_(torch.nan)
+        return real_step(self, batch)
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    assert cli.run(["tones.toml", "--run-dir", str(run)]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("epoch 2: expected finite numbers, found NaN or infinity in ")
+    assert "network.encoder.threshold" in error
+    assert [line["epoch"] for line in metrics(run)] == [1]
+    weights = load_checkpoint(run / "last.pt").weights
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_evaluate_downloads_nothing(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["evaluate", str(finished)]) == 2
+    assert capsys.readouterr().err.startswith("data.dataroot = 'tones', where training was: ")
+    assert not (tmp_path / "tones").exists()
 
 
 def test_evaluate_repeats_the_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -297,7 +365,7 @@ def test_evaluate_without_a_data_set(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["evaluate", str(finished), "--dataroot", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"--dataroot {tmp_path}: expected a data set")
+    assert capsys.readouterr().err.startswith(f"--dataroot {tmp_path}: expected one data set")
 
 
 def test_predict_answers_for_each_file(
@@ -379,7 +447,7 @@ def test_init_from_another_network_names_the_keys(
     assert cli.run([*command, *changes]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[-2:] == [
-        "--init: srnn.network_size: expected (24, 13) as configured, found (24, 24)",
+        "--init: srnn.network_size: expected [24, 13] as configured, found [24, 24]",
         "--init: mel.delta_order: expected 0 as configured, found 1",
     ]
 
@@ -411,7 +479,8 @@ def test_checkpoints_that_are_none(
     (tmp_path / "text.pt").write_text("no weights here")
     torch.save({"weights": torch.ones(3)}, tmp_path / "foreign.pt")
     torch.save(Checkpoint, tmp_path / "class.pt")
-    for name in ("cut.pt", "text.pt", "foreign.pt", "class.pt", "missing.pt", "."):
+    soundfile.write(tmp_path / "sound.pt", np.zeros(100), 8_000, format="WAV")
+    for name in ("cut.pt", "text.pt", "foreign.pt", "class.pt", "sound.pt", "missing.pt", "."):
         assert cli.run(["predict", str(tmp_path / name), "x.wav"]) == 2
         error = capsys.readouterr().err
         assert error.startswith(f"{tmp_path / name}: expected ")

@@ -6,11 +6,12 @@ the user's input is wrong, 1 when anything else failed, 130 after Ctrl-C and 143
 What needs torch is imported by the command that needs it, so that ``--help`` answers at once.
 """
 
+import difflib
 import json
 import logging
+import shlex
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 import srnn
 from srnn import config as configuration
-from srnn.errors import InputError
+from srnn.errors import DivergenceError, InputError
 from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
@@ -43,14 +44,16 @@ Examples:
 
 
 class _TrainByDefault(click.Group):
-    """A group whose command is ``train`` where the first argument is no command's name."""
+    """A group whose command is ``train`` where the first argument is neither command nor option."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if args and args[0] not in {*self.commands, *own}:
+            near = difflib.get_close_matches(args[0], self.commands, n=1)
+            if near and not Path(args[0]).exists():
+                raise click.UsageError(f"{args[0]}: unknown command; did you mean {near[0]}?")
             args = ["train", *args]
-        return super().resolve_command(ctx, args)
+        return super().parse_args(ctx, args)
 
 
 def main() -> NoReturn:
@@ -72,6 +75,8 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(str(error), 128 + error.signal, debug)
     except (KeyboardInterrupt, click.Abort):
         return _complain("stopped by SIGINT", 128 + signal.SIGINT, debug)
+    except DivergenceError as error:
+        return _complain(str(error), 1, debug)
     except Exception as error:
         advice = "" if debug else " (--debug shows where)"
         return _complain(f"{type(error).__name__}: {error}{advice}", 1, debug)
@@ -135,21 +140,22 @@ def train(
     if resume and run_dir is None:
         raise click.UsageError("--resume: expected --run-dir DIR with it, found none")
     from srnn.training.checkpoint import checkpoint_path, load_checkpoint
-    from srnn.training.run import RunDirectory
+    from srnn.training.run import RunDirectory, new_run_path
     from srnn.training.train import train as run_training
 
     start = load_checkpoint(checkpoint_path(init)) if init else None
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    directory = RunDirectory(run_dir or Path("runs") / f"{config.stem}-{stamp}")
-    directory.prepare(resume=resume)
-    _set_up_logging(settings.logger.level, directory.log)
-    if resume and not directory.last.exists():
-        logger.warning("{} is missing: starting from the beginning", directory.last)
-    try:
-        run_training(settings, directory, init=start)
-    except Interrupted:
-        logger.info("go on with: srnn {} --run-dir {} --resume", config, directory.path)
-        raise
+    directory = RunDirectory(run_dir or new_run_path(config.stem))
+    with directory.prepared(resume=resume):
+        _set_up_logging(settings.logger.level, directory.log)
+        if resume and not directory.last.exists():
+            logger.warning("{} is missing: starting from the beginning", directory.last)
+        try:
+            run_training(settings, directory, init=start)
+        except Interrupted:
+            place = str(directory.path)
+            again = ["srnn", str(directory.config), "--run-dir", place, "--resume"]
+            logger.info("go on with: {}", shlex.join(again))
+            raise
 
 
 @cli.command()
@@ -234,6 +240,8 @@ def bench(file: Path | None, quick: bool) -> None:
     from srnn.instruments.bench import table
     from srnn.training.run import write_text
 
+    if file and not file.absolute().parent.is_dir():
+        raise InputError(f"--json {file}: expected an existing directory, found none")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     timings, features_ms = run_bench(device, quick=quick)
     click.echo(table(timings, features_ms))

@@ -14,7 +14,7 @@ from srnn.config.tables import (
     MelConfig,
     SrnnConfig,
 )
-from srnn.config.writing import key_table, to_toml
+from srnn.config.writing import key_table, to_toml, toml_value
 
 __all__ = [
     "Config",
@@ -27,4 +27,5 @@ __all__ = [
     "key_table",
     "load",
     "to_toml",
+    "toml_value",
 ]

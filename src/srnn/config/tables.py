@@ -65,8 +65,9 @@ _Distribution = Annotated[
 ]
 _Limits = Annotated[
     tuple[
-        Annotated[float, Field(gt=0, title="low")],
-        Annotated[float, Field(gt=0, title="high")],
+        # exp(-1 / tau) and its derivative must be normal numbers of float32.
+        Annotated[float, Field(ge=0.05, le=1e6, title="low")],
+        Annotated[float, Field(ge=0.05, le=1e6, title="high")],
     ],
     Strict(False),
 ]
@@ -144,7 +145,9 @@ class SrnnConfig(_Table):
         "N alone means [N, N]",
         "neurons",
     )
-    learning_rate: float = _key(3e-3, "learning rate of weights and biases at the start", gt=0)
+    learning_rate: float = _key(
+        3e-3, "learning rate of weights and biases at the start", gt=0, le=1000
+    )
     epochs: int = _key(30, "passes over the training partition", ge=1)
     batch_size: int = _key(32, "clips per training step", ge=1, le=65_536)
     size: int = _key(
@@ -283,6 +286,13 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
             ("data.words", "data.unknown", "data.silence"),
             "at least two words where data.unknown and data.silence are false",
             data.words,
+        )
+
+    if data.silence and data.silence_clips[0] == 0:
+        yield BrokenRelation(
+            ("data.silence_clips", "data.silence"),
+            "training clips of silence (or data.silence = false)",
+            data.silence_clips,
         )
 
     at_rate = f"at srnn.sample_rate = {srnn.sample_rate}"

@@ -108,9 +108,9 @@ def locate(dataroot: Path, name: str) -> Path | None:
 def acquire(dataroot: Path, source: Source) -> Path:
     """Return the folder of the data set to train on; download and unpack it where necessary.
 
-    The first that fits: the configured data set under ``DIR/SpeechCommands``; ``DIR`` itself, if
-    it holds words; the archive in ``DIR``; for an official name, the only data set under
-    ``DIR/SpeechCommands``; a download.
+    The first that fits: the configured data set under ``DIR/SpeechCommands``; the archive in
+    ``DIR``; for an official name, the only data set under ``DIR/SpeechCommands``; ``DIR`` itself,
+    if it holds words; a download.
 
     Parameters
     ----------
@@ -126,12 +126,9 @@ def acquire(dataroot: Path, source: Source) -> Path:
     """
     archive = _archive(dataroot, source)
     with _disk_errors(dataroot):
-        there = _holds_words(dataroot / _CORPORA / archive.name)
-        if not there and _holds_words(dataroot):
-            _expect_version(archive.name, dataroot.resolve(), source)
-            _log.info("using the data set in %s", dataroot)
-            return dataroot
-        if not there and _version(archive.name) and not archive.path.is_file():
+        if _holds_words(dataroot / _CORPORA / archive.name) or archive.path.is_file():
+            return fetch(dataroot, source)
+        if _version(archive.name):
             others = [folder for folder in _corpora(dataroot) if _is_for_training(folder)]
             for folder in others:
                 _expect_version(archive.name, folder, source)
@@ -139,6 +136,10 @@ def acquire(dataroot: Path, source: Source) -> Path:
                 what = f"{source.url_key} = {source.url!r} is not there"
                 _log.warning("using the only data set, %s: %s", others[0], what)
                 return others[0]
+        if _holds_words(dataroot):
+            _expect_version(archive.name, dataroot.resolve(), source)
+            _log.info("using the data set in %s", dataroot)
+            return dataroot
     return fetch(dataroot, source)
 
 

@@ -73,8 +73,9 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         with soundfile.SoundFile(path) as file:
             yield file
     # Beside its own error soundfile raises TypeError for headerless `.raw` files, whose format it
-    # cannot know, and ValueError where a stream does not state its length.
-    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+    # cannot know, ValueError where a stream does not state its length, MemoryError where a damaged
+    # header states an absurd one.
+    except (soundfile.LibsndfileError, TypeError, ValueError, MemoryError) as error:
         found = _why_unreadable(path, error)
         raise InputError(
             f"{path}: expected a recording that soundfile can read, found {found}"

@@ -37,6 +37,8 @@ _LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
 # Where each partition's stretch of a background recording begins and ends, in tenths of its time.
 _STRETCHES = {"training": (0, 8), "validation": (8, 9), "testing": (9, 10)}
 
+_PURPOSE = 2  # keeps these random numbers apart from those of the same seed drawn elsewhere
+
 _log = logging.getLogger(__name__)
 
 
@@ -98,6 +100,7 @@ def read_corpus(
     seed: int,
     size: int,
     sample_rate: int,
+    all_testing: bool = False,
 ) -> Corpus:
     """Label and partition the clips of `folder`, and cut silence from its background recordings.
 
@@ -118,16 +121,18 @@ def read_corpus(
         Decides where silence is cut.
     size : int > 0
         Length of a clip of silence in samples at `sample_rate` (Hz).
+    all_testing
+        Whether the folder is a test archive even if it does not look like one.
 
     Raises
     ------
     InputError
-        A background recording cannot be read.
+        A folder or a background recording cannot be read.
     """
     labels = tuple(labels)
     words = _scan(folder)
     lists = _read_lists(folder)
-    is_test_archive = not lists and (SILENCE in words or UNKNOWN in words)
+    is_test_archive = all_testing or (not lists and (SILENCE in words or UNKNOWN in words))
     partitions: dict[str, list[Clip]] = {partition: [] for partition in PARTITIONS}
     skipped = {}
     for word, names in words.items():
@@ -146,7 +151,7 @@ def read_corpus(
             background = _background(folder, size, sample_rate)
             for index, partition in enumerate(PARTITIONS):
                 count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
-                rng = np.random.default_rng((seed, index))
+                rng = np.random.default_rng((seed, index, _PURPOSE))
                 partitions[partition] += _cut(
                     background, partition, count, labels.index(SILENCE), rng
                 )
@@ -234,9 +239,12 @@ def describe(corpus: Corpus) -> str:
 
 def _scan(folder: Path) -> dict[str, list[str]]:
     """Find the word folders, sorted, and the names of their recordings, sorted."""
-    with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
-    found = {name: _recordings(folder / name) for name in names if name != _BACKGROUND}
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+        found = {name: _recordings(folder / name) for name in names if name != _BACKGROUND}
+    except OSError as error:
+        raise InputError(f"data.dataroot: {error.filename}: {error.strerror}") from error
     return {word: recordings for word, recordings in found.items() if recordings}
 
 

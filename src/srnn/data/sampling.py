@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Sampling = Literal["natural", "balanced"]
 
+_PURPOSE = 1  # keeps these random numbers apart from those of the same seed drawn elsewhere
+
 
 def epoch_order(
     labels: NDArray[np.integer], sampling: Sampling, seed: int, epoch: int
@@ -28,7 +30,7 @@ def epoch_order(
     -------
     Indices into `labels`, shape (N,).
     """
-    rng = np.random.default_rng((seed, epoch))
+    rng = np.random.default_rng((seed, epoch, _PURPOSE))
     if sampling == "natural":
         return rng.permutation(len(labels))
     # The labels that get one clip more are drawn anew in every epoch.

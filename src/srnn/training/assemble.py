@@ -90,22 +90,33 @@ def make_training_corpus(config: Config) -> Corpus:
 def make_evaluation_corpus(
     config: Config, labels: tuple[str, ...], dataroot: Path | None = None
 ) -> Corpus:
-    """Partition the data set that lies in ``dataroot``, or that of ``config``, by given labels.
+    """Partition the data set that lies in ``dataroot``, or the one trained on, by given labels.
+
+    Nothing is downloaded but a test archive that the configuration names.
 
     Raises
     ------
     InputError
         If there is no data set.
     """
-    if dataroot is None:
+    data = config.data
+    if dataroot is not None:
+        return _labelled(config, _found(dataroot, data.gsc_url, f"--dataroot {dataroot}"), labels)
+    if data.gsc_url == SYNTHETIC:
         return _task_corpus(config, _task_folder(config), labels)
-    folder = locate(dataroot, config.data.gsc_url)
+    trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
+    folder = _found(Path(data.dataroot), data.gsc_url, trained_on)
+    return _task_corpus(config, folder, labels)
+
+
+def _found(dataroot: Path, gsc_url: str, origin: str) -> Path:
+    folder = locate(dataroot, gsc_url)
     if folder is None:
         raise InputError(
-            f"--dataroot {dataroot}: expected a data set (a folder a word with *.wav files in it, "
-            "there or under SpeechCommands), found none"
+            f"{origin}: expected one data set (a folder a word with *.wav files in it, there or "
+            "under SpeechCommands), found none or several; name it with --dataroot DIR"
         )
-    return _labelled(config, folder, labels)
+    return folder
 
 
 def _task_folder(config: Config) -> Path:
@@ -127,12 +138,18 @@ def _task_corpus(config: Config, folder: Path, labels: tuple[str, ...]) -> Corpu
     if not data.test_url:
         return corpus
     source = Source(data.test_url, data.test_sha256, "data.test_url", "data.test_sha256")
-    archive = _labelled(config, fetch(Path(data.dataroot), source), labels)
-    testing = {"testing": archive.partitions["testing"]}
-    return replace(corpus, partitions=corpus.partitions | testing)
+    folder = fetch(Path(data.dataroot), source)
+    testing = _labelled(config, folder, labels, all_testing=True).partitions["testing"]
+    if not testing:
+        raise InputError(
+            f"data.test_url: expected clips of {', '.join(labels)}, found none in {folder}"
+        )
+    return replace(corpus, partitions=corpus.partitions | {"testing": testing})
 
 
-def _labelled(config: Config, folder: Path, labels: tuple[str, ...]) -> Corpus:
+def _labelled(
+    config: Config, folder: Path, labels: tuple[str, ...], *, all_testing: bool = False
+) -> Corpus:
     return read_corpus(
         folder,
         labels,
@@ -140,4 +157,5 @@ def _labelled(config: Config, folder: Path, labels: tuple[str, ...]) -> Corpus:
         seed=config.srnn.seed,
         size=config.srnn.size,
         sample_rate=config.srnn.sample_rate,
+        all_testing=all_testing,
     )

@@ -4,8 +4,7 @@
 Only tensors, numbers, text, lists and dictionaries are stored, so that loading one runs no code.
 """
 
-import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ class Checkpoint:
         The resolved configuration, table by table.
     labels : list of str
         The classes, in the order of the network's outputs.
+    clips : str
+        `srnn.training.compatibility.clips_digest` of what was trained on.
     epoch : int
         Epochs that the weights were trained for.
     weights : dict of Tensor
@@ -41,13 +42,14 @@ class Checkpoint:
 
     config: dict[str, Any]
     labels: list[str]
+    clips: str
     epoch: int
     weights: dict[str, Tensor]
     training: dict[str, Any] | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to ``path``, whole or not at all."""
-        content = {"format": _FORMAT, "version": _VERSION, **asdict(self)}
+        content = {"format": _FORMAT, "version": _VERSION, **vars(self)}
         write_atomically(path, lambda file: torch.save(content, file))
 
     def parsed_config(self) -> Config:
@@ -80,7 +82,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # of any kind: foreign bytes break the unpickler anywhere
         raise InputError(f"{path}: expected a checkpoint of srnn, found {_why(error)}") from error
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
         raise InputError(f"{path}: expected a checkpoint of srnn, found another file of torch")

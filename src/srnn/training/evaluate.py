@@ -113,13 +113,14 @@ def evaluate(
 ) -> Evaluation:
     """Run ``spotter`` over all examples, in their order, and read the results once at the end."""
     classes, count = len(labels), len(examples.labels)
-    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
     spikes = torch.zeros(len(spotter.network.hidden), dtype=torch.float64, device=device)
     for batch in examples.batches(torch.arange(count), batch_size, device):
         output = spotter(batch.features)
         predicted = output.log_probabilities.argmax(dim=1)
-        confusion += torch.bincount(batch.labels * classes + predicted, minlength=classes * classes)
+        ones = torch.ones_like(predicted)
+        confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
         loss += F.nll_loss(output.log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
     steps = examples.features.shape[2]
@@ -127,7 +128,7 @@ def evaluate(
     return Evaluation(
         partition,
         tuple(labels),
-        tuple(tuple(row) for row in confusion.view(classes, classes).tolist()),
+        tuple(tuple(row) for row in confusion.tolist()),
         loss.item() / count if count else None,
         tuple((spikes.cpu() / places).tolist()) if count else None,
     )

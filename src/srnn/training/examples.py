@@ -7,8 +7,10 @@ Legend: N examples, B batch, C channels, T frames, M mel bands.
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -37,8 +39,7 @@ class Examples(NamedTuple):
         for first in range(0, len(order), size):
             indices = order[first : first + size]
             yield Examples(
-                self.features[indices].to(device, non_blocking=True),
-                self.labels[indices].to(device, non_blocking=True),
+                _on_device(self.features[indices], device), _on_device(self.labels[indices], device)
             )
 
 
@@ -80,7 +81,8 @@ class Extractor:
         """
         work = partial(hear, spec=self.spec)
         if self._processes and len(clips) >= _CLIPS_WORTH_A_POOL:
-            results = self._started_pool().map(work, clips, chunksize=_CLIPS_A_TASK)
+            with _interrupts_left_to_this_process():
+                results = self._started_pool().map(work, clips, chunksize=_CLIPS_A_TASK)
         else:
             results = map(work, clips)
         features = torch.empty(len(clips), *self.spec.shape)
@@ -95,11 +97,25 @@ class Extractor:
             self._pool = ProcessPoolExecutor(
                 self._processes,
                 multiprocessing.get_context("spawn"),
-                initializer=_leave_interrupts,
             )
         return self._pool
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of the terminal's group; the main one answers for all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_left_to_this_process() -> Iterator[None]:
+    """Let processes that are started within ignore Ctrl-C, which the terminal sends to all."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to the device; from pinned memory, so that the host need not wait."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -2,8 +2,8 @@
 """The training loop: epochs of steps, validation, and the state to go on from at any step."""
 
 import logging
+import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,8 +12,11 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from srnn.config import Config
+from srnn.data.corpus import Corpus
 from srnn.data.sampling import epoch_order
+from srnn.errors import DivergenceError, InputError
 from srnn.training.checkpoint import Checkpoint
+from srnn.training.compatibility import clips_digest
 from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import Examples
 from srnn.training.interrupt import StopRequest
@@ -66,8 +69,8 @@ class Trainer:
     config : Config
     spotter : Spotter
         On ``device``.
-    labels : sequence of str
-        The classes, in the order of the network's outputs.
+    corpus : Corpus
+        What ``training`` and ``validation`` were made of.
     training, validation : Examples
     run : RunDirectory
     device : torch.device
@@ -77,7 +80,7 @@ class Trainer:
         self,
         config: Config,
         spotter: Spotter,
-        labels: Sequence[str],
+        corpus: Corpus,
         training: Examples,
         validation: Examples,
         run: RunDirectory,
@@ -85,7 +88,8 @@ class Trainer:
     ) -> None:
         self.config = config
         self.spotter = spotter
-        self.labels = labels
+        self.labels = corpus.labels
+        self.clips = clips_digest(corpus)
         self.training = training
         self.validation = validation
         self.run = run
@@ -108,8 +112,17 @@ class Trainer:
             stop.check()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a ``last.pt``."""
-        assert checkpoint.training is not None
+        """Continue from a ``last.pt``.
+
+        Raises
+        ------
+        InputError
+            If it is the checkpoint of finished weights only.
+        """
+        if checkpoint.training is None:
+            raise InputError(
+                f"{self.run.last}: expected a state to resume from, found weights only"
+            )
         self.spotter.load_state_dict(checkpoint.weights)
         self.optimizer.load_state_dict(checkpoint.training["optimizer"])
         self.progress = Progress(**checkpoint.training["progress"])
@@ -152,13 +165,14 @@ class Trainer:
                 totals += self._step(batch)
                 progress.step += 1
                 now = time.monotonic()
-                due = 0 < settings.checkpoint_minutes * 60 <= now - saved
-                if due or stop.requested:
+                requested = stop.requested
+                if requested or 0 < settings.checkpoint_minutes * 60 <= now - saved:
                     progress.seconds = before + now - started
                     progress.loss, progress.hits = totals.tolist()
                     self._save_last()
                     saved = now
-                stop.check()
+                if requested:
+                    stop.check()
         progress.loss, progress.hits = totals.tolist()
         progress.seconds = before + time.monotonic() - started
 
@@ -179,6 +193,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         """Validate, record the epoch, keep it if it is the best, and save the state."""
         progress, clips = self.progress, len(self.training.labels)
+        self._expect_finite()
         started = time.monotonic()
         validation = self.validate()
         assert validation.accuracy is not None
@@ -208,6 +223,25 @@ class Trainer:
         write_json_lines(self.run.metrics, progress.history)
         self._save_last()
 
+    def _expect_finite(self) -> None:
+        """Check loss and weights before they are kept.
+
+        Raises
+        ------
+        DivergenceError
+            Naming what is not finite; the checkpoints still hold the epoch before.
+        """
+        named = dict(self.spotter.named_parameters())
+        wrong = [name for name, value in named.items() if not value.isfinite().all()]
+        if not math.isfinite(self.progress.loss):
+            wrong.insert(0, "the loss")
+        if wrong:
+            raise DivergenceError(
+                f"epoch {self.progress.epoch}: expected finite numbers, found NaN or infinity in "
+                f"{', '.join(wrong)}; lower srnn.learning_rate "
+                f"(now {self.config.srnn.learning_rate:g})"
+            )
+
     def _save_last(self) -> None:
         self._checkpoint(
             {"optimizer": self.optimizer.state_dict(), "progress": asdict(self.progress)}
@@ -217,6 +251,7 @@ class Trainer:
         return Checkpoint(
             self.config.model_dump(mode="json"),
             list(self.labels),
+            self.clips,
             self.progress.epoch if training is None else self.progress.epoch - 1,
             self.spotter.state_dict(),
             training,

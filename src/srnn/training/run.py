@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MPL-2.0
 """The run directory: the files a training run leaves behind, and how they are written."""
 
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
 
 from srnn.errors import InputError
 
@@ -37,27 +42,65 @@ class RunDirectory:
         self.last = path / "last.pt"
         self.test = path / "test.json"
 
-    def prepare(self, *, resume: bool) -> None:
-        """Create the directory; one that holds a run is refused unless it is to be resumed.
+    @contextmanager
+    def prepared(self, *, resume: bool) -> Iterator[None]:
+        """Create the directory and keep other processes out of it within the context.
+
+        One that holds a run is refused unless it is to be resumed.
 
         Raises
         ------
         InputError
-            If it holds a run already, or cannot be created.
+            If it holds a run already, is in use by another process, or cannot be written.
         """
-        taken = [file.name for file in (self.best, self.last) if file.exists()]
+        files = (self.config, self.metrics, self.best, self.last, self.test)
+        taken = [file.name for file in files if file.exists()]
         if taken and not resume:
             raise InputError(
                 f"--run-dir {self.path}: expected a directory without a run, found {taken[0]}; "
                 "add --resume to continue that run, or choose another directory"
             )
+        lock = FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"--run-dir {self.path}: expected a directory of its own for each run, "
+                "found another process at work in it"
+            ) from error
         except OSError as error:
             raise InputError(
-                f"--run-dir {self.path}: expected a directory that can be created, "
+                f"--run-dir {self.path}: expected a directory that can be written, "
                 f"found {error.strerror}"
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def new_run_path(name: str) -> Path:
+    """Make and return a new directory ``runs/<name>-<time>``, numbered where there is one.
+
+    Raises
+    ------
+    InputError
+        If ``runs/`` cannot be written.
+    """
+    stem = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(1):
+        path = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(
+                f"{path}: expected a directory that can be created, found {error.strerror}"
+            ) from error
+        return path
+    raise AssertionError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from srnn.data.corpus import describe
+from srnn.errors import InputError
 from srnn.training.assemble import make_device, make_evaluation_corpus, make_spec
 from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import Extractor
@@ -28,11 +29,13 @@ def evaluate_recogniser(
     Raises
     ------
     InputError
-        If there is no data set, or one of its files is no recording.
+        If there is no data set, no clip in the partition, or a file that is no recording.
     """
     config, device = recogniser.config, make_device(recogniser.config)
     corpus = make_evaluation_corpus(config, recogniser.labels, dataroot)
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
+    if not corpus.partitions[partition]:
+        raise InputError(f"--partition {partition}: expected clips in {corpus.folder}, found none")
     with Extractor(make_spec(config), config.data.workers) as extractor:
         examples = extractor.examples(corpus.partitions[partition], f"{partition} features")
     spotter = recogniser.spotter.to(device)

@@ -19,6 +19,11 @@ from srnn.training.assemble import (
     make_training_corpus,
 )
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
+from srnn.training.compatibility import (
+    expect_same_clips,
+    expect_same_configuration,
+    transfer,
+)
 from srnn.training.evaluate import evaluate
 from srnn.training.examples import Examples, Extractor
 from srnn.training.interrupt import stop_on_signals
@@ -26,7 +31,6 @@ from srnn.training.loop import Trainer
 from srnn.training.recogniser import restore_spotter
 from srnn.training.run import RunDirectory, write_text
 from srnn.training.spotter import Spotter
-from srnn.training.transfer import expect_same_configuration, transfer
 
 _log = logging.getLogger(__name__)
 
@@ -54,15 +58,19 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
     """
     last = load_checkpoint(run.last) if run.last.exists() else None
     if last:
-        expect_same_configuration(config, last.parsed_config(), str(run.last))
-        if run.test.exists():
+        expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
+        if run.test.exists() and last.epoch == config.srnn.epochs:
             _log.info("%s: this run is finished, nothing is left to do", run.path)
             return
-    write_text(run.config, to_toml(config))
     device = make_device(config)
     _log_header(config, device)
     corpus = make_training_corpus(config)
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
+    if not corpus.partitions["testing"]:
+        _log.warning("%s holds no clips for testing: the run will not be tested", corpus.folder)
+    if last:
+        expect_same_clips(corpus, last.clips, str(run.last))
+    write_text(run.config, to_toml(config))
     torch.manual_seed(config.srnn.seed)
     network = make_network(config, len(corpus.labels))
 
@@ -74,9 +82,7 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
         spotter = Spotter(_make_normaliser(config, training), network)
         if init:
             transfer(init, spotter, config, corpus.labels)
-        trainer = Trainer(
-            config, spotter.to(device), corpus.labels, training, validation, run, device
-        )
+        trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
         _log_network(spotter, corpus.labels)
         if last:
             trainer.restore(last)

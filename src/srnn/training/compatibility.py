@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: MPL-2.0
 """What may be carried from one run to another: its state on resuming, its weights on starting."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterable
 from typing import Any
 
-from srnn.config import Config
+from srnn.config import Config, toml_value
+from srnn.data.corpus import Corpus
 from srnn.errors import InputError
 from srnn.training.checkpoint import Checkpoint
 from srnn.training.spotter import Spotter
 
 _log = logging.getLogger(__name__)
 
-# Keys that may change between interruption and resumption: they change no number.
-_FREE_KEYS = {"logger.level", "data.workers", "srnn.checkpoint_minutes"}
+# Keys that may change between interruption and resumption: they change no number. (The data set
+# may move: its clips are compared.)
+_FREE_KEYS = {"logger.level", "data.workers", "data.dataroot", "srnn.checkpoint_minutes"}
 
 # Keys that decide the shape of the features, or of the weights, or what they mean.
 _SHAPING_KEYS = (
@@ -32,7 +36,7 @@ _SHAPING_KEYS = (
 )
 
 
-def expect_same_configuration(config: Config, saved: Config, source: str) -> None:
+def expect_same_configuration(config: Config, saved: Config, epochs_done: int, source: str) -> None:
     """Check that a run may be resumed with ``config``.
 
     Raises
@@ -41,7 +45,37 @@ def expect_same_configuration(config: Config, saved: Config, source: str) -> Non
         Naming the keys whose change would make it another run.
     """
     free = _FREE_KEYS | (set() if saved.srnn.schedule == "cosine" else {"srnn.epochs"})
+    if config.srnn.epochs < epochs_done:
+        raise InputError(
+            f"{source}: srnn.epochs: expected at least the {epochs_done} that are done, "
+            f"found {config.srnn.epochs}"
+        )
     _expect_equal(config, saved, [key for key in _flat(saved) if key not in free], source)
+
+
+def clips_digest(corpus: Corpus) -> str:
+    """Return a digest of what is trained and chosen on: labels, clips and their order."""
+    clips = [
+        [name, clip.label, clip.word, clip.path.name, clip.start, clip.frames]
+        for name in ("training", "validation")
+        for clip in corpus.partitions[name]
+    ]
+    return hashlib.sha256(json.dumps([corpus.labels, clips]).encode()).hexdigest()
+
+
+def expect_same_clips(corpus: Corpus, saved: str, source: str) -> None:
+    """Check that a run may be resumed on ``corpus``; ``saved`` is the `clips_digest` of its own.
+
+    Raises
+    ------
+    InputError
+        If folders or recordings came or went.
+    """
+    if clips_digest(corpus) != saved:
+        raise InputError(
+            f"{source}: expected the clips that the run began with, "
+            f"found others in {corpus.folder}: restore them, or start a new run"
+        )
 
 
 def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple[str, ...]) -> None:
@@ -74,7 +108,8 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
 def _expect_equal(config: Config, saved: Config, keys: Iterable[str], source: str) -> None:
     wanted, found = _flat(config), _flat(saved)
     differences = [
-        f"{source}: {key}: expected {wanted[key]!r} as configured, found {found[key]!r}"
+        f"{source}: {key}: expected {toml_value(wanted[key])} as configured, "
+        f"found {toml_value(found[key])}"
         for key in keys
         if wanted[key] != found[key]
     ]
