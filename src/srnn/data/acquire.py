@@ -6,18 +6,15 @@ The layout is torchaudio's: the archive lies at ``DIR/<name>.tar.gz`` and its co
 only when it is whole: downloads and unpacking happen under a temporary name beside the target.
 """
 
-import gzip
 import hashlib
 import logging
 import re
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -26,6 +23,7 @@ from requests.exceptions import HTTPError, RequestException
 from torchaudio.datasets.speechcommands import _CHECKSUMS, FOLDER_IN_ARCHIVE
 from tqdm import tqdm
 
+from srnn.data.archive import extract
 from srnn.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -290,7 +288,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         _log.info("unpacking %s", archive)
         content = Path(temporary) / "content"
         content.mkdir()
-        files = _extract(archive, content)
+        files = extract(archive, content)
         # The official archives hold the words themselves, others enclose them in one folder.
         corpora = (
             [content] if _holds_words(content) else list(filter(_holds_words, _folders(content)))
@@ -309,61 +307,6 @@ def _unpack(archive: Path, folder: Path) -> None:
     megabytes = archive.stat().st_size / 1e6
     _log.info("unpacked %d files into %s", files, folder)
     _log.info("the archive %s (%.0f MB) is kept and may be deleted", archive, megabytes)
-
-
-def _extract(archive: Path, folder: Path) -> int:
-    """Extract every member of a tar archive, gzipped or not; return the number of files."""
-    files = 0
-    try:
-        with (
-            archive.open("rb") as raw,
-            _decompressed(raw) as stream,
-            tarfile.open(fileobj=stream, mode="r:") as tar,
-            tqdm(
-                desc=f"unpacking {archive.name}",
-                total=archive.stat().st_size,
-                unit="B",
-                unit_scale=True,
-                leave=False,
-                disable=None,
-            ) as bar,
-        ):
-            for member in tar:
-                tar.extract(member, folder, filter="data")
-                files += member.isfile()
-                bar.update(raw.tell() - bar.n)
-            _expect_end(stream)
-    except tarfile.FilterError as error:
-        raise InputError(
-            f"{archive}: expected files inside one folder, found {error.tarinfo.name!r}: {error}"
-        ) from error
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{archive}: expected a whole tar archive, found a truncated or damaged one ({error}): "
-            "delete or replace it and run again"
-        ) from error
-    return files
-
-
-def _decompressed(raw: BinaryIO) -> BinaryIO:
-    magic = raw.read(2)
-    raw.seek(0)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
-
-
-def _expect_end(stream: BinaryIO) -> None:
-    """Raise ReadError unless zeros follow the last block read.
-
-    tarfile takes any block that is no header for the end of the archive. The end is two blocks of
-    zeros, of which it has read one. Reading all also lets gzip compare its checksum.
-    """
-    length = 0
-    while chunk := stream.read(_CHUNK):
-        length += len(chunk)
-        if any(chunk):
-            raise tarfile.ReadError("no member where one is expected")
-    if length < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("no end-of-archive marker")
 
 
 def _corpora(dataroot: Path) -> list[Path]:

@@ -16,21 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from srnn.features.reference import MelSpec, features
+from srnn.config import Config
+from srnn.features.reference import features
 from srnn.network.model import SpikingNetwork
+from srnn.training.assemble import make_spec
 
 _CLASSES = 12
-_SPEC = MelSpec(
-    size=16_000,
-    sample_rate=16_000,
-    n_fft=480,
-    hop=160,
-    n_mels=40,
-    fmin=20.0,
-    fmax=4000.0,
-    delta_order=2,
-    stack=True,
-)
+_SPEC = make_spec(Config())
 
 
 class Timing(NamedTuple):
