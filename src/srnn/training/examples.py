@@ -24,6 +24,7 @@ from srnn.data.corpus import Clip
 from srnn.features.reference import MelSpec
 from srnn.training.hearing import hear
 
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _CLIPS_A_TASK = 16
 _CLIPS_WORTH_A_POOL = 2000  # fewer are done sooner than worker processes have started
 
@@ -81,7 +82,7 @@ class Extractor:
         """
         work = partial(hear, spec=self.spec)
         if self._processes and len(clips) >= _CLIPS_WORTH_A_POOL:
-            with _interrupts_left_to_this_process():
+            with _conditions_for_workers():
                 results = self._started_pool().map(work, clips, chunksize=_CLIPS_A_TASK)
         else:
             results = map(work, clips)
@@ -102,16 +103,25 @@ class Extractor:
 
 
 @contextmanager
-def _interrupts_left_to_this_process() -> Iterator[None]:
-    """Let processes that are started within ignore Ctrl-C, which the terminal sends to all."""
-    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _conditions_for_workers() -> Iterator[None]:
+    """Let processes started within work on one core each and ignore Ctrl-C, which reaches them all.
+
+    Both are inherited: the linear algebra of numpy reads the environment when it is loaded.
+    """
+    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
+    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
+    may_set_handlers = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        if may_set_handlers:
+            signal.signal(signal.SIGINT, handler)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _on_device(tensor: Tensor, device: torch.device) -> Tensor:

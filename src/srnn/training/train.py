@@ -47,7 +47,7 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
     run : RunDirectory
         Prepared.
     init : Checkpoint, optional
-        Weights to start from instead of fresh ones; see `srnn.training.transfer.transfer`.
+        Weights to start from instead of fresh ones; see `srnn.training.compatibility.transfer`.
 
     Raises
     ------
@@ -70,6 +70,7 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
         _log.warning("%s holds no clips for testing: the run will not be tested", corpus.folder)
     if last:
         expect_same_clips(corpus, last.clips, str(run.last))
+    run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
     write_text(run.config, to_toml(config))
     torch.manual_seed(config.srnn.seed)
     network = make_network(config, len(corpus.labels))
