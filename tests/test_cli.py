@@ -133,7 +133,7 @@ def test_a_signal_ends_training_with_its_state_saved(
     assert out == ""
     assert "\r" not in error
     assert error.splitlines()[-2].endswith(
-        f"go on with: srnn {directory}/config.toml --run-dir {directory} --resume"
+        f"go on with: pdm run srnn {directory}/config.toml --run-dir {directory} --resume"
     )
     assert error.splitlines()[-1] == f"stopped by {number.name}"
     assert (directory / "last.pt").exists()

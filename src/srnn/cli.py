@@ -139,6 +139,7 @@ def train(
     settings = configuration.load(config, overrides)
     if resume and run_dir is None:
         raise click.UsageError("--resume: expected --run-dir DIR with it, found none")
+    from srnn.training.assemble import SYNTHETIC
     from srnn.training.checkpoint import checkpoint_path, load_checkpoint
     from srnn.training.run import RunDirectory, new_run_path
     from srnn.training.train import train as run_training
@@ -153,9 +154,13 @@ def train(
             run_training(settings, directory, init=start)
         except Interrupted:
             place = str(directory.path)
-            again = ["srnn", str(directory.config), "--run-dir", place, "--resume"]
-            logger.info("go on with: {}", shlex.join(again))
+            logger.info("go on with: {}", _shell(directory.config, "--run-dir", place, "--resume"))
             raise
+        logger.info("the run is in {}", directory.path)
+        logger.info("next, your own recording: {}", _shell("predict", directory.path, "YOUR.wav"))
+        if settings.data.gsc_url == SYNTHETIC:
+            real = _shell("config-v1-cuda.toml")
+            logger.info("or real voices instead of synthetic ones: {} (downloads 1.5 GB)", real)
 
 
 @cli.command()
@@ -257,6 +262,11 @@ def bench(file: Path | None, quick: bool) -> None:
 def show_config(config: Path, overrides: tuple[str, ...]) -> None:
     """Print CONFIG with every key: itself a valid configuration."""
     click.echo(configuration.to_toml(configuration.load(config, overrides)), nl=False)
+
+
+def _shell(*arguments: str | Path) -> str:
+    """Return a command line to type in the project's folder."""
+    return shlex.join(["pdm", "run", "srnn", *map(str, arguments)])
 
 
 def _most_probable(prediction: "Prediction", top: int) -> str:

@@ -12,7 +12,6 @@ from srnn.config import Config, to_toml
 from srnn.data.corpus import describe
 from srnn.features.normaliser import Normaliser, spread
 from srnn.training.assemble import (
-    SYNTHETIC,
     make_device,
     make_network,
     make_spec,
@@ -97,7 +96,6 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
         best = load_checkpoint(run.best)
         testing = extractor.examples(corpus.partitions["testing"], "testing features")
     _test(best, testing, run, device)
-    _log_next_steps(config, run)
 
 
 def _make_normaliser(config: Config, training: Examples) -> Normaliser:
@@ -129,13 +127,3 @@ def _log_network(spotter: Spotter, labels: tuple[str, ...]) -> None:
     count = sum(parameter.numel() for parameter in spotter.network.parameters())
     _log.info("labels: %s", ", ".join(f"{index} {name}" for index, name in enumerate(labels)))
     _log.info("parameters: %s", f"{count:,}")
-
-
-def _log_next_steps(config: Config, run: RunDirectory) -> None:
-    _log.info("the run is in %s", run.path)
-    _log.info("next: srnn predict %s YOUR.wav", run.path)
-    if config.data.gsc_url == SYNTHETIC:
-        _log.info(
-            "these were synthetic voices; srnn config-v1-cuda.toml trains on real ones and "
-            "downloads them (1.5 GB)"
-        )
