@@ -496,3 +496,21 @@ def test_without_a_graphics_card_the_cpu_is_used_with_a_warning(
     error = capsys.readouterr().err
     assert "WARNING cuda.cuda = true, but no CUDA device was found" in error
     assert "device: cpu" in error
+
+
+def test_a_run_on_synthetic_voices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
+    monkeypatch.chdir(tmp_path)
+    Path("voices.toml").write_text(
+        '[data]\ngsc_url = "synthetic"\nwords = ["yes", "no"]\nunknown = false\n'
+        "synthetic_clips = 20\nworkers = 0\n[srnn]\nnetwork_size = 8\nepochs = 1\n"
+    )
+    assert cli.run(["voices.toml", "--run-dir", "run", "--set", "cuda.cuda=false"]) == 0
+    assert {file.name for file in Path("run").iterdir()} - {".lock"} == RUN_FILES
+    test = json.loads(Path("run/test.json").read_text())
+    assert test["counts"] == {"yes": 2, "no": 2, "_silence_": 2}
+    assert "or real voices instead of synthetic ones" in capsys.readouterr().err
+    assert cli.run(["evaluate", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == test

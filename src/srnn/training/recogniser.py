@@ -43,8 +43,6 @@ class Recogniser:
     config : Config
         The configuration that the network was trained with.
     labels : tuple of str
-    epoch : int
-        Epochs that the weights were trained for.
     spotter : Spotter
         Features of shape (B, C, T, M) in, log-probabilities out.
     """
@@ -52,7 +50,6 @@ class Recogniser:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.config: Config = checkpoint.parsed_config()
         self.labels = tuple(checkpoint.labels)
-        self.epoch = checkpoint.epoch
         self._spec = make_spec(self.config)
         self.spotter = restore_spotter(checkpoint)
         self.spotter.eval()
