@@ -424,6 +424,13 @@ def test_number_of_workers_changes_no_feature(monkeypatch: pytest.MonkeyPatch) -
         assert all(map(torch.equal, none.examples(clips, ""), two.examples(clips, "")))
 
 
+@pytest.mark.parametrize(("rate", "size"), [(16_000, 16_000), (44_100, 44_100), (11_025, 9_999)])
+def test_configuration_and_features_count_the_same_frames(rate: int, size: int) -> None:
+    rates = [f"srnn.sample_rate={rate}", f"srnn.size={size}"]
+    config = load_config("tones.toml", rates)
+    assert make_spec(config).shape[1] == config.srnn.frames
+
+
 def test_init_keeps_the_readout_of_shared_labels(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = ["tones.toml", "--run-dir", str(run), "--init", str(finished)]

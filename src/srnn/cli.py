@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from loguru import logger
@@ -312,7 +312,7 @@ def _set_up_logging(level: str, file: Path | None = None) -> None:
     )
     if file:
         logger.add(file, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}")
-    handler: Any = _ToLoguru()
+    handler: logging.Handler = _ToLoguru()
     for name in ("srnn", "py.warnings"):
         source = logging.getLogger(name)
         source.handlers = [handler]

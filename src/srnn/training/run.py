@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """The run directory: the files a training run leaves behind, and how they are written."""
 
-import itertools
 import json
 import os
 import time
@@ -89,18 +88,18 @@ def new_run_path(name: str) -> Path:
         If ``runs/`` cannot be written.
     """
     stem = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for number in itertools.count(1):
-        path = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
+    path, number = stem, 1
+    while True:
         try:
             path.mkdir(parents=True)
+            return path
         except FileExistsError:
-            continue
+            number += 1
+            path = stem.with_name(f"{stem.name}-{number}")
         except OSError as error:
             raise InputError(
                 f"{path}: expected a directory that can be created, found {error.strerror}"
             ) from error
-        return path
-    raise AssertionError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
