@@ -4,7 +4,8 @@
 import torch
 from torch import Tensor, nn
 
-from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
+from srnn.network.ops import BACKENDS
+from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate
 
 
 class TernaryEncoder(nn.Module):
@@ -18,15 +19,23 @@ class TernaryEncoder(nn.Module):
         Where the threshold starts, in units of the normalised features.
     surrogate : Surrogate
         Stands in for the derivative of both steps.
+    backend : "auto" or "reference"
+        See `srnn.network.ops.BACKENDS`.
     """
 
-    def __init__(self, threshold: float = 0.05, surrogate: Surrogate = MULTI_GAUSSIAN) -> None:
+    def __init__(
+        self,
+        threshold: float = 0.05,
+        surrogate: Surrogate = MULTI_GAUSSIAN,
+        *,
+        backend: str = "auto",
+    ) -> None:
         super().__init__()
+        self._ops = BACKENDS[backend]
         self.threshold = nn.Parameter(torch.tensor(threshold))
         self.surrogate = surrogate
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features of any shape to events of the same shape and type."""
-        above = spike(features - self.threshold, self.surrogate)
-        below = spike(-self.threshold - features, self.surrogate)
-        return above - below
+        events: Tensor = self._ops.ternary(features, self.threshold, self.surrogate)
+        return events

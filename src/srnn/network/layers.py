@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from srnn.network.neuron import Neuron, Spread, State, decay
-from srnn.network.ops import alif
+from srnn.network.ops import BACKENDS
 
 
 class AdaptiveLIF(nn.Module):
@@ -24,6 +24,8 @@ class AdaptiveLIF(nn.Module):
         Whether the products with the weights have biases.
     neuron : Neuron
         Constants of the neuron.
+    backend : "auto" or "reference"
+        See `srnn.network.ops.BACKENDS`.
 
     Examples
     --------
@@ -41,8 +43,10 @@ class AdaptiveLIF(nn.Module):
         recurrent: bool = False,
         bias: bool = True,
         neuron: Neuron | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
+        self._ops = BACKENDS[backend]
         self.neuron = neuron or Neuron()
         self.input = nn.Linear(input_size, hidden_size, bias)
         self.recurrent = nn.Linear(hidden_size, hidden_size, bias) if recurrent else None
@@ -71,14 +75,14 @@ class AdaptiveLIF(nn.Module):
         state : State
             The state after the last step.
         """
-        current = self.input(inputs)  # (T, B, H): one product for all time steps
-        weight = None
+        weight: Tensor | None = None
+        bias: Tensor | None = self.input.bias
         if self.recurrent is not None:
             weight = self.recurrent.weight
-            if self.recurrent.bias is not None:
-                current = current + self.recurrent.bias
-        return alif(
-            current,
+            if bias is not None:
+                bias = bias + self.recurrent.bias
+        spikes, state = self._ops.alif(
+            self._ops.spike_linear(inputs, self.input.weight, bias),
             weight,
             self.tau_mem,
             self.tau_adapt,
@@ -87,6 +91,7 @@ class AdaptiveLIF(nn.Module):
             threshold=self.neuron.threshold,
             adaptation=self.neuron.adaptation,
         )
+        return spikes, state
 
 
 class LeakyReadout(nn.Module):
@@ -104,12 +109,21 @@ class LeakyReadout(nn.Module):
         Whether the product with the weights has a bias.
     tau : Spread
         Where the time constants start, in time steps.
+    backend : "auto" or "reference"
+        See `srnn.network.ops.BACKENDS`.
     """
 
     def __init__(
-        self, input_size: int, classes: int, *, bias: bool = True, tau: Spread | None = None
+        self,
+        input_size: int,
+        classes: int,
+        *,
+        bias: bool = True,
+        tau: Spread | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
+        self._ops = BACKENDS[backend]
         self.output = nn.Linear(input_size, classes, bias)
         self.tau_mem = (tau or Spread(10.0, 1.0)).draw(classes)
         nn.init.xavier_normal_(self.output.weight)
@@ -119,9 +133,10 @@ class LeakyReadout(nn.Module):
         """Map spikes (T, B, H) to mean potentials (B, K)."""
         steps = len(spikes)
         remaining = torch.arange(steps, 0, -1, device=spikes.device)  # (T,): T - t
-        leak = decay(self.tau_mem) ** remaining[:, None]  # (T, K)
-        potential: Tensor = (1 - leak)[:, None] * self.output(spikes)  # (T, B, K)
-        return potential.mean(dim=0)
+        # (T, K): how much of the current of each step is in the mean potential
+        share = (1 - decay(self.tau_mem) ** remaining[:, None]) / steps
+        current: Tensor = self._ops.spike_linear(spikes, self.output.weight, self.output.bias)
+        return (share[:, None] * current).sum(dim=0)
 
 
 def _zero_bias(layer: nn.Linear) -> None:

@@ -23,13 +23,17 @@ class Output(NamedTuple):
     Attributes
     ----------
     log_probabilities : Tensor, shape (B, K)
-    spikes : Tensor, shape (hidden layers, B)
-        Spikes of each hidden layer for each clip, over all its neurons and time steps. Not part of
-        the graph.
+    hidden : tuple of Tensor, each of shape (T, B, H)
+        The spikes of each hidden layer.
     """
 
     log_probabilities: Tensor
-    spikes: Tensor
+    hidden: tuple[Tensor, ...]
+
+    @property
+    def spikes(self) -> Tensor:
+        """Spikes of each hidden layer for each clip, shape (hidden layers, B), without a graph."""
+        return torch.stack([spikes.detach().sum(dim=(0, 2)) for spikes in self.hidden])
 
 
 class SpikingNetwork(nn.Module):
@@ -55,6 +59,8 @@ class SpikingNetwork(nn.Module):
         Where the encoder's threshold starts.
     tau_readout : Spread
         Where the readout's time constants start, in time steps.
+    backend : "auto" or "reference"
+        See `srnn.network.ops.BACKENDS`.
     """
 
     def __init__(
@@ -67,25 +73,27 @@ class SpikingNetwork(nn.Module):
         neuron: Neuron | None = None,
         encoder_threshold: float = 0.05,
         tau_readout: Spread | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         neuron = neuron or Neuron()
-        self.encoder = TernaryEncoder(encoder_threshold, neuron.surrogate)
+        self.encoder = TernaryEncoder(encoder_threshold, neuron.surrogate, backend=backend)
         self.hidden_sizes = tuple(hidden_sizes)
         sizes = [input_size, *hidden_sizes]
         self.hidden = nn.ModuleList(
-            AdaptiveLIF(below, above, recurrent=depth > 0, bias=bias, neuron=neuron)
+            AdaptiveLIF(
+                below, above, recurrent=depth > 0, bias=bias, neuron=neuron, backend=backend
+            )
             for depth, (below, above) in enumerate(itertools.pairwise(sizes))
         )
-        self.readout = LeakyReadout(sizes[-1], classes, bias=bias, tau=tau_readout)
+        self.readout = LeakyReadout(sizes[-1], classes, bias=bias, tau=tau_readout, backend=backend)
 
     def forward(self, features: Tensor) -> Output:
         """Classify a batch of normalised features of shape (B, C, T, M)."""
-        events = self.encoder(features)
-        spikes = events.permute(2, 0, 1, 3).flatten(2)  # (T, B, F), channel by channel
-        counts = []
+        events = self.encoder(features.transpose(1, 2).flatten(2))  # (B, T, F), channel by channel
+        spikes = events.transpose(0, 1)  # (T, B, F)
+        hidden = []
         for layer in self.hidden:
             spikes, _ = layer(spikes)  # (T, B, H)
-            counts.append(spikes.detach().sum(dim=(0, 2)))
-        log_probabilities = F.log_softmax(self.readout(spikes), dim=-1)
-        return Output(log_probabilities, torch.stack(counts))
+            hidden.append(spikes)
+        return Output(F.log_softmax(self.readout(spikes), dim=-1), tuple(hidden))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The operators in plain torch, differentiated by autograd: the definition of what they compute.
 
-Legend: T time steps, B batch, H neurons of the layer.
+Legend: T time steps, B batch, H neurons of the layer, I inputs, O outputs.
 """
 
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srnn.network.neuron import ADAPTATION, THRESHOLD, State, decay, initial_state, step
-from srnn.network.surrogate import Surrogate
+from srnn.network.surrogate import Surrogate, spike
 
 
 def alif(
@@ -58,3 +58,33 @@ def alif(
         )
         spikes.append(state.spikes)
     return torch.stack(spikes), state
+
+
+def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply spikes with weights.
+
+    Parameters
+    ----------
+    spikes : Tensor, shape (T, B, I)
+        Any values; the fewer differ from 0, the faster a kernel for spikes is.
+    weight : Tensor, shape (O, I)
+    bias : Tensor, shape (O,), optional
+
+    Returns
+    -------
+    Tensor, shape (T, B, O)
+    """
+    return F.linear(spikes, weight, bias)
+
+
+def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
+    """Turn each feature into +1 above the threshold, -1 below its negative, else 0.
+
+    Parameters
+    ----------
+    features : Tensor of any shape
+    threshold : Tensor, a scalar
+    surrogate : Surrogate
+        Stands in for the derivative of both steps.
+    """
+    return spike(features - threshold, surrogate) - spike(-threshold - features, surrogate)

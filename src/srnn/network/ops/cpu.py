@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The operators on a CPU: tensors in, tensors out; `kernels` does the work, in several threads.
+
+Every function has the signature of the operator in `srnn.network.ops.library` that it implements.
+
+Legend: T time steps, B batch, I inputs, O outputs, H neurons, P columns padded for the kernels.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srnn.network.ops import kernels
+from srnn.network.ops.simd import PANEL, STRIP
+from srnn.network.ops.threads import spread
+
+_SURROGATES = {
+    "multi_gaussian": kernels.MULTI_GAUSSIAN,
+    "gaussian": kernels.GAUSSIAN,
+    "linear": kernels.LINEAR,
+    "slayer": kernels.SLAYER,
+}
+
+# Below about a fifth of a millisecond, a part of the work is not worth a thread of its own.
+_LEAST_PRODUCTS = 4_000_000
+_LEAST_VALUES = 50_000
+
+_Array = NDArray[np.float32]
+
+
+def alif(
+    current: Tensor,
+    recurrent_weight: Tensor | None,
+    alpha: Tensor,
+    rho: Tensor,
+    spikes0: Tensor,
+    potential0: Tensor,
+    adaptation0: Tensor,
+    surrogate: str,
+    threshold: float,
+    adaptation: float,
+    keep_trace: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Run a layer over a sequence."""
+    steps, batch, neurons = current.shape
+    spikes = _sequence(steps, batch, neurons)
+    trace = _sequence(steps, batch, neurons) if keep_trace else torch.empty(0)
+    s, v, b = (_copied(each) for each in (spikes0, potential0, adaptation0))
+    weights = _padded(None if recurrent_weight is None else recurrent_weight.t())
+    arguments = (
+        *(_flat(current), weights.ravel(), _padded_vector(alpha), _padded_vector(rho)),
+        *(threshold, adaptation, steps, neurons),
+        *(_array(s), _array(v), _array(b), _flat(spikes), _flat(trace)),
+    )
+    spread(lambda first, last: kernels.alif_forward(*arguments, first, last), batch, 1)
+    return spikes, trace, v, b
+
+
+def alif_backward(
+    grad_spikes: Tensor,
+    grad_potential: Tensor,
+    grad_adaptation: Tensor,
+    spikes: Tensor,
+    trace: Tensor,
+    recurrent_weight: Tensor | None,
+    alpha: Tensor,
+    rho: Tensor,
+    spikes0: Tensor,
+    potential0: Tensor,
+    adaptation0: Tensor,
+    surrogate: str,
+    threshold: float,
+    adaptation: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of current, recurrent weight, alpha, rho and the three states before."""
+    steps, batch, neurons = trace.shape
+    grad_current = _sequence(steps, batch, neurons)
+    into_s = torch.zeros_like(spikes0, memory_format=torch.contiguous_format)
+    into_v, into_b = _copied(grad_potential), _copied(grad_adaptation)
+    weights, panels = _padded(recurrent_weight), _panels(recurrent_weight)
+    decays = _padded_vector(alpha), _padded_vector(rho)
+    state = tuple(_array(each.contiguous()) for each in (spikes0, potential0, adaptation0))
+    arguments = (
+        *(_flat(grad_spikes), _flat(trace), weights.ravel(), panels, *decays),
+        *(threshold, adaptation, _SURROGATES[surrogate], steps, neurons),
+        *(*state, _array(into_s), _array(into_v), _array(into_b), _flat(grad_current)),
+    )
+    flat_spikes, flat_current = _flat(spikes), _flat(grad_current)
+
+    def work(first: int, last: int) -> tuple[_Array, _Array, _Array]:
+        grad_alpha, grad_rho = (torch.zeros(len(each)).numpy() for each in decays)
+        kernels.alif_backward(*arguments, grad_alpha, grad_rho, first, last)
+        grad_weight = torch.zeros(len(weights), _round_up(neurons, STRIP)).numpy()
+        if weights.size:
+            kernels.recurrent_weights(
+                *(state[0], flat_spikes, flat_current, steps, neurons),
+                *(grad_weight.ravel(), first, last),
+            )
+        return grad_alpha, grad_rho, grad_weight
+
+    grad_alpha, grad_rho, grad_weight = _totals(spread(work, batch, 1))
+    return (
+        grad_current,
+        grad_weight[:, : len(weights)].t().contiguous(),
+        grad_alpha[:neurons] / (1 - alpha),  # the kernel leaves the factor to us
+        grad_rho[:neurons].clone(),
+        into_s,
+        into_v,
+        into_b,
+    )
+
+
+def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return spikes times the transposed weight, plus the bias."""
+    (steps, batch, inputs), outputs = spikes.shape, len(weight)
+    out = _sequence(steps, batch, outputs)
+    weights = _padded(weight.t())
+    offsets = np.zeros(weights.shape[1], np.float32) if bias is None else _padded_vector(bias)
+    arguments = (_flat(spikes), weights.ravel(), offsets, inputs, outputs, _flat(out))
+    least = 1 + _LEAST_PRODUCTS // (inputs * outputs)
+    spread(lambda first, last: kernels.project(*arguments, first, last), steps * batch, least)
+    return out
+
+
+def spike_linear_backward(
+    grad: Tensor, spikes: Tensor, weight: Tensor, for_spikes: bool, for_weight: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of spikes, weight and bias; those that are not wanted are empty."""
+    (steps, batch, inputs), outputs = spikes.shape, len(weight)
+    rows, least = steps * batch, 1 + _LEAST_PRODUCTS // (inputs * outputs)
+    flat_grad, flat_spikes = _flat(grad), _flat(spikes)
+    grad_spikes = _sequence(steps, batch, inputs if for_spikes else 0)
+    if for_spikes:
+        arguments = (flat_grad, _padded(weight).ravel(), _panels(weight), inputs, outputs)
+        out = _flat(grad_spikes)
+        spread(lambda first, last: kernels.project_back(*arguments, out, first, last), rows, least)
+    if not for_weight:
+        return grad_spikes, torch.empty(0), torch.empty(0)
+
+    width = _round_up(outputs, STRIP)
+
+    def work(first: int, last: int) -> tuple[_Array, _Array]:
+        grad_weight = torch.zeros(inputs, width).numpy()
+        grad_bias = torch.zeros(width).numpy()
+        kernels.project_weights(
+            *(flat_spikes, flat_grad, inputs, outputs, grad_weight.ravel(), grad_bias),
+            *(first, last),
+        )
+        return grad_weight, grad_bias
+
+    grad_weight, grad_bias = _totals(spread(work, rows, least))
+    return grad_spikes, grad_weight[:, :outputs].t().contiguous(), grad_bias[:outputs].clone()
+
+
+def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:
+    """Return the events of features of any shape."""
+    dense = features.contiguous()
+    events = torch.empty_like(dense)
+    arguments = (_array(dense), threshold.item(), _array(events))
+    spread(
+        lambda first, last: kernels.ternary_forward(*arguments, first, last),
+        features.numel(),
+        _LEAST_VALUES,
+    )
+    return events
+
+
+def ternary_backward(
+    grad: Tensor, features: Tensor, threshold: Tensor, surrogate: str
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of features and threshold."""
+    dense = features.contiguous()
+    grad_features = torch.empty_like(dense)
+    arguments = (
+        *(_array(grad.contiguous()), _array(dense), threshold.item()),
+        *(_SURROGATES[surrogate], _array(grad_features)),
+    )
+    parts = spread(
+        lambda first, last: kernels.ternary_backward(*arguments, first, last),
+        features.numel(),
+        _LEAST_VALUES,
+    )
+    return grad_features, torch.full_like(threshold, sum(parts))
+
+
+def _sequence(steps: int, batch: int, width: int) -> Tensor:
+    """Return an empty sequence (T, B, H) in which each clip lies in one piece of memory."""
+    return torch.empty(batch, steps, width).transpose(0, 1)
+
+
+def _flat(sequence: Tensor) -> _Array:
+    """Return a sequence (T, B, H) clip by clip, without a copy where it lies that way."""
+    return _array(sequence.transpose(0, 1).contiguous() if sequence.dim() == 3 else sequence)
+
+
+def _array(tensor: Tensor) -> _Array:
+    array: _Array = tensor.detach().view(-1).numpy()
+    return array
+
+
+def _copied(state: Tensor) -> Tensor:
+    return state.clone(memory_format=torch.contiguous_format)
+
+
+def _round_up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+def _padded(weight: Tensor | None) -> _Array:
+    """Return a matrix with zeros after the end of each row; an empty one for None."""
+    if weight is None:
+        return np.empty((0, 0), np.float32)
+    missing = -weight.shape[1] % PANEL
+    array: _Array = (F.pad(weight, (0, missing)) if missing else weight.contiguous()).numpy()
+    return array
+
+
+def _padded_vector(vector: Tensor) -> _Array:
+    array: _Array = _padded(vector[None])[0]
+    return array
+
+
+def _panels(weight: Tensor | None) -> _Array:
+    """Return a matrix (K, N) as (N / PANEL, K, PANEL): a tile then reads consecutive addresses."""
+    padded = torch.from_numpy(_padded(weight))
+    panels = padded.view(len(padded), padded.shape[1] // PANEL, PANEL)
+    array: _Array = panels.transpose(0, 1).contiguous().numpy()
+    return array
+
+
+def _totals(parts: list[tuple[_Array, ...]]) -> tuple[Tensor, ...]:
+    """Add up what the threads have found, in their order."""
+    return tuple(
+        torch.from_numpy(sum(same[1:], start=same[0])) for same in zip(*parts, strict=True)
+    )

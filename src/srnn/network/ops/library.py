@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The operators as PyTorch knows them: its dispatcher chooses the kernels of the CPU or of CUDA.
+
+Registered with `torch.library`, so that autograd, `torch.compile` and `torch.export` see one
+operator where the kernels do a whole sequence. The functions on top have the signatures of
+`reference`, the definition, which also computes what the kernels cannot; a warning says so once.
+
+A sequence (T, B, H) lies in memory clip by clip: it is a transposed (B, T, H).
+
+Legend: T time steps, B batch, I inputs, O outputs, H neurons.
+"""
+
+import functools
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+from srnn.network.neuron import ADAPTATION, THRESHOLD, State, decay, initial_state
+from srnn.network.ops import cpu, cuda, reference
+from srnn.network.surrogate import SURROGATES, Surrogate
+
+_log = logging.getLogger(__name__)
+
+
+def alif(
+    current: Tensor,
+    recurrent_weight: Tensor | None,
+    tau_mem: Tensor,
+    tau_adapt: Tensor,
+    surrogate: Surrogate,
+    state: State | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    adaptation: float = ADAPTATION,
+) -> tuple[Tensor, State]:
+    """Run a layer of adaptive LIF neurons over a whole sequence: see `reference.alif`."""
+    if _falls_back(current, surrogate):
+        return reference.alif(
+            current,
+            recurrent_weight,
+            tau_mem,
+            tau_adapt,
+            surrogate,
+            state,
+            threshold=threshold,
+            adaptation=adaptation,
+        )
+    before = initial_state(current[0], threshold) if state is None else state
+    spikes, _, potential, adapted = _alif(
+        current,
+        recurrent_weight,
+        decay(tau_mem),
+        decay(tau_adapt),
+        *before,
+        surrogate.name,
+        threshold,
+        adaptation,
+        torch.is_grad_enabled(),
+    )
+    return spikes, State(spikes[-1], potential, adapted)
+
+
+def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply spikes with weights: see `reference.spike_linear`."""
+    if _falls_back(spikes):
+        return reference.spike_linear(spikes, weight, bias)
+    product: Tensor = _spike_linear(spikes, weight, bias)
+    return product
+
+
+def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
+    """Turn features into events: see `reference.ternary`."""
+    if _falls_back(features, surrogate):
+        return reference.ternary(features, threshold, surrogate)
+    events: Tensor = _ternary(features, threshold, surrogate.name)
+    return events
+
+
+def _falls_back(values: Tensor, surrogate: Surrogate | None = None) -> bool:
+    """Return whether the definition must do what the kernels cannot, and say so once."""
+    if surrogate is not None and SURROGATES.get(surrogate.name) is not surrogate:
+        reason: str | None = f"they do not know the surrogate {surrogate.name!r}"
+    elif values.device.type == "cuda":
+        reason = cuda.unsupported(values)
+    elif values.device.type != "cpu":
+        reason = f"there are none for the device type {values.device.type!r}"
+    elif values.dtype != torch.float32:
+        reason = f"they compute in torch.float32, not {values.dtype}"
+    else:
+        reason = None
+    if reason:
+        _warn_once(reason)
+    return reason is not None
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    _log.warning("the fast kernels are not used, the slow definition is: %s", reason)
+
+
+# --- A layer of neurons --------------------------------------------------------------------------
+
+_alif = custom_op("srnn::alif", cpu.alif, mutates_args=(), device_types="cpu")
+_alif.register_kernel("cuda", cuda.alif)
+_alif_backward = custom_op(
+    "srnn::alif_backward", cpu.alif_backward, mutates_args=(), device_types="cpu"
+)
+_alif_backward.register_kernel("cuda", cuda.alif_backward)
+
+
+@_alif.register_fake
+def _(
+    current: Tensor,
+    recurrent_weight: Tensor | None,
+    alpha: Tensor,
+    rho: Tensor,
+    spikes0: Tensor,
+    potential0: Tensor,
+    adaptation0: Tensor,
+    surrogate: str,
+    threshold: float,
+    adaptation: float,
+    keep_trace: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    trace = _like_sequence(current) if keep_trace else current.new_empty(0)
+    return _like_sequence(current), trace, _like(potential0), _like(adaptation0)
+
+
+@_alif_backward.register_fake
+def _(
+    grad_spikes: Tensor,
+    grad_potential: Tensor,
+    grad_adaptation: Tensor,
+    spikes: Tensor,
+    trace: Tensor,
+    recurrent_weight: Tensor | None,
+    alpha: Tensor,
+    rho: Tensor,
+    spikes0: Tensor,
+    potential0: Tensor,
+    adaptation0: Tensor,
+    surrogate: str,
+    threshold: float,
+    adaptation: float,
+) -> tuple[Tensor, ...]:
+    weight = trace.new_empty(0, 0) if recurrent_weight is None else _like(recurrent_weight)
+    state = (_like(each) for each in (spikes0, potential0, adaptation0))
+    return _like_sequence(trace), weight, _like(alpha), _like(rho), *state
+
+
+def _save_alif(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _current, *parameters, surrogate, threshold, adaptation, keep_trace = inputs
+    assert keep_trace, "without gradients at the call there are none to be had afterwards"
+    spikes, trace, _potential, _adaptation = output
+    ctx.mark_non_differentiable(trace)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(spikes, trace, *parameters)
+    ctx.constants = (surrogate, threshold, adaptation)
+
+
+def _differentiate_alif(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    spikes, trace, recurrent_weight, *others = ctx.saved_tensors
+    grad_spikes, _, grad_potential, grad_adaptation = gradients
+    current, weight, *rest = _alif_backward(
+        torch.zeros_like(spikes) if grad_spikes is None else grad_spikes,
+        torch.zeros_like(others[-2]) if grad_potential is None else grad_potential,
+        torch.zeros_like(others[-1]) if grad_adaptation is None else grad_adaptation,
+        spikes,
+        trace,
+        recurrent_weight,
+        *others,
+        *ctx.constants,
+    )
+    return current, None if recurrent_weight is None else weight, *rest, None, None, None, None
+
+
+_alif.register_autograd(_differentiate_alif, setup_context=_save_alif)
+
+
+# --- The product of spikes and weights -----------------------------------------------------------
+
+_spike_linear = custom_op(
+    "srnn::spike_linear", cpu.spike_linear, mutates_args=(), device_types="cpu"
+)
+_spike_linear.register_kernel("cuda", cuda.spike_linear)
+_spike_linear_backward = custom_op(
+    "srnn::spike_linear_backward", cpu.spike_linear_backward, mutates_args=(), device_types="cpu"
+)
+_spike_linear_backward.register_kernel("cuda", cuda.spike_linear_backward)
+
+
+@_spike_linear.register_fake
+def _(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return _new_sequence(spikes, len(weight))
+
+
+@_spike_linear_backward.register_fake
+def _(
+    grad: Tensor, spikes: Tensor, weight: Tensor, for_spikes: bool, for_weight: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        _new_sequence(spikes, spikes.shape[-1] if for_spikes else 0),
+        _like(weight) if for_weight else weight.new_empty(0),
+        weight.new_empty(len(weight) if for_weight else 0),
+    )
+
+
+def _save_spike_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    spikes, weight, _bias = inputs
+    ctx.save_for_backward(spikes, weight)
+
+
+def _differentiate_spike_linear(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    for_spikes, *for_parameters = ctx.needs_input_grad
+    spikes, weight, bias = _spike_linear_backward(
+        grad, *ctx.saved_tensors, for_spikes, any(for_parameters)
+    )
+    wanted = zip((spikes, weight, bias), ctx.needs_input_grad, strict=True)
+    return tuple(gradient if needed else None for gradient, needed in wanted)
+
+
+_spike_linear.register_autograd(_differentiate_spike_linear, setup_context=_save_spike_linear)
+
+
+# --- The encoder ---------------------------------------------------------------------------------
+
+_ternary = custom_op("srnn::ternary", cpu.ternary, mutates_args=(), device_types="cpu")
+_ternary.register_kernel("cuda", cuda.ternary)
+_ternary_backward = custom_op(
+    "srnn::ternary_backward", cpu.ternary_backward, mutates_args=(), device_types="cpu"
+)
+_ternary_backward.register_kernel("cuda", cuda.ternary_backward)
+
+
+@_ternary.register_fake
+def _(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:
+    return _like(features)
+
+
+@_ternary_backward.register_fake
+def _(grad: Tensor, features: Tensor, threshold: Tensor, surrogate: str) -> tuple[Tensor, Tensor]:
+    return _like(features), _like(threshold)
+
+
+def _save_ternary(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, threshold, ctx.surrogate = inputs
+    ctx.save_for_backward(features, threshold)
+
+
+def _differentiate_ternary(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    features, threshold = _ternary_backward(grad, *ctx.saved_tensors, ctx.surrogate)
+    return features, threshold, None
+
+
+_ternary.register_autograd(_differentiate_ternary, setup_context=_save_ternary)
+
+
+def _like(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+
+
+def _new_sequence(like: Tensor, width: int) -> Tensor:
+    steps, batch, _ = like.shape
+    return like.new_empty(batch, steps, width).transpose(0, 1)
+
+
+def _like_sequence(sequence: Tensor) -> Tensor:
+    return _new_sequence(sequence, sequence.shape[-1])

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Vectors of float32 for numba: kernels that say what happens to 16 neurons at once.
+
+LLVM turns a plain loop into vector instructions only where it can prove that arrays do not overlap,
+which in loops over rows of several arrays it often cannot. Here a vector is a value: `load` makes
+one, ``+ - *`` and the functions below work on it, `store` writes it. LLVM maps it to the registers
+that the machine has; no compiler is needed.
+
+Four widths occur: `LANES` floats for the arithmetic of neurons; `BLOCK` and `STRIP`, the sums that
+stay in registers while rows of weights or of gradients are added up; and `PANEL`, the columns of a
+tile of a matrix product. An address is an array and an offset in elements; nothing checks bounds.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.core.datamodel import models
+from numba.extending import intrinsic, overload, register_model
+
+_HAS_AVX512 = bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
+
+LANES = 16 if _HAS_AVX512 else 8
+BLOCK = 8 * LANES
+# A tile of eight rows takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
+PANEL = 2 * LANES if _HAS_AVX512 else LANES
+STRIP = 4 * LANES
+
+_FLOAT = ir.FloatType()
+_INT = ir.IntType(32)
+
+
+class Lanes(types.Type):
+    """The numba type of a vector of ``width`` float32."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        super().__init__(name=f"Lanes({width})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Lanes) -> None:
+        super().__init__(manager, kind, ir.VectorType(_FLOAT, kind.width))
+
+
+def _vector(width: int) -> ir.VectorType:
+    return ir.VectorType(_FLOAT, width)
+
+
+def _constant(width: int, value: float) -> ir.Constant:
+    return ir.Constant(_vector(width), [value] * width)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, offset: Any, width: int) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [offset]), _vector(width).as_pointer())
+
+
+def _splat(builder: Any, value: Any, width: int) -> Any:
+    single = builder.insert_element(ir.Constant(_vector(width), ir.Undefined), value, _INT(0))
+    order = ir.Constant(ir.VectorType(_INT, width), [0] * width)
+    return builder.shuffle_vector(single, single, order)
+
+
+def _call_llvm(builder: Any, name: str, args: Any) -> Any:
+    """Call the function of vectors that LLVM knows by ``name``, such as fma."""
+    kind = args[0].type
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(kind, [kind] * len(args)),
+        f"llvm.{name}.v{kind.count}f32",
+    )
+    return builder.call(function, args)
+
+
+def _loader(width: int) -> Any:
+    @intrinsic
+    def load(typing: Any, array: Any, offset: Any) -> Any:
+        """Return the ``width`` elements of a contiguous array from ``offset`` on."""
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array, offset = args
+            address = _address(context, builder, signature.args[0], array, offset, width)
+            return builder.load(address, align=4)
+
+        return Lanes(width)(array, types.intp), generate
+
+    return load
+
+
+def _filler(width: int) -> Any:
+    @intrinsic
+    def full(typing: Any, value: Any) -> Any:
+        """Return a vector of equal elements."""
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return _splat(builder, args[0], width)
+
+        return Lanes(width)(types.float32), generate
+
+    return full
+
+
+load, load_strip, load_block, load_panel = map(_loader, (LANES, STRIP, BLOCK, PANEL))
+full, full_strip, full_block, full_panel = map(_filler, (LANES, STRIP, BLOCK, PANEL))
+
+
+@intrinsic
+def store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
+    """Write a vector into a contiguous array from ``offset`` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, value = args
+        width = signature.args[2].width
+        address = _address(context, builder, signature.args[0], array, offset, width)
+        builder.store(value, address, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def _load_first(typing: Any, array: Any, offset: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, count = args
+        kind, mask = _vector(LANES), _first(builder, count)
+        address = _address(context, builder, signature.args[0], array, offset, LANES)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(kind, [address.type, _INT, mask.type, kind]),
+            f"llvm.masked.load.v{LANES}f32.p0v{LANES}f32",
+        )
+        return builder.call(function, [address, _INT(4), mask, _constant(LANES, 0.0)])
+
+    return Lanes(LANES)(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def _store_first(typing: Any, array: Any, offset: Any, vector: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, value, count = args
+        mask = _first(builder, count)
+        address = _address(context, builder, signature.args[0], array, offset, LANES)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [value.type, address.type, _INT, mask.type]),
+            f"llvm.masked.store.v{LANES}f32.p0v{LANES}f32",
+        )
+        builder.call(function, [value, address, _INT(4), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector, types.intp), generate
+
+
+def _first(builder: Any, count: Any) -> Any:
+    """Return a mask of the first ``count`` lanes."""
+    kind = ir.VectorType(_INT, LANES)
+    single = builder.insert_element(
+        ir.Constant(kind, ir.Undefined), builder.trunc(count, _INT), _INT(0)
+    )
+    counts = builder.shuffle_vector(single, single, ir.Constant(kind, [0] * LANES))
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(LANES))), counts)
+
+
+@njit
+def load_some(array: Any, offset: int, count: int) -> Any:
+    """Return the ``count`` elements from ``offset`` on, at most `LANES`, and zeros after them."""
+    if count >= LANES:
+        return load(array, offset)
+    return _load_first(array, offset, count)
+
+
+@njit
+def store_some(array: Any, offset: int, vector: Any, count: int) -> None:
+    """Write the first ``count`` elements of a vector, at most `LANES`."""
+    if count >= LANES:
+        store(array, offset, vector)
+    else:
+        _store_first(array, offset, vector, count)
+
+
+@intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call_llvm(builder, "fma", args)
+
+    return c(c, c, c), generate
+
+
+def _arithmetic(instruction: str) -> Any:
+    @intrinsic
+    def operate(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return getattr(builder, instruction)(*args)
+
+        return a(a, b), generate
+
+    return operate
+
+
+_add, _sub, _mul = map(_arithmetic, ("fadd", "fsub", "fmul"))
+
+
+def _same(a: Any, b: Any) -> bool:
+    return isinstance(a, Lanes) and a == b
+
+
+@overload(operator.add, strict=False)
+def _overload_add(a: Any, b: Any) -> Callable[..., Any] | None:
+    return (lambda a, b: _add(a, b)) if _same(a, b) else None
+
+
+@overload(operator.sub, strict=False)
+def _overload_sub(a: Any, b: Any) -> Callable[..., Any] | None:
+    return (lambda a, b: _sub(a, b)) if _same(a, b) else None
+
+
+@overload(operator.mul, strict=False)
+def _overload_mul(a: Any, b: Any) -> Callable[..., Any] | None:
+    return (lambda a, b: _mul(a, b)) if _same(a, b) else None
+
+
+@intrinsic
+def heaviside(typing: Any, x: Any) -> Any:
+    """Return 1 where x > 0, else 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        width = signature.args[0].width
+        above = builder.fcmp_ordered(">", args[0], _constant(width, 0.0))
+        return builder.select(above, _constant(width, 1.0), _constant(width, 0.0))
+
+    return x(x), generate
+
+
+@intrinsic
+def at_least(typing: Any, x: Any, limit: Any) -> Any:
+    """Return x, or the limit where x is below it; NaN stays NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, limit = args
+        return builder.select(builder.fcmp_ordered("<", x, limit), limit, x)
+
+    return x(x, x), generate
+
+
+@intrinsic
+def at_most(typing: Any, x: Any, limit: Any) -> Any:
+    """Return x, or the limit where x is above it; NaN stays NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, limit = args
+        return builder.select(builder.fcmp_ordered(">", x, limit), limit, x)
+
+    return x(x, x), generate
+
+
+@intrinsic
+def absolute(typing: Any, x: Any) -> Any:
+    """Return |x|."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call_llvm(builder, "fabs", args)
+
+    return x(x), generate
+
+
+@intrinsic
+def sum_lanes(typing: Any, x: Any) -> Any:
+    """Return the sum of all elements, a float64, in a fixed order."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total = ir.Constant(ir.DoubleType(), 0.0)
+        for lane in range(signature.args[0].width):
+            element = builder.extract_element(args[0], _INT(lane))
+            total = builder.fadd(total, builder.fpext(element, ir.DoubleType()))
+        return total
+
+    return types.float64(x), generate
+
+
+@intrinsic
+def nonzero(typing: Any, x: Any) -> Any:
+    """Return an integer with a bit set for each element that is not zero, the first lowest."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        width = signature.args[0].width
+        bits = builder.fcmp_unordered("!=", args[0], _constant(width, 0.0))
+        mask = builder.bitcast(bits, ir.IntType(width))
+        return builder.zext(mask, ir.IntType(64))
+
+    return types.int64(x), generate
+
+
+@intrinsic
+def lowest_bit(typing: Any, bits: Any) -> Any:
+    """Return the place of the lowest bit that is set; ``bits`` must not be 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], cgutils.true_bit)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def power_of_two(typing: Any, exponent: Any) -> Any:
+    """Return 2**exponent of whole exponents from -126 to 127."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        width = signature.args[0].width
+        integers = ir.VectorType(_INT, width)
+        biased = builder.add(
+            builder.fptosi(args[0], integers), ir.Constant(integers, [127] * width)
+        )
+        bits = builder.shl(biased, ir.Constant(integers, [23] * width))
+        return builder.bitcast(bits, _vector(width))
+
+    return exponent(exponent), generate

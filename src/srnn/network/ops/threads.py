@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Who works on the processor's cores: a few threads of our own, each on its part of the batch.
+
+Torch's threads, once they have done something together, wait for more in a busy loop for a while.
+Two pools that both want all cores therefore hinder each other: within `own_cores`, torch computes
+in one thread and ours have the cores.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+_pool: ThreadPoolExecutor | None = None
+_owned = 0
+
+
+def thread_count() -> int:
+    """Return how many threads the operators use: as many as torch, but see `own_cores`."""
+    return _owned or torch.get_num_threads()
+
+
+@contextmanager
+def own_cores() -> Iterator[None]:
+    """Give the operators all threads that torch has; torch itself computes in one meanwhile."""
+    global _owned
+    before, outer = torch.get_num_threads(), _owned
+    _owned = thread_count()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _owned = outer
+
+
+def spread(work: Callable[[int, int], Any], count: int, least: int) -> list[Any]:
+    """Call ``work(first, last)`` for parts of ``range(count)`` at once; return what they return.
+
+    Parameters
+    ----------
+    work : Callable
+        Releases the interpreter lock; what it writes for different parts does not overlap.
+    count : int >= 1
+    least : int >= 1
+        Items below which a part is not worth a thread of its own.
+    """
+    global _pool
+    parts = max(1, min(thread_count(), count // least))
+    bounds = [count * part // parts for part in range(parts + 1)]
+    if parts == 1:
+        return [work(0, count)]
+    if _pool is None:
+        _pool = ThreadPoolExecutor(thread_name_prefix="srnn")
+    others = [_pool.submit(work, *part) for part in itertools.pairwise(bounds[1:])]
+    return [work(bounds[0], bounds[1]), *(other.result() for other in others)]
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The Triton kernels on CPU tensors, by Triton's interpreter; `test_triton` runs this file.
+
+The interpreter is chosen by an environment variable before Triton is imported, for a whole process.
+"""
+
+from dataclasses import replace
+
+import layer_parity
+import pytest
+import torch
+import triton.language as tl
+from layer_parity import ALL_FIRE, SILENT, draw
+from triton.runtime import interpreter
+
+from srnn.network.encoder import TernaryEncoder
+from srnn.network.ops import cuda
+from srnn.network.surrogate import SURROGATES
+
+
+@pytest.fixture(autouse=True)
+def _plain_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work around the interpreter's loop bounds, which numpy 2.4 does not take as integers."""
+    convert = interpreter._implicit_cvt
+
+    def convert_all(value: object) -> object:
+        return tl.constexpr(value) if isinstance(value, int) else convert(value)
+
+    monkeypatch.setattr(interpreter, "_implicit_cvt", convert_all)
+
+
+# 200 neurons are two blocks, the second cut; 17 clips are two programs.
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("size", [(1, 1, 1), (5, 3, 12), (7, 17, 33), (4, 3, 200)])
+def test_layer_agrees_with_the_definition(size: tuple[int, int, int], recurrent: bool) -> None:
+    layer_parity.check(draw(cuda, *size, recurrent=recurrent))
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_every_surrogate_agrees_with_the_definition(surrogate: str) -> None:
+    layer_parity.check(draw(cuda, 4, 2, 9, surrogate=surrogate))
+
+
+@pytest.mark.parametrize(("level", "rate"), [(SILENT, 0.0), (ALL_FIRE, 1.0)])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_layers_that_never_and_always_fire_agree(
+    recurrent: bool, level: float, rate: float
+) -> None:
+    assert layer_parity.check(draw(cuda, 4, 3, 20, recurrent=recurrent, level=level)) == rate
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_two_halves_continue_each_other(recurrent: bool) -> None:
+    case = draw(cuda, 6, 3, 20, recurrent=recurrent)
+    spikes, trace, potential, adapted = layer_parity.forward(case)
+    first, _, *middle = layer_parity.forward(replace(case, current=case.current[:2]))
+    layer = replace(case.layer, spikes0=first[-1], potential0=middle[0], adaptation0=middle[1])
+    second, *end = layer_parity.forward(replace(case, current=case.current[2:], layer=layer))
+    assert torch.equal(torch.cat([first, second]), spikes)
+    assert all(map(torch.equal, end, (trace[2:], potential, adapted)))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_without_a_trace_the_rest_is_the_same(recurrent: bool) -> None:
+    case = draw(cuda, 4, 3, 20, recurrent=recurrent)
+    spikes, _, *state = layer_parity.forward(case)
+    same_spikes, trace, *same_state = layer_parity.forward(case, keep_trace=False)
+    assert trace.numel() == 0
+    assert torch.equal(spikes, same_spikes)
+    assert all(map(torch.equal, state, same_state))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_the_layout_of_the_inputs_does_not_matter(recurrent: bool) -> None:
+    case = draw(cuda, 4, 3, 20, recurrent=recurrent)
+    ones = case.gradients[0].new_ones(()).expand(4, 3, 20)  # what the gradient of a sum looks like
+    other = replace(
+        case,
+        current=case.current.contiguous(),
+        gradients=(ones, *case.gradients[1:]),
+    )
+    dense = replace(case, gradients=(ones.contiguous(), *case.gradients[1:]))
+    spikes, trace, *_ = layer_parity.forward(case)
+    assert torch.equal(layer_parity.forward(other)[0], spikes)
+    expected = layer_parity.backward(dense, spikes, trace)
+    found = layer_parity.backward(other, spikes.contiguous(), trace.contiguous())
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
+    torch.manual_seed(0)
+    encoder = TernaryEncoder(0.3, SURROGATES[surrogate], backend="reference").double()
+    features = torch.randn(3, 5, 7, 11).transpose(1, 2)  # 1155: two programs
+    exact = features.double().requires_grad_()
+    gradient = torch.randn(features.shape)
+    events = encoder(exact)
+    expected = torch.autograd.grad(events, [exact, encoder.threshold], gradient.double())
+
+    threshold = torch.tensor(0.3)
+    assert torch.equal(cuda.ternary(features, threshold, surrogate), events.float())
+    found = cuda.ternary_backward(gradient, features, threshold, surrogate)
+    for here, there in zip(found, expected, strict=True):
+        torch.testing.assert_close(here.double(), there, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The CPU's kernels against the definition in float64."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import layer_parity
+import pytest
+import torch
+import torch.nn.functional as F
+from layer_parity import ALL_FIRE, SILENT, draw
+from torch import Tensor
+
+from srnn.network.ops import cpu, reference, threads
+from srnn.network.surrogate import SURROGATES
+
+
+@pytest.fixture(params=[1, 3], ids=["one thread", "three threads"], autouse=True)
+def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "thread_count", lambda: request.param)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("neurons", [1, 12, 100, 256, 300])
+@pytest.mark.parametrize(("steps", "batch"), [(1, 5), (63, 32), (101, 1)])
+def test_layer_agrees_with_the_definition(
+    steps: int, batch: int, neurons: int, recurrent: bool
+) -> None:
+    # A single neuron has sums of both signs that nearly cancel: hence not 2e-6.
+    layer_parity.check(draw(cpu, steps, batch, neurons, recurrent=recurrent), tolerance=3e-5)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_every_surrogate_agrees_with_the_definition(surrogate: str) -> None:
+    layer_parity.check(draw(cpu, 9, 7, 33, surrogate=surrogate))
+
+
+@pytest.mark.parametrize(("level", "rate"), [(SILENT, 0.0), (ALL_FIRE, 1.0)])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_layers_that_never_and_always_fire_agree(
+    recurrent: bool, level: float, rate: float
+) -> None:
+    assert layer_parity.check(draw(cpu, 4, 9, 20, recurrent=recurrent, level=level)) == rate
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_two_halves_continue_each_other(recurrent: bool) -> None:
+    case = draw(cpu, 6, 3, 20, recurrent=recurrent)
+    spikes, trace, potential, adapted = layer_parity.forward(case)
+    first, _, *middle = layer_parity.forward(replace(case, current=case.current[:2]))
+    layer = replace(case.layer, spikes0=first[-1], potential0=middle[0], adaptation0=middle[1])
+    rest = replace(case, current=case.current[2:], layer=layer)
+    second, *end = layer_parity.forward(rest)
+    assert torch.equal(torch.cat([first, second]), spikes)
+    assert all(map(torch.equal, end, (trace[2:], potential, adapted)))
+
+
+def test_without_a_trace_the_rest_is_the_same() -> None:
+    case = draw(cpu, 4, 3, 20)
+    spikes, _, *state = layer_parity.forward(case)
+    same_spikes, trace, *same_state = layer_parity.forward(case, keep_trace=False)
+    assert trace.numel() == 0
+    assert torch.equal(spikes, same_spikes)
+    assert all(map(torch.equal, state, same_state))
+
+
+def test_the_layout_of_the_inputs_does_not_matter() -> None:
+    case = draw(cpu, 4, 3, 20)
+    ones = torch.ones(()).expand(4, 3, 20)  # what the gradient of a sum looks like
+    dense = replace(case, gradients=(ones.contiguous(), *case.gradients[1:]))
+    other = replace(dense, current=case.current.contiguous(), gradients=(ones, *case.gradients[1:]))
+    spikes, trace, *_ = layer_parity.forward(case)
+    assert torch.equal(layer_parity.forward(other)[0], spikes)
+    expected = layer_parity.backward(dense, spikes, trace)
+    found = layer_parity.backward(other, spikes.contiguous(), trace.contiguous())
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+def test_gradients_are_the_same_bits_every_time() -> None:
+    case = draw(cpu, 21, 32, 100)
+    spikes, trace, *_ = layer_parity.forward(case)
+    expected = layer_parity.backward(case, spikes, trace)
+    for _ in range(3):
+        found = layer_parity.backward(case, spikes, trace)
+        assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+def _ternary(*shape: int) -> Tensor:
+    return torch.randint(-1, 2, shape).float()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("values", [_ternary, torch.randn, torch.zeros])
+@pytest.mark.parametrize(
+    ("steps", "batch", "inputs", "outputs"),
+    [(1, 1, 1, 1), (7, 1, 5, 3), (13, 32, 300, 12), (101, 5, 120, 256), (64, 3, 33, 130)],
+)
+def test_product_with_spikes_agrees_with_the_definition(
+    steps: int, batch: int, inputs: int, outputs: int, values: Callable[..., Tensor], bias: bool
+) -> None:
+    torch.manual_seed(0)
+    spikes = values(steps, batch, inputs)
+    parameters = [torch.randn(outputs, inputs), *([torch.randn(outputs)] if bias else [])]
+    grad = torch.randn(steps, batch, outputs)
+    leaves = [each.double().requires_grad_() for each in (spikes, *parameters)]
+    product = F.linear(*leaves)
+    expected = torch.autograd.grad(product, leaves, grad.double())
+
+    _close(cpu.spike_linear(spikes, parameters[0], parameters[1] if bias else None), product)
+    found = cpu.spike_linear_backward(grad, spikes, parameters[0], True, True)
+    for here, there in zip(found, expected, strict=False):
+        _close(here, there)
+
+
+def test_gradients_of_a_product_that_nobody_wants_are_not_computed() -> None:
+    arguments = torch.randn(3, 2, 4), _ternary(3, 2, 5), torch.randn(4, 5)
+    all_of_them = cpu.spike_linear_backward(*arguments, True, True)
+    for wanted in ((True, False), (False, True)):
+        spikes, weight, bias = cpu.spike_linear_backward(*arguments, *wanted)
+        assert spikes.numel() == 0 or torch.equal(spikes, all_of_them[0])
+        assert weight.numel() == 0 or torch.equal(weight, all_of_them[1])
+        assert (bool(spikes.numel()), bool(weight.numel()), bool(bias.numel())) == (
+            *wanted,
+            wanted[1],
+        )
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
+    torch.manual_seed(0)
+    features, threshold = torch.randn(5, 101, 123).transpose(0, 1), torch.tensor(0.3)
+    exact = features.double().requires_grad_(), threshold.double().requires_grad_()
+    events = reference.ternary(*exact, SURROGATES[surrogate])
+    gradient = torch.randn(features.shape)
+    expected = torch.autograd.grad(events, exact, gradient.double())
+
+    assert torch.equal(cpu.ternary(features, threshold, surrogate), events.float())
+    found = cpu.ternary_backward(gradient, features, threshold, surrogate)
+    for here, there in zip(found, expected, strict=True):
+        _close(here, there)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_nan_is_not_hidden_by_a_surrogate(surrogate: str) -> None:
+    case = draw(cpu, 3, 2, 5, surrogate=surrogate)
+    spikes, trace, *_ = layer_parity.forward(case)
+    trace[1, 0, 2] = torch.nan
+    assert layer_parity.backward(case, spikes, trace)["current"].isnan().any()
+
+
+def _close(found: Tensor, expected: Tensor) -> None:
+    error, largest = (found - expected).abs().max(), expected.abs().max()
+    assert error <= 2e-6 * largest, f"{error:.1e} of {largest:.1e}"

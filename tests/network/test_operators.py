@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The operators as PyTorch sees them: registration, autograd, compilation, export, fallback."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from srnn import AdaptiveLIF
+from srnn.network.model import SpikingNetwork
+from srnn.network.neuron import State
+from srnn.network.ops import library, own_cores, reference, threads
+from srnn.network.surrogate import MULTI_GAUSSIAN
+
+NEEDS_GRADIENTS = [False, True]
+
+
+def _alif_arguments(recurrent: bool, needs: bool) -> tuple[Any, ...]:
+    torch.manual_seed(0)
+    weight = torch.randn(5, 5, requires_grad=needs) if recurrent else None
+    decays = (torch.full((5,), value, requires_grad=needs) for value in (0.9, 0.99))
+    state = (torch.zeros(3, 5), torch.randn(3, 5), torch.ones(3, 5))
+    current = (20 * torch.randn(3, 4, 5)).transpose(0, 1).requires_grad_(needs)
+    return (current, weight, *decays, *state, "multi_gaussian", 1.6, 0.184, True)
+
+
+@pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_layer_is_registered_correctly(recurrent: bool, needs: bool) -> None:
+    torch.library.opcheck(library._alif, _alif_arguments(recurrent, needs))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_backward_of_a_layer_is_registered_correctly(recurrent: bool) -> None:
+    _, *parameters, surrogate, threshold, adaptation, _ = _alif_arguments(recurrent, False)
+    spikes, trace, potential, adapted = library._alif(*_alif_arguments(recurrent, False))
+    gradients = (torch.randn_like(spikes), potential, adapted)
+    constants = (surrogate, threshold, adaptation)
+    torch.library.opcheck(
+        library._alif_backward, (*gradients, spikes, trace, *parameters, *constants)
+    )
+
+
+@pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_product_with_spikes_is_registered_correctly(bias: bool, needs: bool) -> None:
+    spikes = torch.randint(2, (4, 3, 5)).float().requires_grad_(needs)
+    weight = torch.randn(7, 5, requires_grad=needs)
+    arguments = (spikes, weight, torch.randn(7, requires_grad=needs) if bias else None)
+    torch.library.opcheck(library._spike_linear, arguments)
+    torch.library.opcheck(
+        library._spike_linear_backward,
+        (torch.randn(4, 3, 7), spikes.detach(), weight.detach(), True, bias),
+    )
+
+
+@pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
+def test_encoder_is_registered_correctly(needs: bool) -> None:
+    features = torch.randn(4, 3, 5, requires_grad=needs)
+    threshold = torch.tensor(0.3, requires_grad=needs)
+    torch.library.opcheck(library._ternary, (features, threshold, "multi_gaussian"))
+    torch.library.opcheck(
+        library._ternary_backward,
+        (torch.randn(4, 3, 5), features.detach(), threshold.detach(), "multi_gaussian"),
+    )
+
+
+def _networks() -> tuple[SpikingNetwork, SpikingNetwork]:
+    torch.manual_seed(0)
+    fast = SpikingNetwork(12, [33, 20], 4, encoder_threshold=0.7)
+    slow = SpikingNetwork(12, [33, 20], 4, encoder_threshold=0.7, backend="reference")
+    for name, parameter in fast.named_parameters():
+        if name.endswith("input.bias"):
+            torch.nn.init.constant_(parameter, 2.0)  # silent otherwise
+    slow.load_state_dict(fast.state_dict())
+    return fast, slow
+
+
+def test_every_gradient_of_a_network_is_that_of_the_definition() -> None:
+    fast, slow = _networks()
+    features = torch.randn(5, 3, 30, 4, requires_grad=True)
+    outputs = [network(features) for network in (fast, slow)]
+    assert torch.equal(outputs[0].spikes, outputs[1].spikes)
+    assert outputs[0].spikes.min() > 0
+    weights = torch.randn(5, 4)
+    found, expected = (
+        torch.autograd.grad(
+            (output.log_probabilities * weights).sum(), [features, *network.parameters()]
+        )
+        for output, network in zip(outputs, (fast, slow), strict=True)
+    )
+    names = ["features", *(name for name, _ in fast.named_parameters())]
+    for name, here, there in zip(names, found, expected, strict=True):
+        assert (here - there).abs().max() <= 1e-5 * there.abs().max(), name
+
+
+@pytest.mark.parametrize("used", ["spikes", "potential", "adaptation"])
+def test_gradients_flow_through_each_part_of_the_final_state(used: str) -> None:
+    layer = AdaptiveLIF(4, 6, recurrent=True)
+    slow = AdaptiveLIF(4, 6, recurrent=True, backend="reference")
+    slow.load_state_dict(layer.state_dict())
+    inputs = 10 * torch.randn(5, 3, 4)
+    start = State(torch.zeros(3, 6), torch.randn(3, 6), torch.ones(3, 6))
+    gradients = []
+    for each in (layer, slow):
+        potential = start.potential.clone().requires_grad_()
+        _, state = each(inputs, start._replace(potential=potential))
+        gradients.append(torch.autograd.grad(getattr(state, used).sum(), potential)[0])
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].count_nonzero() > 0
+
+
+def test_layers_can_be_compiled() -> None:
+    layer = AdaptiveLIF(7, 9, recurrent=True)
+    inputs = 5 * torch.randn(11, 3, 7)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    spikes, state = layer(inputs)
+    same_spikes, same_state = compiled(inputs)
+    assert torch.equal(spikes, same_spikes)
+    assert all(map(torch.equal, state, same_state))
+    expected = torch.autograd.grad(spikes.sum(), list(layer.parameters()))
+    found = torch.autograd.grad(same_spikes.sum(), list(layer.parameters()))
+    for here, there in zip(found, expected, strict=True):
+        torch.testing.assert_close(here, there)
+
+
+def test_layers_can_be_exported() -> None:
+    layer = AdaptiveLIF(7, 9, recurrent=True).eval()
+    inputs = 5 * torch.randn(11, 3, 7)
+    with torch.no_grad():
+        program = torch.export.export(layer, (inputs,))
+        spikes, _ = program.module()(inputs)
+        assert torch.equal(spikes, layer(inputs)[0])
+    called = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    assert torch.ops.srnn.alif.default in called
+
+
+def test_what_kernels_cannot_do_the_definition_does_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    library._warn_once.cache_clear()
+    layer = AdaptiveLIF(7, 9, recurrent=True).double()
+    inputs = 5 * torch.randn(11, 3, 7, dtype=torch.float64)
+    with caplog.at_level(logging.WARNING):
+        spikes, _ = layer(inputs)
+        layer(inputs)
+    assert spikes.dtype == torch.float64
+    assert len(caplog.records) == 1
+    assert "torch.float32, not torch.float64" in caplog.text
+
+
+def test_a_surrogate_of_ones_own_is_used() -> None:
+    own = replace(MULTI_GAUSSIAN, name="own", derivative=lambda x: torch.full_like(x, 3.0))
+    values, threshold = torch.randn(4), torch.tensor(0.1)
+    leaf = values.clone().requires_grad_()
+    library.ternary(leaf, threshold, own).sum().backward()
+    assert leaf.grad is not None
+    assert torch.equal(leaf.grad, torch.full((4,), 6.0))
+
+
+def test_owning_the_cores_leaves_torch_one_thread_and_gives_them_back() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with own_cores():
+            assert torch.get_num_threads() == 1
+            assert threads.thread_count() == 2
+            with own_cores():
+                assert threads.thread_count() == 2
+        assert torch.get_num_threads() == threads.thread_count() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_both_backends_have_the_same_functions() -> None:
+    for name in ("alif", "spike_linear", "ternary"):
+        fast, slow = getattr(library, name), getattr(reference, name)
+        assert fast.__annotations__ == slow.__annotations__

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The CUDA operators: without a GPU as far as that goes, and on one where there is one.
+
+Without: Triton's interpreter runs the kernels on CPU tensors, and its compiler makes machine code
+for cards that are not there, which tells shared memory, registers and what the time loop became.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import layer_parity
+import pytest
+import torch
+from layer_parity import ALL_FIRE, SILENT, draw
+
+from srnn.network.encoder import TernaryEncoder
+from srnn.network.ops import cuda
+
+triton = pytest.importorskip("triton", reason="Triton is not available for this platform")
+
+on_a_gpu = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def test_interpreted_kernels_agree_with_the_definition() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "--noconftest"]
+    result = subprocess.run(
+        [*command, str(Path(__file__).with_name("interpreted_triton.py"))],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+
+
+SHARED_MEMORY = {80: 163, 90: 227}  # KB that a program may have at most, by compute capability
+
+
+def _compile(name: str, capability: int, neurons: int) -> Any:
+    """Compile a recurrent kernel as its launch would, for a card that need not be there."""
+    kernel = getattr(cuda._kernels(), name)
+    tiles = cuda._tiles(neurons)
+    constants = {"neurons": neurons, "surrogate": "multi_gaussian", **tiles._asdict()}
+    scalars = {"steps": "i32", "batch": "i32", "threshold": "fp32", "adaptation": "fp32"}
+    signature, attributes = {}, {}
+    for place, argument in enumerate(kernel.arg_names):
+        if argument in constants:
+            signature[argument] = "constexpr"
+        elif argument in scalars:
+            signature[argument] = scalars[argument]
+        else:
+            stride = argument.endswith(("_step", "_clip"))
+            pointer = "*fp16" if argument == "weights" else "*fp32"
+            signature[argument] = "i32" if stride else pointer
+            attributes[place,] = [["tt.divisibility", 16]]
+    used = {name: value for name, value in constants.items() if name in signature}
+    source = triton.compiler.ASTSource(kernel, signature, used, attributes)
+    target = triton.backends.compiler.GPUTarget("cuda", capability, 32)
+    options = {"num_warps": cuda._warps(tiles), "enable_fp_fusion": False}
+    return triton.compile(source, target=target, options=options)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize("neurons", [128, 256, 512])
+@pytest.mark.parametrize("capability", SHARED_MEMORY)
+@pytest.mark.parametrize("name", ["recurrent_forward", "recurrent_backward"])
+def test_compiled_kernels_fit_the_card(
+    name: str, capability: int, neurons: int, tmp_path: Path
+) -> None:
+    compiled = _compile(name, capability, neurons)
+    assert compiled.metadata.shared <= 1024 * SHARED_MEMORY[capability]
+
+    binary = tmp_path / "kernel.cubin"
+    binary.write_bytes(compiled.asm["cubin"])
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    usage = subprocess.check_output([tool, "--dump-resource-usage", binary], text=True)
+    spilled = re.search(r"STACK:(\d+)", usage)
+    assert spilled
+    assert int(spilled[1]) < 256
+
+
+@pytest.mark.parametrize("name", ["recurrent_forward", "recurrent_backward"])
+def test_no_step_begins_before_the_one_it_needs_has_ended(name: str) -> None:
+    single_tile, many = (_compile(name, 90, neurons).asm["ttgir"] for neurons in (64, 256))
+    for code in (single_tile, many):
+        assert code.rindex("gpu.barrier") > code.rindex("tt.store")
+    # With a single tile of weights the time loop is the innermost one. But for its barriers and
+    # num_stages=1, Triton would fetch what the next step needs before this step has written it.
+    assert "async_copy" not in single_tile
+    assert "async_copy" in many  # there the weights are fetched ahead
+
+
+def test_two_halves_hold_a_float32() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.logspace(-9, 0, 50)[:, None]
+    weight = torch.randn(50, 50, generator=generator) * spread
+    for factor in (1e-30, 0.1, 1e30):
+        halves, unit = cuda._halves(factor * weight, 64)
+        exact = (factor * weight).double()
+        error = (halves.double().sum(0)[:50, :50] * unit - exact).abs()
+        assert (error <= (2**-23 * exact.abs()).clamp(min=2**-38 * exact.abs().max())).all()
+    assert cuda._halves(torch.zeros(3, 3), 16)[0].count_nonzero() == 0
+
+
+def test_what_the_kernels_cannot_do_is_said() -> None:
+    assert cuda.unsupported(torch.zeros(1)) is None
+    assert cuda.unsupported(torch.zeros(1, dtype=torch.float64)) == (
+        "they compute in torch.float32, not torch.float64"
+    )
+
+
+class TestOnAGpu:
+    pytestmark = on_a_gpu
+
+    @pytest.mark.parametrize("recurrent", [False, True])
+    @pytest.mark.parametrize("neurons", [1, 12, 100, 256, 300, 512, 1024])
+    @pytest.mark.parametrize(("steps", "batch"), [(1, 5), (63, 32), (101, 1), (101, 32)])
+    def test_layer_agrees_with_the_definition(
+        self, steps: int, batch: int, neurons: int, recurrent: bool
+    ) -> None:
+        case = draw(cuda, steps, batch, neurons, recurrent=recurrent, device="cuda")
+        layer_parity.check(case, tolerance=2e-5)
+
+    @pytest.mark.parametrize(("level", "rate"), [(SILENT, 0.0), (ALL_FIRE, 1.0)])
+    def test_layers_that_never_and_always_fire_agree(self, level: float, rate: float) -> None:
+        case = draw(cuda, 63, 5, 100, level=level, device="cuda")
+        assert layer_parity.check(case, tolerance=2e-5) == rate
+
+    @pytest.mark.parametrize("recurrent", [False, True])
+    def test_gradients_are_repeatable_and_ignore_what_torch_may_round(
+        self, recurrent: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        case = draw(cuda, 101, 32, 256, recurrent=recurrent, device="cuda")
+        spikes, trace, *_ = layer_parity.forward(case)
+        expected = layer_parity.backward(case, spikes, trace)
+        monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32")
+        assert torch.equal(layer_parity.forward(case)[0], spikes)
+        found = layer_parity.backward(case, spikes, trace)
+        assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+    @pytest.mark.parametrize("recurrent", [False, True])
+    def test_a_cuda_graph_replays_forward_and_backward(self, recurrent: bool) -> None:
+        case = draw(cuda, 20, 5, 100, recurrent=recurrent, device="cuda")
+        spikes, trace, *_ = layer_parity.forward(case)
+        expected = layer_parity.backward(case, spikes, trace)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            again, trace_again, *_ = layer_parity.forward(case)
+            found = layer_parity.backward(case, again, trace_again)
+        graph.replay()
+        assert torch.equal(again, spikes)
+        assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+    def test_encoder_agrees_with_the_definition(self) -> None:
+        torch.manual_seed(0)
+        encoder = TernaryEncoder(backend="reference").double()
+        features = torch.randn(32, 3, 101, 40)
+        exact = features.double().requires_grad_()
+        gradient = torch.randn(features.shape)
+        events = encoder(exact)
+        expected = torch.autograd.grad(events, [exact, encoder.threshold], gradient.double())
+
+        arguments = features.cuda(), torch.tensor(0.05, device="cuda"), "multi_gaussian"
+        assert torch.equal(cuda.ternary(*arguments).cpu(), events.float())
+        found = cuda.ternary_backward(gradient.cuda(), *arguments)
+        for here, there in zip(found, expected, strict=True):
+            torch.testing.assert_close(here.cpu().double(), there, rtol=1e-4, atol=1e-5)
