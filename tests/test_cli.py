@@ -140,18 +140,3 @@ def test_a_signal_ends_training_with_its_state_saved(
     epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
     assert epochs == list(range(1, len(epochs) + 1))
     assert {path.name for path in directory.glob(".*")} <= {".lock"}
-
-
-def test_bench_prints_a_table_and_writes_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "bench.json"
-    assert cli.run(["bench", "--quick", "--json", str(file)]) == 0
-    printed = capsys.readouterr().out.splitlines()
-    figures = json.loads(file.read_text())
-    assert len(printed) == len(figures["timings"]) + 2
-    for timing in figures["timings"]:
-        assert timing["clips_per_second"] == pytest.approx(
-            1e3 * timing["batch_size"] / timing["step_ms"]
-        )
-        assert timing["forward_ms"] > 0

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from srnn import cli
+from srnn.config import SrnnConfig
+from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
+from srnn.training.examples import Batch
+from srnn.training.optimizer import make_optimizer, set_learning_rates
+from srnn.training.spotter import Spotter
+from srnn.training.step import GraphedStep, Step
 
 pytestmark = [
     pytest.mark.cuda,
@@ -29,6 +35,28 @@ def test_forward_and_gradients_agree_with_the_cpu() -> None:
     torch.testing.assert_close(output.cpu(), expected)
     for (name, _), here, there in zip(network.named_parameters(), on_gpu, gradients, strict=True):
         torch.testing.assert_close(here.cpu(), there, msg=name)
+
+
+def test_replayed_steps_train_as_eager_ones_do(caplog: pytest.LogCaptureFixture) -> None:
+    batches = [
+        Batch(3 * torch.randn(size, 2, 21, 5).cuda(), torch.randint(4, (size,)).cuda())
+        for size in (8, 8, 3, 8, 8, 8, 8, 3, 8)
+    ]
+    trained = []
+    for graphed in (False, True):
+        torch.manual_seed(0)
+        spotter = Spotter(Normaliser(None), SpikingNetwork(10, [13, 11], 4)).cuda()
+        optimizer = make_optimizer(spotter.network, SrnnConfig())
+        step = Step(spotter, optimizer, (0.1, 1e4))
+        train_on = GraphedStep(step, 8) if graphed else step
+        with caplog.at_level("INFO"):
+            for number, batch in enumerate(batches):
+                set_learning_rates(optimizer, 1 / (1 + number))
+                train_on(batch)
+        trained.append([*spotter.parameters(), step.totals])
+    assert "replayed as a CUDA graph" in caplog.text
+    for replayed, eager in zip(*trained, strict=True):
+        torch.testing.assert_close(replayed, eager)
 
 
 def test_a_run_trains_on_the_gpu_and_predicts_on_the_cpu(

@@ -18,13 +18,17 @@ import srnn
 from srnn import cli
 from srnn.config import load as load_config
 from srnn.config import to_toml
-from srnn.training import examples as training_examples
-from srnn.training.assemble import make_spec, make_training_corpus
+from srnn.data import audio
+from srnn.training import examples
+from srnn.training.assemble import make_spec, make_training_corpus, open_packs
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
-from srnn.training.examples import Examples, Extractor
+from srnn.training.examples import Batch, make_examples
+from srnn.training.interrupt import StopRequest
 from srnn.training.loop import Trainer
 from srnn.training.run import RunDirectory, new_run_path
+from srnn.training.step import Step
 
+CPU = torch.device("cpu")
 LABELS = ["low", "high", "_silence_", "_unknown_"]
 RUN_FILES = {"best.pt", "config.toml", "last.pt", "metrics.jsonl", "test.json", "train.log"}
 
@@ -90,14 +94,14 @@ def assert_same_tensors(one: Any, other: Any) -> None:
 
 def stop_after(steps: int, number: signal.Signals, patch: pytest.MonkeyPatch) -> None:
     """Let a signal come within the given step of training, counted over all epochs."""
-    real_step, done = Trainer._step, iter(range(1, 10_000))
+    real_step, done = Step.__call__, iter(range(1, 10_000))
 
-    def step(self: Trainer, batch: Examples) -> torch.Tensor:
+    def step(self: Step, batch: Batch) -> None:
         if next(done) == steps:
             signal.raise_signal(number)
-        return real_step(self, batch)
+        real_step(self, batch)
 
-    patch.setattr(Trainer, "_step", step)
+    patch.setattr(Step, "__call__", step)
 
 
 def test_a_run_leaves_what_the_contract_names(finished: Path) -> None:
@@ -165,6 +169,33 @@ def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
     assert cli.run(["tones.toml", "--run-dir", str(other), "--set", "srnn.seed=1"]) == 0
     assert_same_results(finished, again)
     assert without_times(metrics(finished)) != without_times(metrics(other))
+
+
+def test_features_computed_for_each_batch_train_to_the_same_bits(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "_MAIN_MEMORY", 0)
+    run = tmp_path / "run"
+    assert cli.run(["tones.toml", "--run-dir", str(run)]) == 0
+    assert_same_results(finished, run)
+    assert "training: features are kept in main memory" in (finished / "train.log").read_text()
+    for name in ("training", "validation", "testing"):
+        told = f"{name}: features are computed for each batch from packed recordings"
+        assert told in (run / "train.log").read_text()
+
+
+@pytest.mark.usefixtures("finished")
+def test_other_features_and_clips_need_no_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(audio, "decode", refuse)
+    command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "srnn.epochs=1"]
+    changes = ["mel.n_mels=12", "mel.fmax=3000", "srnn.size=1500", "srnn.sample_rate=6000"]
+    changes += ["data.words=['low']", "srnn.seed=1"]
+    assert cli.run([*command, *(word for key in changes for word in ("--set", key))]) == 0
 
 
 @pytest.mark.parametrize(
@@ -273,15 +304,15 @@ def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path, tones: Path) -> 
 def test_numbers_that_are_not_finite_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, real_step = tmp_path / "run", Trainer._step
+    run, real_epoch = tmp_path / "run", Trainer._train_epoch
 
-    def step(self: Trainer, batch: Examples) -> torch.Tensor:
+    def train_epoch(self: Trainer, stop: StopRequest) -> None:
         if self.progress.epoch == 2:
             with torch.no_grad():
                 self.spotter.network.encoder.threshold.fill_(torch.nan)
-        return real_step(self, batch)
+        real_epoch(self, stop)
 
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(Trainer, "_train_epoch", train_epoch)
     assert cli.run(["tones.toml", "--run-dir", str(run)]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("epoch 2: expected finite numbers, found NaN or infinity in ")
@@ -407,21 +438,14 @@ def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
     config = load_config("tones.toml")
     corpus = make_training_corpus(config)
     clips = corpus.partitions["validation"]
-    with Extractor(make_spec(config), 0) as extractor:
-        examples = extractor.examples(clips, "validation")
-    together = recogniser.spotter(examples.features).log_probabilities.exp()
+    packs = open_packs(config, corpus, ["validation"])
+    made = make_examples({"validation": clips}, packs, make_spec(config), CPU, room=0)
+    (batch,) = made["validation"].batches(torch.arange(len(clips)), len(clips), CPU)
+    together = recogniser.spotter(batch.features).log_probabilities.exp()
     for clip, probabilities in zip(clips, together, strict=True):
         if clip.frames == -1:
             alone = list(recogniser.predict(clip.path).probabilities.values())
             assert alone == pytest.approx(probabilities.tolist(), abs=1e-5)
-
-
-def test_number_of_workers_changes_no_feature(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_examples, "_CLIPS_WORTH_A_POOL", 1)
-    config = load_config("tones.toml")
-    clips = make_training_corpus(config).partitions["validation"]
-    with Extractor(make_spec(config), 0) as none, Extractor(make_spec(config), 2) as two:
-        assert all(map(torch.equal, none.examples(clips, ""), two.examples(clips, "")))
 
 
 @pytest.mark.parametrize(("rate", "size"), [(16_000, 16_000), (44_100, 44_100), (11_025, 9_999)])

@@ -8,7 +8,7 @@ import torch
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
 from srnn.training.evaluate import Evaluation, evaluate, wilson_interval
-from srnn.training.examples import Examples
+from srnn.training.examples import Examples, Kept
 from srnn.training.spotter import Spotter
 
 CPU = torch.device("cpu")
@@ -58,13 +58,14 @@ def test_one_pass_equals_clip_by_clip() -> None:
     with torch.no_grad():
         for layer in hidden:
             layer.input.weight.mul_(60)
-    examples = Examples(torch.randn(7, 1, 12, 6), torch.tensor([0, 1, 2, 0, 1, 2, 0]))
+    features, labels = torch.randn(7, 1, 12, 6), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    examples = Examples(labels, Kept(features))
     whole = evaluate(spotter, examples, ("a", "b", "c"), "validation", 3, CPU)
 
     confusion = [[0] * 3 for _ in range(3)]
     loss, spikes = 0.0, torch.zeros(2)
-    for features, label in zip(*examples, strict=True):
-        output = spotter(features[None])
+    for clip, label in zip(features, labels, strict=True):
+        output = spotter(clip[None])
         confusion[label][output.log_probabilities.argmax()] += 1
         loss -= output.log_probabilities[0, label].item() / 7
         spikes += output.spikes[:, 0]

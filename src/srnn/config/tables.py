@@ -126,9 +126,15 @@ class DataConfig(_Table):
         "whose standard deviation divides the features: that of the training partition, or that "
         "of each batch as in the reference (a prediction then depends on its batch)",
     )
+    cache: _Text = _key(
+        "auto",
+        "directory for decoded recordings, created where missing; `auto`: `.cache` in the folder "
+        "of the data set, or, where that cannot be written, `$XDG_CACHE_HOME/srnn` or "
+        "`~/.cache/srnn`",
+    )
     workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = _key(
         "auto",
-        "processes that decode recordings and compute features; 0: the main process does it; "
+        "processes that decode the recordings, once for all runs; 0: the main process does it; "
         "`auto`: one per core",
     )
     synthetic_clips: int = _key(
@@ -162,6 +168,11 @@ class SrnnConfig(_Table):
     )
     surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = _key(
         "multi_gaussian", "what stands in for the derivative of a spike"
+    )
+    backend: Literal["auto", "reference"] = _key(
+        "auto",
+        "what computes the network: the fast kernels of the device, or their plain definition, "
+        "slowly",
     )
     threshold: float = _key(
         1.6, "firing threshold of a neuron, before its adaptation is added", gt=0

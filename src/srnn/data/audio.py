@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Decode any recording that libsndfile reads into mono samples at the rate asked for.
+"""Decode any recording that libsndfile reads into 16-bit mono samples.
 
-Positions and lengths in a file are counted in *frames* (one sample of every channel) at the file's
-own rate.
+Lengths of a file are counted in *frames* (one sample of every channel) at the file's own rate.
 """
 
 from collections.abc import Iterator
@@ -16,42 +15,62 @@ from numpy.typing import NDArray
 
 from srnn.errors import InputError
 
+_FULL_SCALE = 2**15  # of 16-bit samples
 
-def read(path: Path, sample_rate: int, start: int = 0, frames: int = -1) -> NDArray[np.float32]:
-    """Decode a recording, or a part of it, to mono at `sample_rate`.
 
-    Parameters
-    ----------
-    path
-        File of any format, sample rate and number of channels that soundfile reads.
-    sample_rate : int > 0
-        Rate of the returned samples (Hz).
-    start : int >= 0
-        First frame, at the file's own rate.
-    frames : int > 0 or -1
-        Number of frames at the file's own rate, fewer where the file ends before; -1: to its end.
+def decode(path: Path) -> tuple[NDArray[np.int16], int]:
+    """Decode a recording to 16-bit mono samples at its own rate.
 
     Returns
     -------
-    Samples, shape (n,): the mean of the channels. Integer formats are scaled to [-1, 1), so that a
-    16-bit mono file at `sample_rate` yields exactly its integers over 32768.
+    samples : array, shape (n,), n >= 1
+        The samples of a 16-bit mono file; of others the mean of the channels, rounded to 16 bits
+        and clipped.
+    sample_rate : int
+        Rate of the samples (Hz).
 
     Raises
     ------
     InputError
-        The file is missing, no recording, damaged, empty from `start` on, or holds NaN or infinity.
+        The file is missing, no recording, damaged or empty, or holds NaN or infinity.
     """
     with _opened(path) as file:
-        if start:  # not every format can seek, not even to its beginning
-            file.seek(min(start, file.frames))
-        channels = file.read(frames, dtype="float32", always_2d=True)
         rate = file.samplerate
+        exact = file.channels == 1 and file.subtype == "PCM_16"
+        channels = file.read(dtype="int16" if exact else "float32", always_2d=True)
     if not len(channels):
-        raise InputError(f"{path}: expected samples from frame {start} on, found none")
+        raise InputError(f"{path}: expected samples, found none")
+    if exact:
+        return channels[:, 0], rate
     if not np.isfinite(channels).all():
         raise InputError(f"{path}: expected finite samples, found NaN or infinity")
-    samples: NDArray[np.float32] = channels.mean(axis=1)
-    return samples if rate == sample_rate else _resample(samples, rate, sample_rate)
+    rounded = np.rint(channels.mean(axis=1) * _FULL_SCALE)
+    return np.clip(rounded, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16), rate
+
+
+def at_rate(samples: NDArray[np.int16], rate: int, sample_rate: int) -> NDArray[np.float32]:
+    """Return 16-bit samples in [-1, 1), brought from ``rate`` to ``sample_rate`` (Hz)."""
+    waveform = samples.astype(np.float32) / np.float32(_FULL_SCALE)
+    if rate == sample_rate:
+        return waveform
+    resampled: NDArray[np.float32] = librosa.resample(waveform, orig_sr=rate, target_sr=sample_rate)
+    return resampled
+
+
+def read(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    """Decode a recording to 16-bit mono samples in [-1, 1) and bring them to ``sample_rate`` (Hz).
+
+    Returns
+    -------
+    array, shape (n,), n >= 1
+        A 16-bit mono file at ``sample_rate`` yields exactly its integers over 32768.
+
+    Raises
+    ------
+    InputError
+        As `decode` does.
+    """
+    return at_rate(*decode(path), sample_rate)
 
 
 def probe(path: Path) -> tuple[int, int]:
@@ -89,8 +108,3 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         return f"nothing to read ({refusal.strerror})"
     reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
     return f"a file it cannot read ({reason.rstrip('.')})"
-
-
-def _resample(samples: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
-    resampled: NDArray[np.float32] = librosa.resample(samples, orig_sr=rate, target_sr=sample_rate)
-    return resampled

@@ -210,6 +210,20 @@ def _with_suggestion(word: str, folders: list[str]) -> str:
     return f"{word!r} (did you mean {spelt[near[0]]!r}?)" if near else repr(word)
 
 
+def is_recording(name: str) -> bool:
+    """Whether a file in a word folder is a recording.
+
+    By name alone: a corpus has a hundred thousand of them, and hidden files are not recordings
+    (macOS leaves `._x.wav` beside `x.wav`).
+    """
+    return name.lower().endswith(".wav") and not name.startswith(".")
+
+
+def speaker_of(name: str) -> str:
+    """Return the speaker that a recording's file name states; where it states none, its stem."""
+    return name[: -len(".wav")].split("_nohash_")[0]
+
+
 def partition_of_speaker(speaker: str) -> str:
     """Return the partition in which a hash puts all clips of a speaker.
 
@@ -249,16 +263,11 @@ def _scan(folder: Path) -> dict[str, list[str]]:
 
 
 def _recordings(folder: Path) -> list[str]:
-    """List the recordings of a folder, sorted; none where there is no such folder.
-
-    By name alone: a corpus has a hundred thousand of them, and hidden files are not recordings
-    (macOS leaves `._x.wav` beside `x.wav`).
-    """
+    """List the recordings of a folder, sorted; none where there is no such folder."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries)
-    return [name for name in names if name.lower().endswith(".wav") and name[0] != "."]
+        return sorted(entry.name for entry in entries if is_recording(entry.name))
 
 
 def _label_of(word: str, labels: tuple[str, ...]) -> int | None:
@@ -290,7 +299,7 @@ def _partition_of(word: str, name: str, lists: dict[str, frozenset[str]]) -> str
             return partition
     if len(lists) == len(_LISTS):
         return "training"
-    partition = partition_of_speaker(name[: -len(".wav")].split("_nohash_")[0])
+    partition = partition_of_speaker(speaker_of(name))
     return "training" if partition in lists else partition
 
 

@@ -32,7 +32,7 @@ class MelFeatures(nn.Module):
     """
 
     window: Tensor  # (n_fft,)
-    bands: Tensor  # (2 K, M)
+    bands: Tensor  # (2 K, M rounded up)
 
     def __init__(self, spec: MelSpec) -> None:
         super().__init__()
@@ -75,7 +75,8 @@ class MelFeatures(nn.Module):
         padded /= torch.where(peak > 0, peak, 1)
         frames = padded.unfold(1, self.spec.n_fft, self.spec.hop) * self.window  # (B, T, n_fft)
         spectrum = torch.fft.rfft(frames)[..., self._used]  # (B, T, K)
-        return torch.view_as_real(spectrum).square().flatten(2).float() @ self.bands
+        power = torch.view_as_real(spectrum).square().flatten(2).float() @ self.bands
+        return power[..., : self.spec.n_mels]
 
 
 def _split(tensor: Tensor, nbytes: int) -> tuple[Tensor, ...]:
@@ -86,9 +87,10 @@ def _split(tensor: Tensor, nbytes: int) -> tuple[Tensor, ...]:
 
 
 def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
-    """Return the frequencies that the bands use, and their weights in each, shape (2 K, M).
+    """Return the frequencies that the bands use, and their weights in each, shape (2 K, M').
 
-    Every weight stands twice, for the squares of a real and of an imaginary part.
+    Every weight stands twice, for the squares of a real and of an imaginary part. M' is M rounded
+    up to whole vectors: otherwise the last bits of a product depend on where in memory it is.
     """
     weights = librosa.filters.mel(
         sr=spec.sample_rate,
@@ -101,7 +103,8 @@ def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
     first = int(used.min(initial=weights.shape[1]))
     last = int(used.max(initial=first - 1))  # bands so narrow that they use none are legal
     span = slice(first, last + 1)
-    return span, torch.from_numpy(weights[:, span].repeat(2, axis=1).T.copy())
+    doubled = torch.from_numpy(weights[:, span].repeat(2, axis=1).T.copy())
+    return span, F.pad(doubled, (0, -spec.n_mels % 8))
 
 
 def _slope(order: int) -> list[float]:
@@ -117,9 +120,7 @@ def _slope(order: int) -> list[float]:
 def _relative_log(power: Tensor) -> Tensor:
     """Return log(1 + power relative to the maximum of its clip), shape (B, T, M), in place."""
     loudest = power.amax(dim=(1, 2), keepdim=True)
-    loudest = torch.where(loudest > 0, loudest, 1)
-    # log(1 + x / y) = 2 artanh(x / (x + 2 y)), in a third of the time of log1p.
-    return power.div_(power + 2 * loudest).atanh_().mul_(2)
+    return power.div_(torch.where(loudest > 0, loudest, 1)).log1p_()
 
 
 def _write_delta(mel: Tensor, slope: list[float], delta: Tensor) -> None:

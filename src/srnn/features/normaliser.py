@@ -9,27 +9,31 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-_CHUNK = 1024  # examples whose float64 copies are in memory at a time
 
-
-def spread(features: Tensor) -> Tensor:
+def spread(chunks: Iterable[Tensor]) -> Tensor:
     """Return the population standard deviation over examples and time, shape (C, M); 0 becomes 1.
+
+    Each chunk is looked at once and only one at a time is in memory; what they add up to is due to
+    Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise algorithm for computing sample
+    variances", equation 2.1).
 
     Parameters
     ----------
-    features : Tensor, shape (N, C, T, M), N >= 1
-        Sums are taken in float64, whatever its type.
+    chunks : iterable of Tensor, shapes (B, C, T, M)
+        The examples, at least one. Sums are taken in float64, whatever their type.
     """
-    count = features.shape[0] * features.shape[2]
-    mean = _total(chunk.double() for chunk in features.split(_CHUNK)) / count
-    squares = ((chunk.double() - mean).square() for chunk in features.split(_CHUNK))
-    deviation = (_total(squares) / count).sqrt().squeeze(1).to(features.dtype)
+    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    for chunk in chunks:
+        values = chunk.transpose(1, 2).flatten(0, 1).double()  # (B T, C, M)
+        more = len(values)
+        its_mean = values.sum(dim=0) / more
+        shift = its_mean - mean
+        squares = squares + (values - its_mean).square().sum(dim=0)
+        squares = squares + shift.square() * (count * more / (count + more))
+        mean = mean + shift * (more / (count + more))
+        count += more
+    deviation = (squares / count).sqrt().to(chunk.dtype)
     return torch.where(deviation > 0, deviation, 1)
-
-
-def _total(chunks: Iterable[Tensor]) -> Tensor:
-    """Sum over examples and time, shape (C, 1, M)."""
-    return torch.stack([chunk.sum(dim=(0, 2)) for chunk in chunks]).sum(dim=0)[:, None]
 
 
 class Normaliser(nn.Module):
@@ -50,5 +54,5 @@ class Normaliser(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise features of shape (B, C, T, M)."""
-        scale = spread(features) if self.scale is None else self.scale
+        scale = spread([features]) if self.scale is None else self.scale
         return features / scale[:, None]

@@ -4,7 +4,6 @@
 Legend: n samples, T frames, C channels, M mel bands.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import librosa
@@ -65,8 +64,7 @@ def fit(waveform: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     ----------
     waveform : array, shape (n,), n >= 1
     size : int
-        Samples wanted. A shorter waveform gets zeros on both sides, (size - n) // 2 of them in
-        front; of a longer one the window with the most energy is kept (the first of equals).
+        Samples wanted; see `cut`.
 
     Returns
     -------
@@ -74,14 +72,33 @@ def fit(waveform: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         Silence stays zeros.
     """
     peak = np.abs(waveform).max()
-    if peak > 0:
-        waveform = waveform / peak
+    clip = cut(waveform, size)
+    return clip / peak if peak > 0 else clip
+
+
+def cut(waveform: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Bring a waveform (n,) to a clip's length.
+
+    A shorter waveform gets zeros on both sides, (size - n) // 2 of them in front; of a longer one
+    the loudest window is kept.
+    """
     missing = size - len(waveform)
     if missing > 0:
         return np.pad(waveform, (missing // 2, missing - missing // 2))
-    energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
-    start = int(np.argmax(energy[size:] - energy[: len(energy) - size]))
+    start = loudest_window(waveform, size)
     return waveform[start : start + size]
+
+
+def loudest_window(waveform: NDArray[np.float32] | NDArray[np.int16], size: int) -> int:
+    """Return where the ``size`` samples with the most energy start, the first of equals.
+
+    Parameters
+    ----------
+    waveform : array, shape (n,), n >= size
+    size : int
+    """
+    energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
+    return int(np.argmax(energy[size:] - energy[: len(energy) - size]))
 
 
 def features(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
@@ -117,11 +134,9 @@ def features(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32
 def _delta(mel: NDArray[np.float32], order: int) -> NDArray[np.float32]:
     if order == 0:
         return mel
-    with warnings.catch_warnings():
-        # At the edges of the clip scipy fits polynomials of this order to nine frames.
-        warnings.simplefilter("ignore", np.exceptions.RankWarning)
-        slope: NDArray[np.float32] = librosa.feature.delta(mel, width=DELTA_WIDTH, order=order)
-    return slope
+    # scipy fits polynomials to the ends of the clip: in float32 the higher orders lose precision.
+    slope = librosa.feature.delta(mel.astype(np.float64), width=DELTA_WIDTH, order=order)
+    return np.asarray(slope, np.float32)
 
 
 def _deviation(channels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 """From a configuration to the parts of a run: corpus, feature specification, network, device."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from srnn.config import Config
 from srnn.data.acquire import Source, acquire, fetch, locate
 from srnn.data.corpus import Corpus, choose_labels, read_corpus, require_trainable
+from srnn.data.pack import Pack, open_pack
 from srnn.data.voices import SPEECH_COMMANDS_WORDS, make_corpus
 from srnn.errors import InputError
 from srnn.features.reference import MelSpec
@@ -67,6 +69,7 @@ def make_network(config: Config, classes: int) -> SpikingNetwork:
         neuron=neuron,
         encoder_threshold=srnn.encoder_threshold,
         tau_readout=Spread(*srnn.tau_readout, srnn.tau_range),
+        backend=srnn.backend,
     )
 
 
@@ -107,6 +110,27 @@ def make_evaluation_corpus(
     trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
     folder = _found(Path(data.dataroot), data.gsc_url, trained_on)
     return _task_corpus(config, folder, labels)
+
+
+def open_packs(config: Config, corpus: Corpus, partitions: Sequence[str]) -> dict[str, Pack]:
+    """Return the pack that holds the clips of each partition; on first use it is made.
+
+    Raises
+    ------
+    InputError
+        As `srnn.data.pack.open_pack` does.
+    """
+    folders = {}
+    for name in partitions:
+        clips = corpus.partitions[name]
+        # Testing clips may come from a test archive.
+        folders[name] = clips[0].path.parents[1] if clips else corpus.folder
+    data = config.data
+    packs = {
+        folder: open_pack(folder, data.cache, data.workers)
+        for folder in dict.fromkeys(folders.values())
+    }
+    return {name: packs[folder] for name, folder in folders.items()}
 
 
 def _found(dataroot: Path, gsc_url: str, origin: str) -> Path:

@@ -17,7 +17,13 @@ _log = logging.getLogger(__name__)
 
 # Keys that may change between interruption and resumption: they change no number. (The data set
 # may move: its clips are compared.)
-_FREE_KEYS = {"logger.level", "data.workers", "data.dataroot", "srnn.checkpoint_minutes"}
+_FREE_KEYS = {
+    "logger.level",
+    "data.workers",
+    "data.dataroot",
+    "data.cache",
+    "srnn.checkpoint_minutes",
+}
 
 # Keys that decide the shape of the features, or of the weights, or what they mean.
 _SHAPING_KEYS = (

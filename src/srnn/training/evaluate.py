@@ -123,7 +123,7 @@ def evaluate(
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
         loss += F.nll_loss(output.log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
-    steps = examples.features.shape[2]
+    _, steps, _ = examples.shape
     places = torch.tensor([count * steps * size for size in spotter.network.hidden_sizes])
     return Evaluation(
         partition,

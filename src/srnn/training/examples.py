@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Examples: the features and labels of a partition, and the batches made of them.
+"""Examples: the labels of a partition, where its features come from, and the batches of both.
 
-Legend: N examples, B batch, C channels, T frames, M mel bands.
+Features that fit into memory are computed once and kept there; otherwise each batch gets its own
+from the waveforms, which lie in GPU memory or, packed, on disk. The numbers are the same.
+
+Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a clip.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from types import TracebackType
-from typing import Literal, NamedTuple, Self
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,111 +21,199 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srnn.data.corpus import Clip
+from srnn.data.pack import Pack
+from srnn.features.batched import MelFeatures
 from srnn.features.reference import MelSpec
-from srnn.training.hearing import hear
+from srnn.training.waveforms import Waveforms
 
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_CLIPS_A_TASK = 16
-_CLIPS_WORTH_A_POOL = 2000  # fewer are done sooner than worker processes have started
+_CHUNK = 128  # clips that are worked on at a time where all of a partition are
+_MAIN_MEMORY = 2**30  # that features may take (bytes)
+_GPU_SHARE = 0.25  # of the free memory of a GPU, for features or waveforms
+
+_log = logging.getLogger(__name__)
 
 
-class Examples(NamedTuple):
-    """A partition as tensors: ``features`` (N, C, T, M) float32 and ``labels`` (N,) int64."""
+class Batch(NamedTuple):
+    """What a step is made of: ``features`` (B, C, T, M) float32 and ``labels`` (B,) int64."""
 
     features: Tensor
     labels: Tensor
 
-    def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator["Examples"]:
-        """Yield the examples at ``order`` in batches of ``size``; the last may be smaller."""
-        for first in range(0, len(order), size):
-            indices = order[first : first + size]
-            yield Examples(
-                _on_device(self.features[indices], device), _on_device(self.labels[indices], device)
-            )
+
+class Kept:
+    """Features in memory, a tensor (N, C, T, M)."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+        self.shape = features.shape
+
+    def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator[Tensor]:
+        """Yield the features at ``order``, ``size`` at a time, on ``device``."""
+        for indices in _parts(order.to(self.features.device), size):
+            yield self.features[indices].to(device)
 
 
-class Extractor:
-    """Turns clips into examples in worker processes; a context manager, which ends them.
+class Computed:
+    """Features that are computed for each batch, on the device of ``extract``.
 
     Parameters
     ----------
-    spec : MelSpec
-    workers : int >= 0 or "auto"
-        Processes to spread the work over: 0 works in this one, "auto" takes one a core. Never
-        changes a number.
+    waveforms : Waveforms, or Tensor of shape (N, S)
+        In the second case on that device, too.
+    extract : MelFeatures
     """
 
-    def __init__(self, spec: MelSpec, workers: int | Literal["auto"]) -> None:
-        self.spec = spec
-        self._processes = (os.cpu_count() or 1) if workers == "auto" else workers
-        self._pool: ProcessPoolExecutor | None = None
+    def __init__(self, waveforms: Waveforms | Tensor, extract: MelFeatures) -> None:
+        self.waveforms = waveforms
+        self.extract = extract
+        self.shape = (waveforms.shape[0], *extract.spec.shape)
 
-    def __enter__(self) -> Self:
-        return self
+    def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator[Tensor]:
+        """Yield the features at ``order``, ``size`` at a time, on ``device``.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
-
-    def examples(self, clips: Sequence[Clip], title: str) -> Examples:
-        """Compute the features of ``clips``, in their order, under a progress bar named ``title``.
-
-        Raises
-        ------
-        InputError
-            If one of the files is no recording.
+        Waveforms are read from disk one batch ahead, in a thread of their own.
         """
-        work = partial(hear, spec=self.spec)
-        if self._processes and len(clips) >= _CLIPS_WORTH_A_POOL:
-            with _conditions_for_workers():
-                results = self._started_pool().map(work, clips, chunksize=_CLIPS_A_TASK)
+        waveforms: Iterable[Tensor]
+        if isinstance(self.waveforms, Tensor):
+            parts = _parts(order.to(self.waveforms.device), size)
+            waveforms = map(self.waveforms.__getitem__, parts)
         else:
-            results = map(work, clips)
-        features = torch.empty(len(clips), *self.spec.shape)
-        bar = tqdm(results, title, total=len(clips), unit="clip", leave=False, disable=None)
-        for row, array in zip(features, bar, strict=True):
-            row.copy_(torch.from_numpy(array))
-        return Examples(features, torch.from_numpy(np.array([c.label for c in clips], np.int64)))
-
-    def _started_pool(self) -> ProcessPoolExecutor:
-        if not self._pool:
-            # Spawned, not forked: torch's threads do not survive a fork.
-            self._pool = ProcessPoolExecutor(
-                self._processes,
-                multiprocessing.get_context("spawn"),
-            )
-        return self._pool
+            read = _ahead(self.waveforms.__getitem__, _parts(order, size))
+            waveforms = (_on_device(some, device) for some in read)
+        yield from map(self.extract, waveforms)
 
 
-@contextmanager
-def _conditions_for_workers() -> Iterator[None]:
-    """Let processes started within work on one core each and ignore Ctrl-C, which reaches them all.
+Source = Kept | Computed
 
-    Both are inherited: the linear algebra of numpy reads the environment when it is loaded.
+
+@dataclass(frozen=True)
+class Examples:
+    """A partition.
+
+    Attributes
+    ----------
+    labels : Tensor, shape (N,), int64
+        In main memory.
+    source : Source
+        The features.
     """
-    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
-    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
-    may_set_handlers = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
-    try:
-        yield
-    finally:
-        if may_set_handlers:
-            signal.signal(signal.SIGINT, handler)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+
+    labels: Tensor
+    source: Source
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (C, T, M) of the features of an example."""
+        return tuple(self.source.shape[1:])
+
+    def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator[Batch]:
+        """Yield the examples at ``order`` in batches of ``size``; the last may be smaller.
+
+        Nothing waits for the device.
+        """
+        labels = self.labels[order].to(device)
+        features = self.source.batches(order, size, device)
+        yield from map(Batch, features, _parts(labels, size))
+
+    def chunks(self, device: torch.device) -> Iterator[Batch]:
+        """Yield all examples in their order, in batches of a size that suits the memory."""
+        return self.batches(torch.arange(len(self.labels)), _CHUNK, device)
+
+
+def room_for_examples(device: torch.device) -> int:
+    """Return how much memory examples may take (bytes): GPU memory for a GPU, else main memory."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(_GPU_SHARE * free)
+    return _MAIN_MEMORY
+
+
+def make_examples(
+    partitions: Mapping[str, Sequence[Clip]],
+    packs: Mapping[str, Pack],
+    spec: MelSpec,
+    device: torch.device,
+    room: int,
+) -> dict[str, Examples]:
+    """Make the examples of some partitions.
+
+    Parameters
+    ----------
+    partitions : mapping of str to sequence of Clip
+        The first have the first claim to memory.
+    packs : mapping of str to Pack
+        The pack that holds the clips of each partition.
+    spec : MelSpec
+    device : torch.device
+        What features are computed on.
+    room : int >= 0
+        Memory that all together may take (bytes); see `room_for_examples`. With 0 every batch is
+        computed from the pack.
+    """
+    extract = MelFeatures(spec).to(device)
+    examples = {}
+    for name, clips in partitions.items():
+        labels = torch.from_numpy(np.array([clip.label for clip in clips], np.int64))
+        waveforms = Waveforms(packs[name], clips, spec.size, spec.sample_rate)
+        source, taken = _settle(waveforms, extract, device, room, name)
+        room -= taken
+        examples[name] = Examples(labels, source)
+    return examples
+
+
+def _settle(
+    waveforms: Waveforms, extract: MelFeatures, device: torch.device, room: int, title: str
+) -> tuple[Source, int]:
+    """Bring into memory what there is room for; return the source and what it takes (bytes)."""
+    computed = Computed(waveforms, extract)
+    size = 4 * prod(computed.shape)
+    everything = torch.arange(waveforms.shape[0])
+    where = "on the GPU" if device.type == "cuda" else "in main memory"
+    if size <= room:
+        _log.info("%s: features are kept %s (%.0f MB)", title, where, size / 1e6)
+        features = torch.empty(computed.shape, device=device)
+        _fill(features, computed.batches(everything, _CHUNK, device), f"{title} features")
+        return Kept(features), size
+    if device.type == "cuda" and waveforms.nbytes <= room:
+        _log.info(
+            "%s: waveforms are kept on the GPU (%.0f MB), features computed for each batch",
+            title,
+            waveforms.nbytes / 1e6,
+        )
+        whole = torch.empty(waveforms.shape, dtype=waveforms.dtype, device=device)
+        _fill(whole, _ahead(waveforms.__getitem__, _parts(everything, _CHUNK)), title)
+        return Computed(whole, extract), waveforms.nbytes
+    _log.info("%s: features are computed for each batch from packed recordings", title)
+    return computed, 0
+
+
+def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str) -> None:
+    """Copy chunks of examples into a tensor, under a progress bar."""
+    bar = tqdm(desc=title, total=len(whole), unit="clip", leave=False, disable=None)
+    with bar:
+        for part, chunk in zip(_parts(whole, _CHUNK), chunks, strict=True):
+            part.copy_(chunk)
+            bar.update(len(part))
+
+
+def _parts(whole: Tensor, size: int) -> Iterator[Tensor]:
+    return (whole[first : first + size] for first in range(0, len(whole), size))
+
+
+def _ahead(read: Callable[[Tensor], Tensor], parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield what ``read`` makes of each part, in order; a thread works one part ahead."""
+    with ThreadPoolExecutor(1) as thread:
+        coming: deque[Future[Tensor]] = deque()
+        for part in parts:
+            coming.append(thread.submit(read, part))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _on_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy to the device; from pinned memory, so that the host need not wait."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    return tensor

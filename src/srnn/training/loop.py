@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from tqdm import tqdm
 
 from srnn.config import Config
@@ -21,13 +20,14 @@ from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import Examples
 from srnn.training.interrupt import StopRequest
 from srnn.training.optimizer import (
-    limit_time_constants,
     make_optimizer,
+    restore_optimizer,
     schedule_factor,
     set_learning_rates,
 )
 from srnn.training.run import RunDirectory, write_json_lines
 from srnn.training.spotter import Spotter
+from srnn.training.step import GraphedStep, Step
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +97,9 @@ class Trainer:
         self.optimizer = make_optimizer(spotter.network, config.srnn)
         self.progress = Progress()
         self.steps_per_epoch = -(-len(training.labels) // config.srnn.batch_size)
+        self._step = Step(spotter, self.optimizer, config.srnn.tau_range)
+        graphed = device.type == "cuda" and config.srnn.backend == "auto"
+        self._train_on = GraphedStep(self._step, config.srnn.batch_size) if graphed else self._step
 
     def fit(self, stop: StopRequest) -> None:
         """Train from where ``progress`` stands to the last epoch.
@@ -124,7 +127,7 @@ class Trainer:
                 f"{self.run.last}: expected a state to resume from, found weights only"
             )
         self.spotter.load_state_dict(checkpoint.weights)
-        self.optimizer.load_state_dict(checkpoint.training["optimizer"])
+        restore_optimizer(self.optimizer, checkpoint.training["optimizer"])
         self.progress = Progress(**checkpoint.training["progress"])
         write_json_lines(self.run.metrics, self.progress.history)
 
@@ -146,9 +149,8 @@ class Trainer:
         labels = self.training.labels.numpy()
         order = epoch_order(labels, self.config.data.sampling, settings.seed, progress.epoch)
         left = torch.from_numpy(order)[progress.step * settings.batch_size :]
-        totals = torch.tensor(
-            [progress.loss, progress.hits], dtype=torch.float64, device=self.device
-        )
+        totals = self._step.totals
+        totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
         started = saved = time.monotonic()
         before = progress.seconds
         bar = tqdm(
@@ -162,7 +164,9 @@ class Trainer:
         )
         with bar:
             for batch in bar:
-                totals += self._step(batch)
+                epochs_done = progress.epoch - 1 + progress.step / self.steps_per_epoch
+                set_learning_rates(self.optimizer, schedule_factor(settings, epochs_done))
+                self._train_on(batch)
                 progress.step += 1
                 now = time.monotonic()
                 requested = stop.requested
@@ -176,20 +180,6 @@ class Trainer:
         progress.loss, progress.hits = totals.tolist()
         progress.seconds = before + time.monotonic() - started
 
-    def _step(self, batch: Examples) -> torch.Tensor:
-        """Train on one batch; return the sum of its losses and its hits, on the device."""
-        settings, progress = self.config.srnn, self.progress
-        epochs_done = progress.epoch - 1 + progress.step / self.steps_per_epoch
-        set_learning_rates(self.optimizer, schedule_factor(settings, epochs_done))
-        log_probabilities = self.spotter(batch.features).log_probabilities
-        loss = F.nll_loss(log_probabilities, batch.labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        limit_time_constants(self.optimizer, settings.tau_range)
-        hits = (log_probabilities.argmax(dim=1) == batch.labels).sum()
-        return torch.stack([loss.detach().double() * len(batch.labels), hits.double()])
-
     def _finish_epoch(self) -> None:
         """Validate, record the epoch, keep it if it is the best, and save the state."""
         progress, clips = self.progress, len(self.training.labels)
@@ -200,7 +190,7 @@ class Trainer:
         progress.history.append(
             {
                 "epoch": progress.epoch,
-                "lr": self.optimizer.param_groups[0]["lr"],
+                "lr": float(self.optimizer.param_groups[0]["lr"]),
                 "train_loss": progress.loss / clips,
                 "train_accuracy": progress.hits / clips,
                 "valid_loss": validation.loss,

@@ -2,9 +2,10 @@
 """The optimizer: parameter groups, the learning-rate schedule, and limits of time constants."""
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from srnn.config import SrnnConfig
@@ -15,8 +16,10 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> Adam:
     """Return Adam with a group each for weights, time constants and the encoder's threshold.
 
     Every parameter of ``network`` is in exactly one group. A group's ``peak_lr`` is the learning
-    rate before the schedule; the groups' names are ``weights``, ``tau`` and ``encoder``.
+    rate before the schedule; the groups' names are ``weights``, ``tau`` and ``encoder``. On a CUDA
+    device its steps can be recorded in a CUDA graph.
     """
+    on_cuda = next(network.parameters()).is_cuda
     encoder = {
         id(parameter)
         for module in network.modules()
@@ -40,11 +43,26 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> Adam:
                 "params": parameters,
                 "name": name,
                 "peak_lr": factors[name] * settings.learning_rate,
+                "lr": _rate(factors[name] * settings.learning_rate, on_cuda),
             }
             for name, parameters in groups.items()
         ],
-        lr=settings.learning_rate,
+        fused=True,
+        capturable=on_cuda,
     )
+
+
+def _rate(value: float, on_cuda: bool) -> float | Tensor:
+    """Return a learning rate where a recording can read it: on the device."""
+    return torch.tensor(value, device="cuda") if on_cuda else value
+
+
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load the state of an optimizer that may have worked on another kind of device."""
+    own = [{key: group[key] for key in ("lr", "capturable")} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, kept in zip(optimizer.param_groups, own, strict=True):
+        group.update(kept)
 
 
 def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
@@ -68,7 +86,11 @@ def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
 def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
     """Set every group's learning rate to ``factor`` times its peak."""
     for group in optimizer.param_groups:
-        group["lr"] = factor * group["peak_lr"]
+        rate = factor * group["peak_lr"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def limit_time_constants(optimizer: Optimizer, limits: tuple[float, float]) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from srnn.config import Config
 from srnn.data import audio
+from srnn.features.batched import MelFeatures
 from srnn.features.normaliser import Normaliser
-from srnn.features.reference import features
+from srnn.features.reference import cut
 from srnn.training.assemble import make_network, make_spec
 from srnn.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from srnn.training.spotter import Spotter
@@ -50,7 +51,7 @@ class Recogniser:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.config: Config = checkpoint.parsed_config()
         self.labels = tuple(checkpoint.labels)
-        self._spec = make_spec(self.config)
+        self._extract = MelFeatures(make_spec(self.config))
         self.spotter = restore_spotter(checkpoint)
         self.spotter.eval()
 
@@ -64,13 +65,14 @@ class Recogniser:
         InputError
             If the file is no recording.
         """
-        return self.predict_waveform(audio.read(Path(recording), self._spec.sample_rate))
+        return self.predict_waveform(audio.read(Path(recording), self.config.srnn.sample_rate))
 
     @torch.inference_mode()
     def predict_waveform(self, waveform: NDArray[np.float32]) -> Prediction:
         """Recognise the word in samples of shape (n,), n >= 1, at ``config.srnn.sample_rate``."""
-        heard = torch.from_numpy(features(waveform, self._spec))
-        probabilities = self.spotter(heard[None]).log_probabilities[0].exp().tolist()
+        clip = torch.from_numpy(cut(waveform, self.config.srnn.size))
+        features = self._extract(clip[None])  # those of training, not librosa's
+        probabilities = self.spotter(features).log_probabilities[0].exp().tolist()
         best = int(np.argmax(probabilities))
         return Prediction(
             self.labels[best],

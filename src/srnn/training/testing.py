@@ -6,10 +6,11 @@ from pathlib import Path
 
 from srnn.data.corpus import describe
 from srnn.errors import InputError
-from srnn.training.assemble import make_device, make_evaluation_corpus, make_spec
+from srnn.training.assemble import make_device, make_evaluation_corpus, make_spec, open_packs
 from srnn.training.evaluate import Evaluation, evaluate
-from srnn.training.examples import Extractor
+from srnn.training.examples import make_examples
 from srnn.training.recogniser import Recogniser
+from srnn.training.resources import resources
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,9 @@ def evaluate_recogniser(
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
     if not corpus.partitions[partition]:
         raise InputError(f"--partition {partition}: expected clips in {corpus.folder}, found none")
-    with Extractor(make_spec(config), config.data.workers) as extractor:
-        examples = extractor.examples(corpus.partitions[partition], f"{partition} features")
-    spotter = recogniser.spotter.to(device)
-    return evaluate(spotter, examples, recogniser.labels, partition, config.srnn.batch_size, device)
+    packs = open_packs(config, corpus, [partition])
+    clips = {partition: corpus.partitions[partition]}
+    with resources(config, device):
+        examples = make_examples(clips, packs, make_spec(config), device, room=0)[partition]
+        spotter, labels = recogniser.spotter.to(device), recogniser.labels
+        return evaluate(spotter, examples, labels, partition, config.srnn.batch_size, device)

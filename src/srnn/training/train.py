@@ -6,16 +6,18 @@ import logging
 import platform
 
 import torch
+from tqdm import tqdm
 
 import srnn
 from srnn.config import Config, to_toml
-from srnn.data.corpus import describe
+from srnn.data.corpus import PARTITIONS, Corpus, describe
 from srnn.features.normaliser import Normaliser, spread
 from srnn.training.assemble import (
     make_device,
     make_network,
     make_spec,
     make_training_corpus,
+    open_packs,
 )
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.compatibility import (
@@ -24,10 +26,11 @@ from srnn.training.compatibility import (
     transfer,
 )
 from srnn.training.evaluate import evaluate
-from srnn.training.examples import Examples, Extractor
+from srnn.training.examples import Examples, make_examples, room_for_examples
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer
 from srnn.training.recogniser import restore_spotter
+from srnn.training.resources import resources
 from srnn.training.run import RunDirectory, write_text
 from srnn.training.spotter import Spotter
 
@@ -71,36 +74,59 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
         expect_same_clips(corpus, last.clips, str(run.last))
     run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
     write_text(run.config, to_toml(config))
+    with resources(config, device):
+        _train(config, corpus, run, device, last, init)
+
+
+def _train(
+    config: Config,
+    corpus: Corpus,
+    run: RunDirectory,
+    device: torch.device,
+    last: Checkpoint | None,
+    init: Checkpoint | None,
+) -> None:
     torch.manual_seed(config.srnn.seed)
     network = make_network(config, len(corpus.labels))
-
-    with Extractor(make_spec(config), config.data.workers) as extractor:
-        training, validation = (
-            extractor.examples(corpus.partitions[name], f"{name} features")
-            for name in ("training", "validation")
-        )
-        spotter = Spotter(_make_normaliser(config, training), network)
-        if init:
-            transfer(init, spotter, config, corpus.labels)
-        trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
-        _log_network(spotter, corpus.labels)
-        if last:
-            trainer.restore(last)
-            done = trainer.progress
-            _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
-        else:
-            _log.info("before training: %s", trainer.validate())
-        with stop_on_signals() as stop:
-            trainer.fit(stop)
-
-        best = load_checkpoint(run.best)
-        testing = extractor.examples(corpus.partitions["testing"], "testing features")
-    _test(best, testing, run, device)
+    training, validation, testing = _make_examples(config, corpus, device)
+    spotter = Spotter(_make_normaliser(config, training, device), network)
+    if init:
+        transfer(init, spotter, config, corpus.labels)
+    trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
+    _log_network(spotter, corpus.labels)
+    if last:
+        trainer.restore(last)
+        done = trainer.progress
+        _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
+    else:
+        _log.info("before training: %s", trainer.validate())
+    with stop_on_signals() as stop:
+        trainer.fit(stop)
+    _test(load_checkpoint(run.best), testing, run, device)
 
 
-def _make_normaliser(config: Config, training: Examples) -> Normaliser:
-    per_data_set = config.data.normalisation == "dataset"
-    return Normaliser(spread(training.features) if per_data_set else None)
+def _make_examples(
+    config: Config, corpus: Corpus, device: torch.device
+) -> tuple[Examples, Examples, Examples]:
+    """Return the examples of the three partitions; testing, heard once, takes no memory."""
+    packs = open_packs(config, corpus, PARTITIONS)
+    clips, spec = dict(corpus.partitions), make_spec(config)
+    testing = make_examples({"testing": clips.pop("testing")}, packs, spec, device, room=0)
+    made = make_examples(clips, packs, spec, device, room_for_examples(device)) | testing
+    return made["training"], made["validation"], made["testing"]
+
+
+def _make_normaliser(config: Config, training: Examples, device: torch.device) -> Normaliser:
+    if config.data.normalisation == "batch":
+        return Normaliser(None)
+    bar = tqdm(
+        training.chunks(device),
+        "deviation of the features",
+        unit="chunk",
+        leave=False,
+        disable=None,
+    )
+    return Normaliser(spread(batch.features for batch in bar).cpu())
 
 
 def _test(best: Checkpoint, testing: Examples, run: RunDirectory, device: torch.device) -> None:

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The clips of a partition as waveforms of one length, read from a pack when they are asked for.
+
+Legend: N clips, B batch, S samples of a clip.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srnn.data import audio
+from srnn.data.corpus import Clip
+from srnn.data.pack import Pack
+from srnn.features.reference import loudest_window
+
+
+class Waveforms:
+    """What clips sound like; indexed like a tensor of shape (N, S), of which nothing is in memory.
+
+    Parameters
+    ----------
+    pack : Pack
+        Of the data set that the clips belong to.
+    clips : sequence of Clip
+    size : int
+        Length S that every clip is brought to, as `srnn.features.reference.cut` does.
+    sample_rate : int
+        Rate that every clip is brought to (Hz).
+
+    Attributes
+    ----------
+    dtype : torch.dtype
+        int16 where every recording has this rate; otherwise, as resampling makes no integers,
+        float32 in [-1, 1).
+    shape : (N, S)
+    """
+
+    def __init__(self, pack: Pack, clips: Sequence[Clip], size: int, sample_rate: int) -> None:
+        self.shape = len(clips), size
+        self._samples = pack.samples
+        self._sample_rate = sample_rate
+        recordings = [pack.recordings[f"{clip.word}/{clip.path.name}"] for clip in clips]
+        starts = np.array([clip.start for clip in clips], np.int64)
+        frames = np.array([clip.frames for clip in clips], np.int64)
+        left = np.array([recording.frames for recording in recordings], np.int64) - starts
+        self._places = np.array([recording.offset for recording in recordings], np.int64) + starts
+        self._frames = np.where(frames < 0, left, np.minimum(frames, left))
+        self._rates = np.array([recording.sample_rate for recording in recordings], np.int64)
+        at_rate = (self._rates == sample_rate).all()
+        self.dtype = torch.int16 if at_rate else torch.float32
+        self._windows = np.zeros(len(clips), np.int64)  # first sample kept, at the wanted rate
+        too_long = self._frames * sample_rate > size * self._rates
+        for index in np.flatnonzero(too_long).tolist():
+            self._windows[index] = loudest_window(self._whole(index), size)
+
+    @property
+    def nbytes(self) -> int:
+        """What all of them would take (bytes)."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Return the waveforms at indices (B,), shape (B, S)."""
+        size = self.shape[1]
+        batch = torch.zeros(len(indices), size, dtype=self.dtype)
+        for row, index in zip(batch.numpy(), indices.tolist(), strict=True):
+            window = self._windows[index]
+            waveform = self._whole(index)[window : window + size]
+            before = (size - len(waveform)) // 2
+            row[before : before + len(waveform)] = waveform
+        return batch
+
+    def _whole(self, index: int) -> NDArray[np.int16] | NDArray[np.float32]:
+        place = self._places[index]
+        samples = self._samples[place : place + self._frames[index]]
+        if self.dtype == torch.int16:
+            return samples
+        return audio.at_rate(samples, int(self._rates[index]), self._sample_rate)

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Packs: what they hold, when they are made anew, where they lie, and what is refused."""
+
+import logging
+import multiprocessing
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from filelock import FileLock
+
+from srnn.data import audio, pack
+from srnn.data.pack import open_pack
+from srnn.errors import InputError
+
+RATE = 8000
+NOISE = np.random.default_rng(0).integers(-(2**15), 2**15, 3000).astype(np.int16)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a data set of two words and a background recording, of several formats."""
+    folder = tmp_path / "set"
+    for word in ("go", "no", "_background_noise_", ".git"):
+        (folder / word).mkdir(parents=True)
+    soundfile.write(folder / "go" / "ada_nohash_0.wav", NOISE, RATE)
+    soundfile.write(folder / "go" / "bob_nohash_0.WAV", NOISE[:77], 2 * RATE)
+    soundfile.write(folder / "no" / "ada_nohash_1.wav", NOISE.reshape(-1, 2), RATE)
+    soundfile.write(folder / "_background_noise_" / "hum.wav", NOISE / 2**16, RATE, "PCM_24")
+    (folder / "no" / "._ada_nohash_1.wav").write_text("of macOS")
+    (folder / ".git" / "x.wav").write_text("none of ours")
+    (folder / "go" / "notes.txt").write_text("no sound")
+    return folder
+
+
+def packs(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.pack"))
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+def test_a_pack_holds_every_recording_at_its_own_rate(folder: Path) -> None:
+    opened = open_pack(folder)
+    assert {
+        (r.name, r.word, r.speaker, r.frames, r.sample_rate) for r in opened.recordings.values()
+    } == {
+        ("_background_noise_/hum.wav", "_background_noise_", "hum", 3000, RATE),
+        ("go/ada_nohash_0.wav", "go", "ada", 3000, RATE),
+        ("go/bob_nohash_0.WAV", "go", "bob", 77, 2 * RATE),
+        ("no/ada_nohash_1.wav", "no", "ada", 1500, RATE),
+    }
+    assert list(opened.recordings) == sorted(opened.recordings)
+    np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
+    for name in opened.recordings:
+        assert opened[name].dtype == np.int16
+        np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
+
+
+def test_the_samples_are_mapped_not_read(folder: Path) -> None:
+    samples = open_pack(folder).samples
+    assert not samples.flags.owndata
+    assert not samples.flags.writeable
+
+
+def test_a_pack_is_made_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    first = open_pack(folder)
+    made = first.path.stat()
+    caplog.clear()
+    again = open_pack(folder)
+    assert again.path == first.path
+    assert again.path.stat() == made
+    assert again.recordings == first.recordings
+    assert messages(caplog) == ""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_worker_processes_change_no_sample(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
+    monkeypatch.setattr(pack, "_RECORDINGS_A_TASK", 1)
+    opened = open_pack(folder, str(tmp_path / "cache"), workers)
+    assert len(opened.recordings) == 4
+    for name in opened.recordings:
+        np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
+
+
+def test_a_changed_data_set_is_packed_anew_and_the_old_pack_deleted(folder: Path) -> None:
+    (folder / ".cache").mkdir()
+    another = folder / ".cache" / "other-12345678-1234567812345678.pack"
+    another.touch()
+    first = open_pack(folder).path
+    soundfile.write(folder / "go" / "cy_nohash_0.wav", NOISE[:5], RATE)
+    second = open_pack(folder)
+    np.testing.assert_array_equal(second["go/cy_nohash_0.wav"], NOISE[:5])
+    assert not first.exists()
+
+    os.utime(folder / "go" / "cy_nohash_0.wav", (0, 0))
+    third = open_pack(folder).path
+    assert third not in (first, second.path)
+    assert packs(folder / ".cache") == [another, third]
+
+
+def test_data_sets_of_one_name_share_a_cache(folder: Path, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    first = open_pack(folder, cache)
+    (tmp_path / "else").mkdir()
+    twin = folder.rename(tmp_path / "else" / "set")
+    second = open_pack(twin, cache)
+    assert packs(tmp_path / "cache") == sorted([first.path, second.path])
+
+
+def test_a_data_set_may_move_with_its_pack(folder: Path, tmp_path: Path) -> None:
+    made = open_pack(folder).path.stat()
+    (tmp_path / "else").mkdir()
+    moved = folder.rename(tmp_path / "else" / "set")
+    assert open_pack(moved).path.stat() == made
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer", "empty", "header", "index", "other"])
+def test_a_damaged_pack_is_made_anew(
+    folder: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    path = open_pack(folder).path
+    content = path.read_bytes()
+    damaged = {
+        "cut": content[:-1000],
+        "longer": content + b"\0",
+        "empty": b"",
+        "header": content[:20] + b"\0\0\0\0" + content[24:],
+        "index": content[:-5] + bytes([content[-5] ^ 1]) + content[-4:],
+        "other": b"something else entirely, and longer than a header would be" * 9,
+    }
+    path.write_bytes(damaged[damage])
+    opened = open_pack(folder)
+    np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
+    assert path.read_bytes() == content
+    assert f"{path} is damaged or was cut off: packing the recordings anew" in messages(caplog)
+
+
+def test_leftovers_of_a_killed_process_do_no_harm(folder: Path) -> None:
+    path = open_pack(folder).path
+    content = path.read_bytes()
+    path.unlink()
+    leftover = path.parent / f"{path.name.rpartition('-')[0]}.part"
+    leftover.write_bytes(content[:500])
+    assert open_pack(folder).path.read_bytes() == content
+    assert not leftover.exists()
+
+
+@contextmanager
+def cache_in_use(folder: Path) -> Iterator[None]:
+    path = open_pack(folder).path
+    path.unlink()
+    with FileLock(path.parent / f"{path.name.rpartition('-')[0]}.lock"):
+        yield
+
+
+def test_while_another_process_packs_one_waits(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with cache_in_use(folder):
+        caplog.set_level(logging.INFO)
+        waiting = threading.Thread(target=open_pack, args=(folder,))
+        waiting.start()
+        while f"waiting for another process that packs the recordings of {folder}" not in messages(
+            caplog
+        ):
+            waiting.join(0.01)
+        assert packs(folder / ".cache") == []
+    waiting.join()
+    assert len(packs(folder / ".cache")) == 1
+
+
+def test_of_two_processes_one_packs(folder: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=open_pack, args=(folder,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(packs(folder / ".cache")) == 1
+
+
+def test_where_the_folder_cannot_be_written_the_users_cache_is_used(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    (folder / ".cache").touch()
+    opened = open_pack(folder)
+    assert opened.path.parent == tmp_path / "xdg" / "srnn"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert open_pack(folder).path.parent == tmp_path / "home" / ".cache" / "srnn"
+
+
+def test_a_pack_that_may_only_be_read_serves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = open_pack(folder).path
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert open_pack(folder).path == path
+
+
+def test_a_cache_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError) as error:
+        open_pack(folder, str(tmp_path / "file"))
+    assert str(error.value) == (
+        "data.cache: expected a directory that can be written, "
+        f"found {tmp_path / 'file'} (File exists)"
+    )
+
+
+def test_a_full_disk(folder: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, before[1]))
+    try:
+        with pytest.raises(InputError) as error:
+            open_pack(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(error.value).startswith(f"data.cache: {folder / '.cache' / 'set-'}")
+    assert str(error.value).endswith(".pack: cannot be written (File too large)")
+    assert {path.suffix for path in (folder / ".cache").iterdir()} <= {".lock"}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_recording_that_cannot_be_decoded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
+    (folder / "no" / "broken.wav").write_text("no sound")
+    with pytest.raises(InputError) as error:
+        open_pack(folder, workers=workers)
+    assert str(error.value).startswith(f"{folder / 'no' / 'broken.wav'}: expected a recording")
+    assert {path.suffix for path in (folder / ".cache").iterdir()} <= {".lock"}
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        open_pack(tmp_path / "none")
+    assert str(error.value) == f"data.dataroot: {tmp_path / 'none'}: No such file or directory"
