@@ -235,24 +235,29 @@ def predict(run: Path, files: tuple[Path, ...], top: int, as_json: bool) -> int:
     metavar="FILE",
     help="Write the figures to FILE.",
 )
-@click.option("--quick", is_flag=True, help="Only the sizes of the reference configuration.")
+@click.option("--quick", is_flag=True, help="Fewer sizes and repetitions: under a minute.")
+@click.option(
+    "--dataroot",
+    type=click.Path(path_type=Path),
+    help="Data set to train an epoch on.  [default: noise]",
+)
 @_debug
-def bench(file: Path | None, quick: bool) -> None:
-    """Time training here, beside an LSTM of the same size, on the GPU if there is one."""
-    import torch
+def bench(file: Path | None, quick: bool, dataroot: Path | None) -> None:
+    """Measure speed and memory here, beside a loop over time steps, an LSTM and librosa.
 
+    On the CPU, and on the GPU if there is one.
+    """
+    from srnn.instruments.bench import FULL, QUICK, to_json, to_text
     from srnn.instruments.bench import bench as run_bench
-    from srnn.instruments.bench import table
     from srnn.training.run import write_text
 
     if file and not file.absolute().parent.is_dir():
         raise InputError(f"--json {file}: expected an existing directory, found none")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    timings, features_ms = run_bench(device, quick=quick)
-    click.echo(table(timings, features_ms))
+    _set_up_logging("INFO")
+    report = run_bench(QUICK if quick else FULL, dataroot)
+    click.echo(to_text(report))
     if file:
-        figures = {"timings": [t._asdict() for t in timings], "features_ms": features_ms}
-        write_text(file, json.dumps(figures, indent=2) + "\n")
+        write_text(file, to_json(report))
 
 
 @cli.command("config")

@@ -58,7 +58,9 @@ class MelFeatures(nn.Module):
         """
         parts = _split(waveforms, self.spec.shape[1] * self.window.nbytes)
         power = torch.cat([self._power(some) for some in parts])
-        features = power.new_empty(len(power), *self.spec.shape)
+        # Time step by time step in memory, which is how a network reads it.
+        channels, frames, bands = self.spec.shape
+        features = power.new_empty(len(power), frames, channels, bands).transpose(1, 2)
         parts = _split(features, features[0].nbytes)
         for some, result in zip(_split(power, features[0].nbytes), parts, strict=True):
             mel = _relative_log(some)

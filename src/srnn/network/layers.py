@@ -7,7 +7,7 @@ Legend: T time steps, B batch, I inputs, H neurons, K classes.
 import torch
 from torch import Tensor, nn
 
-from srnn.network.neuron import Neuron, Spread, State, decay
+from srnn.network.neuron import Neuron, Spread, State
 from srnn.network.ops import BACKENDS
 
 
@@ -132,9 +132,9 @@ class LeakyReadout(nn.Module):
     def forward(self, spikes: Tensor) -> Tensor:
         """Map spikes (T, B, H) to mean potentials (B, K)."""
         steps = len(spikes)
-        remaining = torch.arange(steps, 0, -1, device=spikes.device)  # (T,): T - t
-        # (T, K): how much of the current of each step is in the mean potential
-        share = (1 - decay(self.tau_mem) ** remaining[:, None]) / steps
+        remaining = torch.arange(-steps, 0, device=spikes.device)[:, None]  # (T, 1): t - T
+        # (T, K): how much of the current of each step, 1 - alpha^(T - t), is in the mean potential
+        share = torch.expm1(remaining / self.tau_mem) / -steps
         current: Tensor = self._ops.spike_linear(spikes, self.output.weight, self.output.bias)
         return (share[:, None] * current).sum(dim=0)
 

@@ -41,7 +41,7 @@ class Batch(NamedTuple):
 
 
 class Kept:
-    """Features in memory, a tensor (N, C, T, M)."""
+    """Features in memory, a tensor (N, C, T, M) that lies there time step by time step."""
 
     def __init__(self, features: Tensor) -> None:
         self.features = features
@@ -50,7 +50,7 @@ class Kept:
     def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator[Tensor]:
         """Yield the features at ``order``, ``size`` at a time, on ``device``."""
         for indices in _parts(order.to(self.features.device), size):
-            yield self.features[indices].to(device)
+            yield self.features.transpose(1, 2)[indices].transpose(1, 2).to(device)
 
 
 class Computed:
@@ -171,7 +171,8 @@ def _settle(
     where = "on the GPU" if device.type == "cuda" else "in main memory"
     if size <= room:
         _log.info("%s: features are kept %s (%.0f MB)", title, where, size / 1e6)
-        features = torch.empty(computed.shape, device=device)
+        count, channels, frames, bands = computed.shape
+        features = torch.empty(count, frames, channels, bands, device=device).transpose(1, 2)
         _fill(features, computed.batches(everything, _CHUNK, device), f"{title} features")
         return Kept(features), size
     if device.type == "cuda" and waveforms.nbytes <= room:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srnn.network.ops import kernels
-from srnn.network.ops.simd import PANEL, STRIP
+from srnn.network.ops.simd import LANES, PANEL, STRIP
 from srnn.network.ops.threads import spread
 
 _SURROGATES = {
@@ -28,6 +28,7 @@ _LEAST_PRODUCTS = 4_000_000
 _LEAST_VALUES = 50_000
 
 _Array = NDArray[np.float32]
+_NOTHING: _Array = np.empty(0, np.float32)
 
 
 def alif(
@@ -48,9 +49,11 @@ def alif(
     spikes = _sequence(steps, batch, neurons)
     trace = _sequence(steps, batch, neurons) if keep_trace else torch.empty(0)
     s, v, b = (_copied(each) for each in (spikes0, potential0, adaptation0))
-    weights = _padded(None if recurrent_weight is None else recurrent_weight.t())
+    weights = _NOTHING
+    if recurrent_weight is not None:
+        weights = _turned(recurrent_weight, _round_up(neurons, LANES))
     arguments = (
-        *(_flat(current), weights.ravel(), _padded_vector(alpha), _padded_vector(rho)),
+        *(_flat(current), weights, _padded_vector(alpha), _padded_vector(rho)),
         *(threshold, adaptation, steps, neurons),
         *(_array(s), _array(v), _array(b), _flat(spikes), _flat(trace)),
     )
@@ -81,7 +84,7 @@ def alif_backward(
     into_v, into_b = _copied(grad_potential), _copied(grad_adaptation)
     weights, panels = _padded(recurrent_weight), _panels(recurrent_weight)
     decays = _padded_vector(alpha), _padded_vector(rho)
-    state = tuple(_array(each.contiguous()) for each in (spikes0, potential0, adaptation0))
+    state = tuple(_array(each) for each in (spikes0, potential0, adaptation0))
     arguments = (
         *(_flat(grad_spikes), _flat(trace), weights.ravel(), panels, *decays),
         *(threshold, adaptation, _SURROGATES[surrogate], steps, neurons),
@@ -90,9 +93,9 @@ def alif_backward(
     flat_spikes, flat_current = _flat(spikes), _flat(grad_current)
 
     def work(first: int, last: int) -> tuple[_Array, _Array, _Array]:
-        grad_alpha, grad_rho = (torch.zeros(len(each)).numpy() for each in decays)
+        grad_alpha, grad_rho = (_zeros(len(each)) for each in decays)
         kernels.alif_backward(*arguments, grad_alpha, grad_rho, first, last)
-        grad_weight = torch.zeros(len(weights), _round_up(neurons, STRIP)).numpy()
+        grad_weight = _zeros(len(weights), _round_up(neurons, STRIP))
         if weights.size:
             kernels.recurrent_weights(
                 *(state[0], flat_spikes, flat_current, steps, neurons),
@@ -103,7 +106,7 @@ def alif_backward(
     grad_alpha, grad_rho, grad_weight = _totals(spread(work, batch, 1))
     return (
         grad_current,
-        grad_weight[:, : len(weights)].t().contiguous(),
+        _turned_back(grad_weight, len(weights)),
         grad_alpha[:neurons] / (1 - alpha),  # the kernel leaves the factor to us
         grad_rho[:neurons].clone(),
         into_s,
@@ -116,9 +119,10 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return spikes times the transposed weight, plus the bias."""
     (steps, batch, inputs), outputs = spikes.shape, len(weight)
     out = _sequence(steps, batch, outputs)
-    weights = _padded(weight.t())
-    offsets = np.zeros(weights.shape[1], np.float32) if bias is None else _padded_vector(bias)
-    arguments = (_flat(spikes), weights.ravel(), offsets, inputs, outputs, _flat(out))
+    offsets = _zeros(_round_up(outputs, STRIP))
+    if bias is not None:
+        offsets[:outputs] = _array(bias)
+    arguments = (_flat(spikes), _turned(weight, STRIP), offsets, inputs, outputs, _flat(out))
     least = 1 + _LEAST_PRODUCTS // (inputs * outputs)
     spread(lambda first, last: kernels.project(*arguments, first, last), steps * batch, least)
     return out
@@ -129,29 +133,28 @@ def spike_linear_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of spikes, weight and bias; those that are not wanted are empty."""
     (steps, batch, inputs), outputs = spikes.shape, len(weight)
-    rows, least = steps * batch, 1 + _LEAST_PRODUCTS // (inputs * outputs)
-    flat_grad, flat_spikes = _flat(grad), _flat(spikes)
     grad_spikes = _sequence(steps, batch, inputs if for_spikes else 0)
-    if for_spikes:
-        arguments = (flat_grad, _padded(weight).ravel(), _panels(weight), inputs, outputs)
-        out = _flat(grad_spikes)
-        spread(lambda first, last: kernels.project_back(*arguments, out, first, last), rows, least)
-    if not for_weight:
-        return grad_spikes, torch.empty(0), torch.empty(0)
-
+    flat_grad, flat_spikes, flat_back = _flat(grad), _flat(spikes), _flat(grad_spikes)
+    weights, panels = _padded(weight).ravel(), _panels(weight)
     width = _round_up(outputs, STRIP)
 
     def work(first: int, last: int) -> tuple[_Array, _Array]:
-        grad_weight = torch.zeros(inputs, width).numpy()
-        grad_bias = torch.zeros(width).numpy()
-        kernels.project_weights(
-            *(flat_spikes, flat_grad, inputs, outputs, grad_weight.ravel(), grad_bias),
-            *(first, last),
-        )
+        if for_spikes:
+            kernels.project_back(
+                flat_grad, weights, panels, inputs, outputs, flat_back, first, last
+            )
+        grad_weight, grad_bias = _zeros(inputs if for_weight else 0, width), _zeros(width)
+        if for_weight:
+            kernels.project_weights(
+                *(flat_spikes, flat_grad, inputs, outputs, grad_weight.ravel(), grad_bias),
+                *(first, last),
+            )
         return grad_weight, grad_bias
 
-    grad_weight, grad_bias = _totals(spread(work, rows, least))
-    return grad_spikes, grad_weight[:, :outputs].t().contiguous(), grad_bias[:outputs].clone()
+    least = 1 + _LEAST_PRODUCTS // (inputs * outputs)
+    grad_weight, grad_bias = _totals(spread(work, steps * batch, least))
+    wanted = outputs if for_weight else 0
+    return grad_spikes, _turned_back(grad_weight, wanted), grad_bias[:wanted].clone()
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:
@@ -174,7 +177,7 @@ def ternary_backward(
     dense = features.contiguous()
     grad_features = torch.empty_like(dense)
     arguments = (
-        *(_array(grad.contiguous()), _array(dense), threshold.item()),
+        *(_array(grad), _array(dense), threshold.item()),
         *(_SURROGATES[surrogate], _array(grad_features)),
     )
     parts = spread(
@@ -192,11 +195,17 @@ def _sequence(steps: int, batch: int, width: int) -> Tensor:
 
 def _flat(sequence: Tensor) -> _Array:
     """Return a sequence (T, B, H) clip by clip, without a copy where it lies that way."""
-    return _array(sequence.transpose(0, 1).contiguous() if sequence.dim() == 3 else sequence)
+    return _array(sequence.transpose(0, 1) if sequence.dim() == 3 else sequence)
 
 
 def _array(tensor: Tensor) -> _Array:
-    array: _Array = tensor.detach().view(-1).numpy()
+    array: _Array = tensor.contiguous().numpy().ravel()
+    return array
+
+
+def _zeros(*shape: int) -> _Array:
+    """Return zeros that begin at a cache line, as torch's memory does and numpy's does not."""
+    array: _Array = torch.zeros(shape).numpy()
     return array
 
 
@@ -212,9 +221,26 @@ def _padded(weight: Tensor | None) -> _Array:
     """Return a matrix with zeros after the end of each row; an empty one for None."""
     if weight is None:
         return np.empty((0, 0), np.float32)
-    missing = -weight.shape[1] % PANEL
+    missing = -weight.shape[1] % LANES
     array: _Array = (F.pad(weight, (0, missing)) if missing else weight.contiguous()).numpy()
     return array
+
+
+def _turned(weight: Tensor, width: int) -> _Array:
+    """Return a matrix (O, I) as (O / width x I x width), flat, with zeros after its end."""
+    outputs, inputs = weight.shape
+    array = _zeros(_round_up(outputs, width) * inputs)
+    kernels.transpose(_array(weight), outputs, inputs, array, width)
+    return array
+
+
+def _turned_back(total: Tensor, outputs: int) -> Tensor:
+    """Return the gradient of a matrix, gathered as (I, P), as (O, I)."""
+    inputs = len(total)
+    gradient = torch.empty(outputs, inputs)
+    if inputs:
+        kernels.transpose(_array(total), inputs, outputs, _array(gradient), inputs)
+    return gradient
 
 
 def _padded_vector(vector: Tensor) -> _Array:

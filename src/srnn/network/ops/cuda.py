@@ -176,12 +176,11 @@ def spike_linear_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of spikes, weight and bias; those that are not wanted are empty."""
     grad, spikes = (_clip_by_clip(each).transpose(0, 1) for each in (grad, spikes))
-    nothing = grad.new_empty(0)
     flat = grad.flatten(0, 1)
     return (
         (grad @ weight if for_spikes else grad.new_empty(*grad.shape[:2], 0)).transpose(0, 1),
-        flat.t() @ spikes.flatten(0, 1) if for_weight else nothing,
-        flat.sum(dim=0) if for_weight else nothing.clone(),
+        flat.t() @ spikes.flatten(0, 1) if for_weight else grad.new_empty(0, 0),
+        flat.sum(dim=0) if for_weight else grad.new_empty(0),
     )
 
 

@@ -24,6 +24,7 @@ from srnn.network.ops.simd import (
     LANES,
     PANEL,
     STRIP,
+    TILE,
     absolute,
     at_least,
     at_most,
@@ -41,9 +42,12 @@ from srnn.network.ops.simd import (
     lowest_bit,
     nonzero,
     power_of_two,
+    prefetch,
     store,
     store_some,
     sum_lanes,
+    transpose_tile,
+    zero_below,
 )
 
 _kernel = njit(nogil=True, cache=True, error_model="numpy")
@@ -82,17 +86,34 @@ def _find_active(x: Any, at: int, count: int, active: Any, found: int) -> int:
 
     They follow the ``found`` places that ``active`` holds already; returns their new number.
     """
-    for i in range(0, count, 4 * LANES):
-        # Four vectors a loop: the processor mistakes where a loop ends once for all of them.
+    for i in range(0, count, 64):
+        # 64 values a loop: the processor mistakes where a loop ends once for all of them.
         bits = 0
-        for part in range(4):
-            place = i + part * LANES
-            if place < count:
-                bits |= nonzero(load_some(x, at + place, count - place)) << (part * LANES)
+        for part in range(0, 64, LANES):
+            if i + part < count:
+                bits |= nonzero(load_some(x, at + i + part, count - i - part)) << part
         while bits:
             active[found] = i + lowest_bit(bits)
             found += 1
             bits &= bits - 1
+    return found
+
+
+@_kernel
+def _find_all_active(
+    x: Any, at: int, rows: int, count: int, active: Any, values: Any, row_ends: Any
+) -> int:
+    """List the places of the values that are not 0 in each row, and the values; count them.
+
+    ``row_ends`` says where in the list the row after each begins.
+    """
+    found = 0
+    for row in range(rows):
+        begin = found
+        found = _find_active(x, at + row * count, count, active, found)
+        for k in range(begin, found):
+            values[k] = x[at + row * count + active[k]]
+        row_ends[row] = found
     return found
 
 
@@ -166,6 +187,25 @@ def _tile(
     store(out, to + 7 * step, row7)
 
 
+@_kernel
+def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> None:
+    """Write a matrix (rows x columns) transposed, cut into strips of ``width``, one after another.
+
+    ``width`` is a multiple of `simd.TILE`.
+    """
+    stride = source.size // rows
+    for row in range(0, rows, TILE):
+        strip = row // width * columns * width + row % width
+        for column in range(0, columns, TILE):
+            if row + TILE <= rows and column + TILE <= columns:
+                at, to = row * stride + column, strip + column * width
+                transpose_tile(source, at, stride, target, to, width)
+            else:
+                for r in range(min(TILE, rows - row)):
+                    for c in range(column, min(column + TILE, columns)):
+                        target[strip + c * width + r] = source[(row + r) * stride + c]
+
+
 # --- Surrogates (srnn.network.surrogate is their definition) ------------------------------------
 
 # exp(x) = 2^n exp(r): n is x / ln 2 rounded, r what is left; ln 2 is subtracted in two parts.
@@ -173,13 +213,17 @@ _INVERSE_LN2 = np.float32(1.4426950408889634)
 _LN2_HIGH = np.float32(0.693145751953125)
 _LN2_LOW = np.float32(1.4286068203094173e-6)
 _ROUNDER = np.float32(1.5 * 2**23)  # adding it leaves no room for a fraction
-_LOWEST = np.float32(-87.0)  # exp of it is nearly the smallest normal number
+_LOWEST = np.float32(-80.0)
 _EXP_SERIES = tuple(np.float32(1 / f) for f in (720, 120, 24, 6, 2, 1, 1))
 
 
 @_kernel
 def _exp(x: Any) -> Any:
-    """Return exp(x) for x <= 0, to 3e-7 of its value; 1e-38 below -87."""
+    """Return exp(x) for x <= 0, to 3e-7 of its value; 0 below -80.
+
+    Processors compute slowly with numbers as small as those below 1e-38.
+    """
+    exponent = x
     x = at_least(x, full(_LOWEST))
     n = fma(x, full(_INVERSE_LN2), full(_ROUNDER)) - full(_ROUNDER)
     r = fma(n, full(-_LN2_HIGH), x)
@@ -191,7 +235,7 @@ def _exp(x: Any) -> Any:
     total = fma(total, r, full(_EXP_SERIES[4]))
     total = fma(total, r, full(_EXP_SERIES[5]))
     total = fma(total, r, full(_EXP_SERIES[6]))
-    return total * power_of_two(n)
+    return zero_below(full(_LOWEST), exponent, total * power_of_two(n))
 
 
 MULTI_GAUSSIAN, GAUSSIAN, LINEAR, SLAYER = range(4)
@@ -254,17 +298,18 @@ def _retreat(
     rho: Any,
     threshold: Any,
     adaptation: Any,
-    surrogate: int,
+    derivative: Any,
 ) -> Any:
     """Go back one time step.
 
     Takes the gradients of the state after the step (``grad_v`` and ``grad_b`` without what flows
-    through this step's own spikes and threshold) and returns those of the current, of the state
-    before the step, and the step's shares of those of alpha, times 1 - alpha, and rho.
+    through this step's own spikes and threshold) and the surrogate's derivative; returns the
+    gradients of the current, of the state before the step, and the step's shares of those of
+    alpha, times 1 - alpha, and rho.
     """
     one = full(np.float32(1))
     raised = threshold + adaptation * b
-    through_spike = grad_s * _derivative(v - raised, surrogate)
+    through_spike = grad_s * derivative
     grad_v = grad_v + through_spike
     grad_raised = full(np.float32(0)) - through_spike - s_before * grad_v
     grad_b = grad_b + adaptation * grad_raised
@@ -423,6 +468,7 @@ def alif_backward(
     into_b = _scratch(TILE_ROWS * width, 2)
     inflow = _scratch(TILE_ROWS * width, 3)
     sum_alpha, sum_rho = _scratch(width, 4), _scratch(width, 5)
+    derivative = _scratch(width, 7)
     # The adaptation of all steps and clips; row 0 is the state before the first step.
     adapted = _scratch((steps + 1) * together * width, 6)
     base, slope = full(np.float32(threshold)), full(np.float32(adaptation))
@@ -444,7 +490,14 @@ def alif_backward(
                 state = (clip + row) * neurons
                 now = ((t + 1) * together + row) * width
                 then = now - together * width
-                for h in range(0, neurons, LANES):
+                # In a loop of its own: together with what follows it needs too many registers.
+                for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
+                    raised = base + slope * load(adapted, now + h)
+                    distance = load_some(trace, at + h, neurons - h) - raised
+                    store(derivative, h, _derivative(distance, surrogate))
+                    prefetch(trace, at - 2 * neurons + h)
+                    prefetch(grad_spikes, at - neurons + h)
+                for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
                     left = neurons - h
                     here = row * width + h
                     b_before = load(adapted, then + h)
@@ -467,7 +520,7 @@ def alif_backward(
                         load(rho, h),
                         base,
                         slope,
-                        surrogate,
+                        load(derivative, h),
                     )
                     store(inflow, here, current)
                     store_some(grad_current, at + h, current, left)
@@ -494,20 +547,36 @@ def alif_backward(
 
 @_kernel
 def project(
-    x: Any, weights: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+    x: Any, strips: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
 ) -> None:
     """Write bias + x times weights into ``out``, for the rows from ``first`` to before ``last``.
 
-    ``weights`` (I x P) has a row for each input, ``bias`` P elements.
+    ``strips`` (O / STRIP x I x STRIP) holds a row for each input, cut into strips: of few inputs a
+    strip stays in the first-level cache. ``bias`` is padded to whole strips.
     """
-    width = len(bias)
-    active = np.empty(inputs, np.int32)
-    total = _scratch(width, 0)
-    for row in range(first, last):
-        found = _find_active(x, row * inputs, inputs, active, 0)
-        total[:] = bias
-        _add_rows(weights, width, x, row * inputs, active, found, total, 0)
-        _copy(total, 0, out, row * outputs, outputs)
+    rows = min(_CHUNK_ROWS, last - first)
+    active = np.empty(rows * inputs, np.int32)
+    values = np.empty(rows * inputs, np.float32)
+    row_ends = np.empty(rows, np.int64)
+    last_strip = _scratch(STRIP, 0)
+    for start in range(first, last, rows):
+        rows = min(rows, last - start)
+        _find_all_active(x, start * inputs, rows, inputs, active, values, row_ends)
+        for column in range(0, outputs, STRIP):
+            strip = column * inputs
+            k = 0
+            for row in range(rows):
+                lanes = load_strip(bias, column)
+                while k < row_ends[row]:
+                    weights = load_strip(strips, strip + active[k] * STRIP)
+                    lanes = fma(full_strip(values[k]), weights, lanes)
+                    k += 1
+                to = (start + row) * outputs + column
+                if column + STRIP <= outputs:
+                    store(out, to, lanes)
+                else:
+                    store(last_strip, 0, lanes)
+                    _copy(last_strip, 0, out, to, outputs - column)
 
 
 @_kernel
@@ -595,11 +664,9 @@ def _add_outer(
 ) -> None:
     """Add to each input's row of ``total`` the rows of ``grad`` in which it was active."""
     active = np.empty(rows * inputs, np.int32)
+    found_values = np.empty(rows * inputs, np.float32)
     row_ends = np.empty(rows, np.int64)
-    found = 0
-    for row in range(rows):
-        found = _find_active(x, x_at + row * inputs, inputs, active, found)
-        row_ends[row] = found
+    found = _find_all_active(x, x_at, rows, inputs, active, found_values, row_ends)
     # Sort the active (row, input) by input.
     starts = np.zeros(inputs + 1, np.int64)
     for k in range(found):
@@ -614,7 +681,7 @@ def _add_outer(
         while k < row_ends[row]:
             i = active[k]
             places[ends[i]] = row
-            values[ends[i]] = x[x_at + row * inputs + i]
+            values[ends[i]] = found_values[k]
             ends[i] += 1
             k += 1
 

@@ -203,7 +203,7 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor]:
     return (
         _new_sequence(spikes, spikes.shape[-1] if for_spikes else 0),
-        _like(weight) if for_weight else weight.new_empty(0),
+        _like(weight) if for_weight else weight.new_empty(0, 0),
         weight.new_empty(len(weight) if for_weight else 0),
     )
 

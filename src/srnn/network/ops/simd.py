@@ -24,11 +24,12 @@ from numba.extending import intrinsic, overload, register_model
 
 _HAS_AVX512 = bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
 
-LANES = 16 if _HAS_AVX512 else 8
-BLOCK = 8 * LANES
+TILE = _REGISTER = 16 if _HAS_AVX512 else 8
+LANES = 2 * _REGISTER  # while one register waits for its result, the other has something to do
+STRIP = 4 * _REGISTER
+BLOCK = 8 * _REGISTER
 # A tile of eight rows takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
-PANEL = 2 * LANES if _HAS_AVX512 else LANES
-STRIP = 4 * LANES
+PANEL = 2 * _REGISTER if _HAS_AVX512 else _REGISTER
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
@@ -185,6 +186,27 @@ def store_some(array: Any, offset: int, vector: Any, count: int) -> None:
 
 
 @intrinsic
+def prefetch(typing: Any, array: Any, offset: Any) -> Any:
+    """Begin to fetch `LANES` elements, to be read soon, from memory."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset = args
+        pointer = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer, _INT, _INT, _INT]),
+            "llvm.prefetch.p0i8",
+        )
+        for line in range(0, LANES, 16):
+            place = builder.add(offset, ir.Constant(offset.type, line))
+            address = _address(context, builder, signature.args[0], array, place, 1)
+            builder.call(function, [builder.bitcast(address, pointer), _INT(0), _INT(3), _INT(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a * b + c, rounded once."""
 
@@ -248,6 +270,18 @@ def at_least(typing: Any, x: Any, limit: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", x, limit), limit, x)
 
     return x(x, x), generate
+
+
+@intrinsic
+def zero_below(typing: Any, limit: Any, x: Any, value: Any) -> Any:
+    """Return the value, or 0 where x is below the limit."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        limit, x, value = args
+        below = builder.fcmp_ordered("<", x, limit)
+        return builder.select(below, _constant(signature.args[2].width, 0.0), value)
+
+    return value(value, value, value), generate
 
 
 @intrinsic
@@ -322,3 +356,42 @@ def power_of_two(typing: Any, exponent: Any) -> Any:
         return builder.bitcast(bits, _vector(width))
 
     return exponent(exponent), generate
+
+
+@intrinsic
+def transpose_tile(
+    typing: Any, source: Any, at: Any, stride: Any, target: Any, to: Any, step: Any
+) -> Any:
+    """Write a square of TILE x TILE elements transposed.
+
+    Its rows begin at ``at``, ``stride`` apart, and go to ``to``, ``step`` apart.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, at, stride, target, to, step = args
+
+        def address(kind: Any, array: Any, begin: Any, distance: Any, row: int) -> Any:
+            place = builder.add(begin, builder.mul(distance, ir.Constant(distance.type, row)))
+            return _address(context, builder, kind, array, place, TILE)
+
+        rows = [
+            builder.load(address(signature.args[0], source, at, stride, row), align=4)
+            for row in range(TILE)
+        ]
+        distance = 1
+        while distance < TILE:
+            # Swap the upper right with the lower left corner of each square of 2 x distance.
+            upper = [lane if not lane & distance else TILE + lane - distance for lane in range(TILE)]
+            lower = [place + distance for place in upper]
+            for row in range(TILE):
+                if not row & distance:
+                    pair = rows[row], rows[row + distance]
+                    for place, order in ((row, upper), (row + distance, lower)):
+                        mask = ir.Constant(ir.VectorType(_INT, TILE), order)
+                        rows[place] = builder.shuffle_vector(*pair, mask)
+            distance *= 2
+        for row, values in enumerate(rows):
+            builder.store(values, address(signature.args[3], target, to, step, row), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The bench: all that is measured, section by section."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from srnn.instruments.bench.epoch import epoch_rows, write_recordings
+from srnn.instruments.bench.plan import Plan
+from srnn.instruments.bench.report import Report, Row, machine
+from srnn.instruments.bench.sound import feature_rows, pack_rows
+from srnn.instruments.bench.training import firing_rows, growth_rows, step_rows
+
+_log = logging.getLogger(__name__)
+
+
+def bench(plan: Plan, dataroot: Path | None = None) -> Report:
+    """Measure everything, on the CPU and on the GPU if there is one.
+
+    Parameters
+    ----------
+    plan : Plan
+    dataroot : Path, optional
+        Data set to pack and to train an epoch on; noise without it.
+
+    Raises
+    ------
+    InputError
+        If ``dataroot`` holds no data set.
+    """
+    devices = [torch.device("cpu")]
+    if torch.cuda.is_available():
+        devices.append(torch.device("cuda"))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "recordings"
+        folder.mkdir()
+        recordings = write_recordings(folder, plan.clips, dataroot)
+        measures: dict[str, Callable[[torch.device], list[Row]]] = {
+            "step": lambda device: step_rows(device, plan),
+            "firing": lambda device: firing_rows(device, plan),
+            "growth": lambda device: growth_rows(device, plan),
+            "features": lambda device: feature_rows(device, plan),
+            "packing": lambda _: pack_rows(recordings.folder),
+            "epoch": lambda device: epoch_rows(recordings, device, plan),
+        }
+        rows: list[Row] = []
+        for section, measure in measures.items():
+            for device in devices[:1] if section == "packing" else devices:
+                _log.info("measuring on %s: %s", device.type, section)
+                common: Row = {"section": section, "device": device.type}
+                with _quiet():
+                    rows += [common | row for row in measure(device)]
+    return Report(machine(), rows)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the package logs while it is measured out of the bench's log, but for warnings."""
+    log = logging.getLogger("srnn")
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What the bench says: rows of plain numbers, the machine they are from, and tables of both."""
+
+import json
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+Row = dict[str, str | int | float | None]
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+class Report(NamedTuple):
+    """What was measured: the `machine`, and rows, each with its ``section`` and ``device``."""
+
+    machine: Row
+    rows: list[Row]
+
+
+class _Section(NamedTuple):
+    """A table: its heading, and by key of a row the column's head and the format of its values."""
+
+    heading: str
+    columns: dict[str, tuple[str, str]]
+
+
+_SIZES = {"neurons": ("H", ""), "batch": ("B", "")}
+_TIMES = {
+    "forward_ms": ("forward", ".2f"),
+    "step_ms": ("step", ".2f"),
+    "clips_per_second": ("clips/s", ".0f"),
+}
+_RATES = {"rate_1": ("rate 1", ".3f"), "rate_2": ("rate 2", ".3f")}
+
+_SECTIONS = {
+    "step": _Section(
+        "Forward pass, and how many times faster than that of a loop over time steps; training\n"
+        "step (forward, loss, backward, Adam), and how many times faster than that of the loop\n"
+        "(eager), nn.LSTM and the dense matrix products alone, each at its best number of threads\n"
+        "(ms); peak memory of a step beyond what lasts; spikes per neuron and time step",
+        {
+            "backend": ("backend", ""),
+            **_SIZES,
+            "forward_ms": ("forward", ".2f"),
+            "eager_forward_ratio": ("eager", ".1f"),
+            "step_ms": ("step", ".2f"),
+            "clips_per_second": ("clips/s", ".0f"),
+            "eager_step_ratio": ("eager", ".1f"),
+            "lstm_step_ratio": ("LSTM", ".1f"),
+            "dense_step_ratio": ("dense", ".2f"),
+            "peak_mib": ("MiB", ".1f"),
+            **_RATES,
+        },
+    ),
+    "firing": _Section(
+        "The step by firing rate",
+        {**_SIZES, **_RATES, **_TIMES, "dense_ratio": ("dense", ".2f")},
+    ),
+    "growth": _Section(
+        "Growth with time steps T, neurons H and batch B",
+        {
+            "growing": ("growing", ""),
+            "steps": ("T", ""),
+            **_SIZES,
+            **_RATES,
+            **_TIMES,
+            "peak_mib": ("MiB", ".1f"),
+        },
+    ),
+    "features": _Section(
+        "Features, in ms a clip",
+        {
+            "features": ("features", ""),
+            "batch": ("B", ""),
+            "clip_ms": ("ms", ".3f"),
+            "librosa_ratio": ("librosa", ".1f"),
+        },
+    ),
+    "packing": _Section(
+        "Packing a corpus, in ms and KiB a clip",
+        {
+            "use": ("use", ""),
+            "clips": ("clips", ""),
+            "clip_ms": ("ms", ".4f"),
+            "clip_kib": ("KiB", ".1f"),
+        },
+    ),
+    "epoch": _Section(
+        "The training part of an epoch: a loop over time steps with librosa in two data workers\n"
+        "(eager), and the package's second epoch, its recordings packed, features kept if they fit",
+        {
+            "loop": ("loop", ""),
+            **_SIZES,
+            "clips": ("clips", ""),
+            **_RATES,
+            "epoch_s": ("s", ".2f"),
+            "clips_per_second": ("clips/s", ".0f"),
+            "eager_ratio": ("eager", ".1f"),
+        },
+    ),
+}
+
+
+def machine() -> Row:
+    """Return what figures depend on: processor, cores, threads, versions, GPU if there is one."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "srnn": metadata.version("efficient-spiking-networks"),
+        "time": time.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+def to_json(report: Report) -> str:
+    """Return the machine and the rows, with all their numbers, as JSON."""
+    return json.dumps(report._asdict(), indent=2, allow_nan=False) + "\n"
+
+
+def to_text(report: Report) -> str:
+    """Return a table for each section and device, at most 100 columns wide."""
+    tables = [_describe(report.machine)]
+    for name, section in _SECTIONS.items():
+        devices = {row["device"]: None for row in report.rows if row["section"] == name}
+        for device in devices:
+            rows = [r for r in report.rows if (r["section"], r["device"]) == (name, device)]
+            tables.append(f"On {device}. {section.heading}:\n{_table(section.columns, rows)}")
+    return "\n\n".join(tables)
+
+
+def _describe(taken_on: Row) -> str:
+    gpu = f", {taken_on['gpu']}" if taken_on["gpu"] else ""
+    return (
+        f"srnn {taken_on['srnn']}, torch {taken_on['torch']} with {taken_on['torch_threads']} "
+        f"threads, {taken_on['cpu']}, {taken_on['cores']} cores{gpu}; {taken_on['time']}"
+    )
+
+
+def _table(columns: dict[str, tuple[str, str]], rows: list[Row]) -> str:
+    cells = [
+        [head for head, _ in columns.values()],
+        *([_cell(row[key], style) for key, (_, style) in columns.items()] for row in rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    )
+
+
+def _cell(value: str | float | None, style: str) -> str:
+    return "-" if value is None else format(value, style)
+
+
+def _cpu_model() -> str:
+    if _CPU_INFO.exists():
+        for line in _CPU_INFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MPL-2.0
+"""From recordings to features: librosa beside the batched features, and the packing of a corpus."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srnn.data.pack import open_pack
+from srnn.features.batched import MelFeatures
+from srnn.features.reference import features
+from srnn.instruments.bench.plan import Plan
+from srnn.instruments.bench.report import Row
+from srnn.instruments.bench.subjects import SPEC
+from srnn.instruments.bench.timing import Work, in_fresh_process, medians
+
+_CLIPS = 32
+_FULL_SCALE = 2**15
+
+
+def noise(rng: np.random.Generator) -> NDArray[np.int16]:
+    """Return a clip of noise that swells and fades, 16-bit samples, shape (size,)."""
+    time = np.arange(SPEC.size) / SPEC.size
+    envelope = np.exp(-(((time - rng.uniform(0.3, 0.7)) / 0.15) ** 2))
+    samples = 0.1 * envelope * rng.standard_normal(SPEC.size)
+    return (samples.clip(-1, 1) * (_FULL_SCALE - 1)).astype(np.int16)
+
+
+def feature_rows(device: torch.device, plan: Plan) -> list[Row]:
+    """Return a row for librosa and one for the batched features, on one core or on a GPU."""
+    return in_fresh_process(_feature_rows, device, plan)
+
+
+def _feature_rows(device: torch.device, plan: Plan) -> list[Row]:
+    rng = np.random.default_rng(0)
+    clips = np.stack([noise(rng) for _ in range(_CLIPS)])
+    waveforms = clips.astype(np.float32) / _FULL_SCALE
+    packed = torch.from_numpy(clips).to(device)
+    batched = MelFeatures(SPEC).to(device)
+    works = {
+        "librosa": Work(lambda: [features(waveform, SPEC) for waveform in waveforms]),
+        "batched": Work(lambda: batched(packed)),
+    }
+    taken = medians(works, device, rounds=plan.rounds, turn=plan.turn)
+    return [
+        {
+            "features": name,
+            "batch": 1 if name == "librosa" else _CLIPS,
+            "clip_ms": 1e3 * seconds / _CLIPS,
+            "librosa_ratio": taken["librosa"] / seconds,
+        }
+        for name, seconds in taken.items()
+    ]
+
+
+def pack_rows(corpus: Path) -> list[Row]:
+    """Return what packing takes a clip, on first use and when the pack is there.
+
+    Parameters
+    ----------
+    corpus : Path
+        Folder of word folders with recordings.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        rows: list[Row] = []
+        for use in ("first", "later"):
+            started = time.perf_counter()
+            pack = open_pack(corpus, cache)
+            seconds, count = time.perf_counter() - started, len(pack.recordings)
+            rows.append(
+                {
+                    "use": use,
+                    "clips": count,
+                    "clip_ms": 1e3 * seconds / count,
+                    "clip_kib": pack.path.stat().st_size / count / 1024,
+                }
+            )
+            del pack
+    return rows

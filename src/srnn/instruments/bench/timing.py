@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MPL-2.0
+"""How things are timed: in turns, each on the threads that suit it, or in a process of its own.
+
+Times of one machine vary with what else it does: the ratio of two things timed in turns says more
+than either.
+"""
+
+import math
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing.context import BaseContext
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from srnn.network.ops.threads import own_cores
+
+_Result = TypeVar("_Result")
+
+_SLOW_IMPORTS = ("torch._dynamo",)  # of torch's optimizers, when they are first used
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch work on one thread within the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+Regime = Callable[[], AbstractContextManager[object]]
+"""Who works on the cores: a context manager that a work is run in."""
+
+TORCH: tuple[Regime, ...] = (nullcontext, one_torch_thread)
+"""Torch works on all of them, as it does by default, or on one: small products gain nothing."""
+
+ENGINE: tuple[Regime, ...] = (own_cores,)
+"""The engine's own threads work on them, and torch keeps out of their way."""
+
+
+class Work(NamedTuple):
+    """What is timed, and the regimes that suit it: the fastest is taken."""
+
+    run: Callable[[], object]
+    regimes: tuple[Regime, ...] = TORCH
+
+
+def medians(
+    works: Mapping[str, Work], device: torch.device, *, rounds: int, turn: float
+) -> dict[str, float]:
+    """Return the median time of a call of each work (s).
+
+    Every round gives each work a turn, and every other round goes through them backwards.
+
+    Parameters
+    ----------
+    works : mapping of str to Work
+    device : torch.device
+        Where they work: it is waited for at both ends of a turn.
+    rounds : int >= 1
+    turn : float > 0
+        Least duration of a turn (s): a work that takes less is called several times in a row.
+    """
+    prepared = {name: _prepare(work, device, turn) for name, work in works.items()}
+    times: dict[str, list[float]] = {name: [] for name in works}
+    order = list(works)
+    for _ in range(rounds):
+        for name in order:
+            times[name].append(_mean_time(works[name].run, *prepared[name], device))
+        order.reverse()
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def _prepare(work: Work, device: torch.device, turn: float) -> tuple[Regime, int]:
+    """Warm up; return the fastest regime, and the calls that make a turn."""
+    times = []
+    for regime in work.regimes:
+        first, second = (_mean_time(work.run, regime, 1, device) for _ in range(2))
+        if second < turn:  # the first may have compiled kernels and filled caches
+            second = _mean_time(work.run, regime, math.ceil(turn / second), device)
+        times.append(min(first, second))
+    fastest = min(times)
+    return work.regimes[times.index(fastest)], math.ceil(turn / fastest)
+
+
+def _mean_time(
+    run: Callable[[], object], regime: Regime, calls: int, device: torch.device
+) -> float:
+    with regime():
+        finish(device)
+        started = time.perf_counter()
+        for _ in range(calls):
+            run()
+        finish(device)
+        return (time.perf_counter() - started) / calls
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a device has done what it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def fresh_process_context() -> BaseContext:
+    """Return how to start processes that are fresh and whose libraries keep to one core.
+
+    They are forked, where that is possible, from a process that has imported what the bench needs
+    and used nothing of it.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["srnn.instruments.bench", *_SLOW_IMPORTS])
+    return context
+
+
+@contextmanager
+def one_core_each() -> Iterator[None]:
+    """Let processes started within the context work on one core each.
+
+    They inherit the environment, which linear algebra reads when it is loaded.
+    """
+    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
+    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def in_fresh_process(function: Callable[..., _Result], *args: object) -> _Result:
+    """Return what ``function`` returns in a process of its own, on one core."""
+    with one_core_each(), ProcessPoolExecutor(1, fresh_process_context()) as pool:
+        return pool.submit(function, *args).result()

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Training steps of networks of several sizes, beside what they are compared with, in turns."""
+
+import torch
+from tqdm import tqdm
+
+from srnn.instruments.bench.baselines import DenseProducts
+from srnn.instruments.bench.firing import firing_rates
+from srnn.instruments.bench.memory import step_memory
+from srnn.instruments.bench.plan import Plan
+from srnn.instruments.bench.report import Row
+from srnn.instruments.bench.subjects import (
+    CLASSES,
+    INPUTS,
+    Case,
+    backends,
+    engine,
+    make_batch,
+    make_network,
+    make_subjects,
+)
+from srnn.instruments.bench.timing import Work, medians
+from srnn.network.model import SpikingNetwork
+
+_BASELINES = ("eager", "lstm", "dense")
+
+
+def step_rows(device: torch.device, plan: Plan) -> list[Row]:
+    """Return a row for each size, batch and backend: times, memory, and ratios to the baselines.
+
+    A ratio is the time of a baseline over that of the backend: above 1 the backend is faster.
+    """
+    cases = [
+        Case(device, neurons, batch, plan.steps)
+        for neurons in plan.neurons
+        for batch in plan.batches
+    ]
+    return [
+        row
+        for case in tqdm(cases, "training steps", leave=False, disable=None)
+        for row in _step_rows(case, plan)
+    ]
+
+
+def firing_rows(device: torch.device, plan: Plan) -> list[Row]:
+    """Return a row for each firing rate: what a step costs, and what the dense products do."""
+    cases = [Case(device, *plan.typical, plan.steps, rate) for rate in plan.rates]
+    networks = {case: make_network(case) for case in cases}
+    works = {"dense_step": Work(_dense(cases[0]).step)}
+    for case, network in networks.items():
+        works |= engine(network).works(str(case.rate), *make_batch(case))
+    taken = medians(works, device, rounds=plan.rounds, turn=plan.turn)
+    rows = []
+    for case, network in networks.items():
+        step, forward = taken[f"{case.rate}_step"], taken[f"{case.rate}_forward"]
+        rows.append(
+            _describe(case, network)
+            | {
+                "rate_wanted": case.rate,
+                "forward_ms": 1e3 * forward,
+                "step_ms": 1e3 * step,
+                "clips_per_second": case.batch / step,
+                "dense_ratio": taken["dense_step"] / step,
+            }
+        )
+    return rows
+
+
+def growth_rows(device: torch.device, plan: Plan) -> list[Row]:
+    """Return rows for growing T, then H, then B, the other two typical: time and memory."""
+    neurons, batch = plan.typical
+    lines = {
+        "steps": [Case(device, neurons, batch, steps) for steps in plan.growing_steps],
+        "neurons": [Case(device, size, batch, plan.steps) for size in plan.growing_neurons],
+        "batch": [Case(device, neurons, size, plan.steps) for size in plan.growing_batches],
+    }
+    return [
+        row
+        for what, cases in tqdm(lines.items(), "growth", leave=False, disable=None)
+        for row in _growth_rows(what, cases, device, plan)
+    ]
+
+
+def _step_rows(case: Case, plan: Plan) -> list[Row]:
+    network, batch = make_network(case), make_batch(case)
+    subjects = make_subjects(network, case)
+    dense = _dense(case)
+    works = {"dense_forward": Work(dense.forward), "dense_step": Work(dense.step)}
+    for name, subject in subjects.items():
+        works |= subject.works(name, *batch)
+    taken = medians(works, case.device, rounds=plan.rounds, turn=plan.turn)
+    common = _describe(case, network)
+    for name in _BASELINES:
+        common |= {
+            f"{name}_{part}_ms": 1e3 * taken[f"{name}_{part}"] for part in ("forward", "step")
+        }
+    common |= {f"{name}_peak_mib": step_memory(name, case, network) for name in ("eager", "lstm")}
+    rows = []
+    for backend in backends(case.device):
+        step = taken[f"{backend}_step"]
+        row = common | {
+            "backend": backend,
+            "forward_ms": 1e3 * taken[f"{backend}_forward"],
+            "step_ms": 1e3 * step,
+            "clips_per_second": case.batch / step,
+            "peak_mib": step_memory(backend, case, network),
+        }
+        for name in _BASELINES:
+            for part in ("forward", "step"):
+                row[f"{name}_{part}_ratio"] = taken[f"{name}_{part}"] / taken[f"{backend}_{part}"]
+        rows.append(row)
+    return rows
+
+
+def _growth_rows(what: str, cases: list[Case], device: torch.device, plan: Plan) -> list[Row]:
+    networks = {case: make_network(case) for case in cases}
+    works: dict[str, Work] = {}
+    for place, case in enumerate(cases):
+        works |= engine(networks[case]).works(str(place), *make_batch(case))
+    taken = medians(works, device, rounds=plan.rounds, turn=plan.turn)
+    return [
+        _describe(case, networks[case])
+        | {
+            "growing": what,
+            "forward_ms": 1e3 * taken[f"{place}_forward"],
+            "step_ms": 1e3 * taken[f"{place}_step"],
+            "clips_per_second": case.batch / taken[f"{place}_step"],
+            "peak_mib": step_memory(device.type, case, networks[case]),
+        }
+        for place, case in enumerate(cases)
+    ]
+
+
+def _describe(case: Case, network: SpikingNetwork) -> Row:
+    features, _ = make_batch(case)
+    first, second = firing_rates(network, features)
+    return {
+        "neurons": case.neurons,
+        "batch": case.batch,
+        "steps": case.steps,
+        "rate_1": first,
+        "rate_2": second,
+    }
+
+
+def _dense(case: Case) -> DenseProducts:
+    rows = case.batch * case.steps
+    return DenseProducts(rows, INPUTS, case.neurons, CLASSES, case.device)
