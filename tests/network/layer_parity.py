@@ -91,15 +91,16 @@ def draw(
 
 def forward(case: Case, keep_trace: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the kernels' spikes, trace, final potential and final adaptation."""
-    arguments = (case.current, *case.layer.arguments, keep_trace)
+    arguments = (case.current, None, None, *case.layer.arguments, keep_trace)
     spikes, trace, potential, adapted = case.kernels.alif(*arguments)
     return spikes, trace, potential, adapted
 
 
 def backward(case: Case, spikes: Tensor, trace: Tensor) -> dict[str, Tensor]:
     """Return the kernels' gradients by name."""
-    found = case.kernels.alif_backward(*case.gradients, spikes, trace, *case.layer.arguments)
-    names = ["current", *(field.name for field in fields(Layer))][: len(found)]
+    saved = None, spikes, trace, None
+    found = case.kernels.alif_backward(*case.gradients, *saved, *case.layer.arguments, True)
+    names = ["current", "weight", "bias", *(field.name for field in fields(Layer))][: len(found)]
     return dict(zip(names, found, strict=True))
 
 

@@ -85,6 +85,37 @@ def test_gradients_are_the_same_bits_every_time() -> None:
         assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "batch", "inputs", "neurons"), [(5, 11, 7, 33), (101, 3, 120, 64)]
+)
+def test_a_layer_with_its_weights_is_the_product_and_the_layer(
+    steps: int, batch: int, inputs: int, neurons: int, recurrent: bool
+) -> None:
+    case = draw(cpu, steps, batch, neurons, recurrent=recurrent)
+    x, weight, bias = (
+        _ternary(steps, batch, inputs),
+        torch.randn(neurons, inputs),
+        case.current[0, 0],
+    )
+    current = cpu.spike_linear(x, weight, bias)
+    spikes, trace, *state = layer_parity.forward(replace(case, current=current))
+    same_spikes, same_trace, *same_state = cpu.alif(x, weight, bias, *case.layer.arguments, True)
+    assert torch.equal(spikes, same_spikes)
+    assert torch.equal(trace, same_trace)
+    assert all(map(torch.equal, state, same_state))
+
+    expected = layer_parity.backward(case, spikes, trace)
+    saved = x, spikes, trace, weight
+    found = cpu.alif_backward(*case.gradients, *saved, *case.layer.arguments, True)
+    product = cpu.spike_linear_backward(expected["current"], x, weight, True, True)
+    rest = [value for name, value in expected.items() if name not in ("current", "weight", "bias")]
+    for here, there in zip(found, [*product, *rest], strict=False):
+        assert here.shape == there.shape
+        if here.numel():
+            _close(here, there)
+
+
 def _ternary(*shape: int) -> Tensor:
     return torch.randint(-1, 2, shape).float()
 

@@ -17,29 +17,39 @@ from srnn.network.surrogate import MULTI_GAUSSIAN
 NEEDS_GRADIENTS = [False, True]
 
 
-def _alif_arguments(recurrent: bool, needs: bool) -> tuple[Any, ...]:
+def _alif_arguments(weights: bool, recurrent: bool, needs: bool) -> tuple[Any, ...]:
     torch.manual_seed(0)
-    weight = torch.randn(5, 5, requires_grad=needs) if recurrent else None
+    recurrent_weight = torch.randn(5, 5, requires_grad=needs) if recurrent else None
+    weight = torch.randn(5, 7, requires_grad=needs) if weights else None
+    bias = torch.randn(5, requires_grad=needs) if weights and recurrent else None
     decays = (torch.full((5,), value, requires_grad=needs) for value in (0.9, 0.99))
     state = (torch.zeros(3, 5), torch.randn(3, 5), torch.ones(3, 5))
-    current = (20 * torch.randn(3, 4, 5)).transpose(0, 1).requires_grad_(needs)
-    return (current, weight, *decays, *state, "multi_gaussian", 1.6, 0.184, True)
+    inputs = (20 * torch.randn(3, 4, 7 if weights else 5)).transpose(0, 1).requires_grad_(needs)
+    parameters = (inputs, weight, bias, recurrent_weight, *decays, *state)
+    return (*parameters, "multi_gaussian", 1.6, 0.184, True)
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_layer_is_registered_correctly(recurrent: bool, needs: bool) -> None:
-    torch.library.opcheck(library._alif, _alif_arguments(recurrent, needs))
+@pytest.mark.parametrize("weights", [False, True])
+def test_layer_is_registered_correctly(weights: bool, recurrent: bool, needs: bool) -> None:
+    torch.library.opcheck(library._alif, _alif_arguments(weights, recurrent, needs))
 
 
+@pytest.mark.parametrize("for_inputs", [False, True])
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_backward_of_a_layer_is_registered_correctly(recurrent: bool) -> None:
-    _, *parameters, surrogate, threshold, adaptation, _ = _alif_arguments(recurrent, False)
-    spikes, trace, potential, adapted = library._alif(*_alif_arguments(recurrent, False))
+@pytest.mark.parametrize("weights", [False, True])
+def test_backward_of_a_layer_is_registered_correctly(
+    weights: bool, recurrent: bool, for_inputs: bool
+) -> None:
+    arguments = _alif_arguments(weights, recurrent, needs=False)
+    inputs, weight, _, *parameters, surrogate, threshold, adaptation, _ = arguments
+    spikes, trace, potential, adapted = library._alif(*arguments)
     gradients = (torch.randn_like(spikes), potential, adapted)
+    saved = (inputs if weights else None, spikes, trace, weight)
     constants = (surrogate, threshold, adaptation)
     torch.library.opcheck(
-        library._alif_backward, (*gradients, spikes, trace, *parameters, *constants)
+        library._alif_backward, (*gradients, *saved, *parameters, *constants, for_inputs)
     )
 
 
@@ -175,6 +185,6 @@ def test_owning_the_cores_leaves_torch_one_thread_and_gives_them_back() -> None:
 
 
 def test_both_backends_have_the_same_functions() -> None:
-    for name in ("alif", "spike_linear", "ternary"):
+    for name in ("alif", "alif_layer", "spike_linear", "ternary"):
         fast, slow = getattr(library, name), getattr(reference, name)
         assert fast.__annotations__ == slow.__annotations__

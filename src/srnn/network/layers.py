@@ -81,8 +81,10 @@ class AdaptiveLIF(nn.Module):
             weight = self.recurrent.weight
             if bias is not None:
                 bias = bias + self.recurrent.bias
-        spikes, state = self._ops.alif(
-            self._ops.spike_linear(inputs, self.input.weight, bias),
+        spikes, state = self._ops.alif_layer(
+            inputs,
+            self.input.weight,
+            bias,
             weight,
             self.tau_mem,
             self.tau_adapt,

@@ -32,7 +32,9 @@ _NOTHING: _Array = np.empty(0, np.float32)
 
 
 def alif(
-    current: Tensor,
+    inputs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
     recurrent_weight: Tensor | None,
     alpha: Tensor,
     rho: Tensor,
@@ -45,7 +47,7 @@ def alif(
     keep_trace: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run a layer over a sequence."""
-    steps, batch, neurons = current.shape
+    (steps, batch, count), neurons = inputs.shape, len(alpha)
     spikes = _sequence(steps, batch, neurons)
     trace = _sequence(steps, batch, neurons) if keep_trace else torch.empty(0)
     s, v, b = (_copied(each) for each in (spikes0, potential0, adaptation0))
@@ -53,11 +55,19 @@ def alif(
     if recurrent_weight is not None:
         weights = _turned(recurrent_weight, _round_up(neurons, LANES))
     arguments = (
-        *(_flat(current), weights, _padded_vector(alpha), _padded_vector(rho)),
-        *(threshold, adaptation, steps, neurons),
-        *(_array(s), _array(v), _array(b), _flat(spikes), _flat(trace)),
+        *(weights, _padded_vector(alpha), _padded_vector(rho), threshold, adaptation),
+        *(steps, neurons, _array(s), _array(v), _array(b), _flat(spikes), _flat(trace)),
     )
-    spread(lambda first, last: kernels.alif_forward(*arguments, first, last), batch, 1)
+    x = _flat(inputs)
+    if weight is None:
+        spread(lambda first, last: kernels.alif_forward(x, *arguments, first, last), batch, 1)
+    else:
+        product = (_turned(weight, STRIP), _padded_bias(bias, neurons), count)
+        spread(
+            lambda first, last: kernels.layer_forward(x, *product, *arguments, first, last),
+            batch,
+            1,
+        )
     return spikes, trace, v, b
 
 
@@ -65,8 +75,10 @@ def alif_backward(
     grad_spikes: Tensor,
     grad_potential: Tensor,
     grad_adaptation: Tensor,
+    inputs: Tensor | None,
     spikes: Tensor,
     trace: Tensor,
+    weight: Tensor | None,
     recurrent_weight: Tensor | None,
     alpha: Tensor,
     rho: Tensor,
@@ -76,37 +88,50 @@ def alif_backward(
     surrogate: str,
     threshold: float,
     adaptation: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of current, recurrent weight, alpha, rho and the three states before."""
+    for_inputs: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of inputs, weights, bias, alpha, rho and the three states before."""
     steps, batch, neurons = trace.shape
-    grad_current = _sequence(steps, batch, neurons)
+    count = neurons if weight is None else weight.shape[1]
+    grad_inputs = _sequence(steps, batch, count if for_inputs or weight is None else 0)
     into_s = torch.zeros_like(spikes0, memory_format=torch.contiguous_format)
     into_v, into_b = _copied(grad_potential), _copied(grad_adaptation)
     weights, panels = _padded(recurrent_weight), _panels(recurrent_weight)
+    input_weights, input_panels = _padded(weight), _panels(weight)
     decays = _padded_vector(alpha), _padded_vector(rho)
     state = tuple(_array(each) for each in (spikes0, potential0, adaptation0))
+    grad, past, kept = _flat(grad_spikes), _flat(spikes), _flat(trace)
+    x, grad_x = _NOTHING if inputs is None else _flat(inputs), _flat(grad_inputs)
     arguments = (
-        *(_flat(grad_spikes), _flat(trace), weights.ravel(), panels, *decays),
-        *(threshold, adaptation, _SURROGATES[surrogate], steps, neurons),
-        *(*state, _array(into_s), _array(into_v), _array(into_b), _flat(grad_current)),
+        *(weights.ravel(), panels, *decays, threshold, adaptation, _SURROGATES[surrogate]),
+        *(steps, neurons, *state, _array(into_s), _array(into_v), _array(into_b)),
     )
-    flat_spikes, flat_current = _flat(spikes), _flat(grad_current)
+    width = _round_up(neurons, STRIP)
 
-    def work(first: int, last: int) -> tuple[_Array, _Array, _Array]:
-        grad_alpha, grad_rho = (_zeros(len(each)) for each in decays)
-        kernels.alif_backward(*arguments, grad_alpha, grad_rho, first, last)
-        grad_weight = _zeros(len(weights), _round_up(neurons, STRIP))
-        if weights.size:
-            kernels.recurrent_weights(
-                *(state[0], flat_spikes, flat_current, steps, neurons),
-                *(grad_weight.ravel(), first, last),
+    def work(first: int, last: int) -> tuple[_Array, ...]:
+        grad_weight = _zeros(0 if weight is None else count, width)
+        grad_recurrent = _zeros(len(weights), width)
+        grad_bias, grad_alpha, grad_rho = _zeros(width), *(_zeros(len(each)) for each in decays)
+        part = grad_alpha, grad_rho, first, last
+        if weight is None:
+            kernels.alif_backward(grad, kept, *arguments, grad_x, *part)
+            if len(weights):
+                kernels.recurrent_weights(
+                    *(state[0], past, grad_x, steps, neurons, grad_recurrent.ravel(), first, last)
+                )
+        else:
+            kernels.layer_backward(
+                *(grad, x, past, kept, input_weights.ravel(), input_panels, count, *arguments),
+                *(grad_x, grad_weight.ravel(), grad_bias, grad_recurrent.ravel(), *part),
             )
-        return grad_alpha, grad_rho, grad_weight
+        return grad_weight, grad_bias, grad_recurrent, grad_alpha, grad_rho
 
-    grad_alpha, grad_rho, grad_weight = _totals(spread(work, batch, 1))
+    grad_weight, grad_bias, grad_recurrent, grad_alpha, grad_rho = _totals(spread(work, batch, 1))
     return (
-        grad_current,
-        _turned_back(grad_weight, len(weights)),
+        grad_inputs,
+        _turned_back(grad_weight, 0 if weight is None else neurons),
+        grad_bias[: 0 if weight is None else neurons].clone(),
+        _turned_back(grad_recurrent, len(weights)),
         grad_alpha[:neurons] / (1 - alpha),  # the kernel leaves the factor to us
         grad_rho[:neurons].clone(),
         into_s,
@@ -119,10 +144,8 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return spikes times the transposed weight, plus the bias."""
     (steps, batch, inputs), outputs = spikes.shape, len(weight)
     out = _sequence(steps, batch, outputs)
-    offsets = _zeros(_round_up(outputs, STRIP))
-    if bias is not None:
-        offsets[:outputs] = _array(bias)
-    arguments = (_flat(spikes), _turned(weight, STRIP), offsets, inputs, outputs, _flat(out))
+    product = (_turned(weight, STRIP), _padded_bias(bias, outputs), inputs, outputs)
+    arguments = (_flat(spikes), *product, _flat(out))
     least = 1 + _LEAST_PRODUCTS // (inputs * outputs)
     spread(lambda first, last: kernels.project(*arguments, first, last), steps * batch, least)
     return out
@@ -245,6 +268,13 @@ def _turned_back(total: Tensor, outputs: int) -> Tensor:
 
 def _padded_vector(vector: Tensor) -> _Array:
     array: _Array = _padded(vector[None])[0]
+    return array
+
+
+def _padded_bias(bias: Tensor | None, outputs: int) -> _Array:
+    array = _zeros(_round_up(outputs, STRIP))
+    if bias is not None:
+        array[:outputs] = _array(bias)
     return array
 
 

@@ -68,7 +68,9 @@ def _kernels() -> ModuleType:
 
 
 def alif(
-    current: Tensor,
+    inputs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
     recurrent_weight: Tensor | None,
     alpha: Tensor,
     rho: Tensor,
@@ -81,8 +83,8 @@ def alif(
     keep_trace: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run a layer over a sequence: spikes, trace, final potential and adaptation."""
+    current = _rows(inputs if weight is None else spike_linear(inputs, weight, bias))
     steps, batch, neurons = current.shape
-    current = _rows(current)
     spikes = _sequence(current)
     # Without a trace, the potential of each step overwrites that of the step before.
     trace = _sequence(current) if keep_trace else current.new_empty(1, batch, neurons)
@@ -114,8 +116,10 @@ def alif_backward(
     grad_spikes: Tensor,
     grad_potential: Tensor,
     grad_adaptation: Tensor,
+    inputs: Tensor | None,
     spikes: Tensor,
     trace: Tensor,
+    weight: Tensor | None,
     recurrent_weight: Tensor | None,
     alpha: Tensor,
     rho: Tensor,
@@ -125,8 +129,9 @@ def alif_backward(
     surrogate: str,
     threshold: float,
     adaptation: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of current, recurrent weight, alpha, rho and the three states before."""
+    for_inputs: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of inputs, weights, bias, alpha, rho and the three states before."""
     steps, batch, neurons = spikes.shape
     grad_spikes = _rows(grad_spikes)
     spikes, trace = _clip_by_clip(spikes), _clip_by_clip(trace)
@@ -162,7 +167,10 @@ def alif_backward(
                 grad_state[0].addmm_(grad_current[0], recurrent_weight)
                 grad_weight = _weight_gradient(grad_current, state[0], spikes)
     grad_alpha, grad_rho = parts.sum(dim=1)
-    return (grad_current, grad_weight, grad_alpha / (1 - alpha), grad_rho.clone(), *grad_state)
+    others = grad_weight, grad_alpha / (1 - alpha), grad_rho.clone(), *grad_state
+    if inputs is None or weight is None:
+        return grad_current, spikes.new_empty(0, 0), spikes.new_empty(0), *others
+    return *spike_linear_backward(grad_current, inputs, weight, for_inputs, True), *others
 
 
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -75,7 +75,15 @@ def _scratch(count: int, slot: int) -> Any:
     which is all that processors compare at first. In loops over several arrays at once, each needs
     a slot of its own, or nothing in them overlaps in time.
     """
-    array = np.zeros(count + 2 * _PAGE, np.float32)
+    array = _room(count, slot)
+    array[:] = 0
+    return array
+
+
+@_kernel
+def _room(count: int, slot: int) -> Any:
+    """Return what `_scratch` does, of any values."""
+    array = np.empty(count + 2 * _PAGE, np.float32)
     skipped = (-(array.ctypes.data // array.itemsize)) % _PAGE + slot * (_PAGE // 8)
     return array[skipped : skipped + count]
 
@@ -390,6 +398,16 @@ def alif_forward(
 
 
 @_kernel
+def clips_together(weights: Any) -> int:
+    """Return how many clips go back in time together.
+
+    With recurrent weights so many that their product with them is one tile; without, one alone is
+    better, as all of it fits into the cache.
+    """
+    return TILE_ROWS if len(weights) else 1
+
+
+@_kernel
 def _recall(
     trace: Any,
     at: int,
@@ -451,17 +469,14 @@ def alif_backward(
 ) -> None:
     """Go back through all time steps with the clips from ``first`` to before ``last``.
 
-    Eight clips go together, so that their product with the recurrent weights is one tile.
-
     ``weights`` (H x P) and ``panels`` hold the recurrent weights, a row for each
     postsynaptic neuron; both are empty for a feed-forward layer. The states (B x H) are those
     before the first step; their gradients come in as those of the states after the last step.
-    ``grad_alpha`` and ``grad_rho`` (P) become the shares of these clips.
+    To ``grad_alpha`` and ``grad_rho`` (P) the shares of these clips are added.
     """
     width = len(alpha)
     every = np.arange(width, dtype=np.int32)
-    # Without recurrence one clip at a time is better: all of it fits into the cache.
-    together = TILE_ROWS if len(weights) else 1
+    together = clips_together(weights)
     # One row a clip: what flows into its spikes, potential and adaptation from the step after.
     into_s = _scratch(TILE_ROWS * width, 0)
     into_v = _scratch(TILE_ROWS * width, 1)
@@ -470,7 +485,7 @@ def alif_backward(
     sum_alpha, sum_rho = _scratch(width, 4), _scratch(width, 5)
     derivative = _scratch(width, 7)
     # The adaptation of all steps and clips; row 0 is the state before the first step.
-    adapted = _scratch((steps + 1) * together * width, 6)
+    adapted = _room((steps + 1) * together * width, 6)
     base, slope = full(np.float32(threshold)), full(np.float32(adaptation))
 
     for clip in range(first, last, together):
@@ -541,8 +556,8 @@ def alif_backward(
             _copy(into_s, to, grad_s_state, at, neurons)
             _copy(into_v, to, grad_v_state, at, neurons)
             _copy(into_b, to, grad_b_state, at, neurons)
-    grad_alpha[:] = sum_alpha
-    grad_rho[:] = sum_rho
+    grad_alpha += sum_alpha
+    grad_rho += sum_rho
 
 
 @_kernel
@@ -656,6 +671,105 @@ def recurrent_weights(
         at = clip * steps * neurons
         _add_outer(s_state, clip * neurons, grad, at, 1, neurons, neurons, total)
         _add_outer(spikes, at, grad, at + neurons, steps - 1, neurons, neurons, total)
+
+
+@_kernel
+def layer_forward(
+    x: Any,
+    strips: Any,
+    bias: Any,
+    inputs: int,
+    weights: Any,
+    alpha: Any,
+    rho: Any,
+    threshold: float,
+    adaptation: float,
+    steps: int,
+    neurons: int,
+    s_state: Any,
+    v_state: Any,
+    b_state: Any,
+    spikes: Any,
+    trace: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Do `project` and `alif_forward`, clip by clip: their current never leaves the cache."""
+    current = _room(steps * neurons, 4)
+    for clip in range(first, last):
+        state = slice(clip * neurons, (clip + 1) * neurons)
+        clip_out = slice(clip * steps * neurons, (clip + 1) * steps * neurons)
+        clip_in = slice(clip * steps * inputs, (clip + 1) * steps * inputs)
+        project(x[clip_in], strips, bias, inputs, neurons, current, 0, steps)
+        alif_forward(
+            current, weights, alpha, rho, threshold, adaptation, steps, neurons,
+            s_state[state], v_state[state], b_state[state],
+            spikes[clip_out], trace[clip_out] if len(trace) else trace, 0, 1,
+        )  # fmt: skip
+
+
+@_kernel
+def layer_backward(
+    grad_spikes: Any,
+    x: Any,
+    spikes: Any,
+    trace: Any,
+    input_weights: Any,
+    input_panels: Any,
+    inputs: int,
+    weights: Any,
+    panels: Any,
+    alpha: Any,
+    rho: Any,
+    threshold: float,
+    adaptation: float,
+    surrogate: int,
+    steps: int,
+    neurons: int,
+    s_state: Any,
+    v_state: Any,
+    b_state: Any,
+    grad_s_state: Any,
+    grad_v_state: Any,
+    grad_b_state: Any,
+    grad_x: Any,
+    grad_input_weights: Any,
+    grad_bias: Any,
+    grad_weights: Any,
+    grad_alpha: Any,
+    grad_rho: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Do the backward passes of `layer_forward`, a few clips at a time, for the same reason.
+
+    ``grad_x`` is empty if not wanted.
+    """
+    together = clips_together(weights)
+    current = _room(together * steps * neurons, 4)
+    for clip in range(first, last, together):
+        rows = min(together, last - clip)
+        state = slice(clip * neurons, (clip + rows) * neurons)
+        out = slice(clip * steps * neurons, (clip + rows) * steps * neurons)
+        alif_backward(
+            grad_spikes[out], trace[out], weights, panels, alpha, rho, threshold, adaptation,
+            surrogate, steps, neurons, s_state[state], v_state[state], b_state[state],
+            grad_s_state[state], grad_v_state[state], grad_b_state[state], current,
+            grad_alpha, grad_rho, 0, rows,
+        )  # fmt: skip
+        if len(weights):
+            recurrent_weights(
+                s_state[state], spikes[out], current, steps, neurons, grad_weights, 0, rows
+            )
+        part = slice(clip * steps * inputs, (clip + rows) * steps * inputs)
+        if len(grad_x):
+            project_back(
+                current, input_weights, input_panels, inputs, neurons, grad_x[part],
+                0, rows * steps,
+            )  # fmt: skip
+        project_weights(
+            x[part], current, inputs, neurons, grad_input_weights, grad_bias, 0, rows * steps
+        )
 
 
 @_kernel

@@ -37,9 +37,39 @@ def alif(
     adaptation: float = ADAPTATION,
 ) -> tuple[Tensor, State]:
     """Run a layer of adaptive LIF neurons over a whole sequence: see `reference.alif`."""
-    if _falls_back(current, surrogate):
-        return reference.alif(
-            current,
+    return alif_layer(
+        current,
+        None,
+        None,
+        recurrent_weight,
+        tau_mem,
+        tau_adapt,
+        surrogate,
+        state,
+        threshold=threshold,
+        adaptation=adaptation,
+    )
+
+
+def alif_layer(
+    inputs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    recurrent_weight: Tensor | None,
+    tau_mem: Tensor,
+    tau_adapt: Tensor,
+    surrogate: Surrogate,
+    state: State | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    adaptation: float = ADAPTATION,
+) -> tuple[Tensor, State]:
+    """Multiply inputs with weights and run a layer on them: see `reference.alif_layer`."""
+    if _falls_back(inputs, surrogate):
+        return reference.alif_layer(
+            inputs,
+            weight,
+            bias,
             recurrent_weight,
             tau_mem,
             tau_adapt,
@@ -48,13 +78,16 @@ def alif(
             threshold=threshold,
             adaptation=adaptation,
         )
-    before = initial_state(current[0], threshold) if state is None else state
+    if state is None:
+        state = initial_state(inputs.new_empty(inputs.shape[1], len(tau_mem)), threshold)
     spikes, _, potential, adapted = _alif(
-        current,
+        inputs,
+        weight,
+        bias,
         recurrent_weight,
         decay(tau_mem),
         decay(tau_adapt),
-        *before,
+        *state,
         surrogate.name,
         threshold,
         adaptation,
@@ -113,7 +146,9 @@ _alif_backward.register_kernel("cuda", cuda.alif_backward)
 
 @_alif.register_fake
 def _(
-    current: Tensor,
+    inputs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
     recurrent_weight: Tensor | None,
     alpha: Tensor,
     rho: Tensor,
@@ -125,8 +160,9 @@ def _(
     adaptation: float,
     keep_trace: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    trace = _like_sequence(current) if keep_trace else current.new_empty(0)
-    return _like_sequence(current), trace, _like(potential0), _like(adaptation0)
+    trace = _new_sequence(inputs, len(alpha)) if keep_trace else inputs.new_empty(0)
+    spikes = _new_sequence(inputs, len(alpha))
+    return spikes, trace, _like(potential0), _like(adaptation0)
 
 
 @_alif_backward.register_fake
@@ -134,8 +170,10 @@ def _(
     grad_spikes: Tensor,
     grad_potential: Tensor,
     grad_adaptation: Tensor,
+    inputs: Tensor | None,
     spikes: Tensor,
     trace: Tensor,
+    weight: Tensor | None,
     recurrent_weight: Tensor | None,
     alpha: Tensor,
     rho: Tensor,
@@ -145,36 +183,47 @@ def _(
     surrogate: str,
     threshold: float,
     adaptation: float,
+    for_inputs: bool,
 ) -> tuple[Tensor, ...]:
-    weight = trace.new_empty(0, 0) if recurrent_weight is None else _like(recurrent_weight)
+    count = len(alpha) if weight is None else weight.shape[1]
+    bias = alpha.new_empty(0) if weight is None else _like(alpha)
+    weights = (
+        trace.new_empty(0, 0) if each is None else _like(each)
+        for each in (weight, recurrent_weight)
+    )
+    grad_weight, grad_recurrent = weights
     state = (_like(each) for each in (spikes0, potential0, adaptation0))
-    return _like_sequence(trace), weight, _like(alpha), _like(rho), *state
+    grad_inputs = _new_sequence(trace, count if for_inputs or weight is None else 0)
+    return grad_inputs, grad_weight, bias, grad_recurrent, _like(alpha), _like(rho), *state
 
 
 def _save_alif(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _current, *parameters, surrogate, threshold, adaptation, keep_trace = inputs
+    x, weight, _bias, *parameters, surrogate, threshold, adaptation, keep_trace = inputs
     assert keep_trace, "without gradients at the call there are none to be had afterwards"
     spikes, trace, _potential, _adaptation = output
     ctx.mark_non_differentiable(trace)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(spikes, trace, *parameters)
+    ctx.save_for_backward(None if weight is None else x, spikes, trace, weight, *parameters)
     ctx.constants = (surrogate, threshold, adaptation)
 
 
 def _differentiate_alif(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    spikes, trace, recurrent_weight, *others = ctx.saved_tensors
+    inputs, spikes, trace, weight, *parameters = ctx.saved_tensors
     grad_spikes, _, grad_potential, grad_adaptation = gradients
-    current, weight, *rest = _alif_backward(
+    found = _alif_backward(
         torch.zeros_like(spikes) if grad_spikes is None else grad_spikes,
-        torch.zeros_like(others[-2]) if grad_potential is None else grad_potential,
-        torch.zeros_like(others[-1]) if grad_adaptation is None else grad_adaptation,
+        torch.zeros_like(parameters[-2]) if grad_potential is None else grad_potential,
+        torch.zeros_like(parameters[-1]) if grad_adaptation is None else grad_adaptation,
+        inputs,
         spikes,
         trace,
-        recurrent_weight,
-        *others,
+        weight,
+        *parameters,
         *ctx.constants,
+        ctx.needs_input_grad[0],
     )
-    return current, None if recurrent_weight is None else weight, *rest, None, None, None, None
+    wanted = zip(found, ctx.needs_input_grad, strict=False)
+    return *(each if needed else None for each, needed in wanted), None, None, None, None
 
 
 _alif.register_autograd(_differentiate_alif, setup_context=_save_alif)
@@ -265,7 +314,3 @@ def _like(tensor: Tensor) -> Tensor:
 def _new_sequence(like: Tensor, width: int) -> Tensor:
     steps, batch, _ = like.shape
     return like.new_empty(batch, steps, width).transpose(0, 1)
-
-
-def _like_sequence(sequence: Tensor) -> Tensor:
-    return _new_sequence(sequence, sequence.shape[-1])

@@ -60,6 +60,43 @@ def alif(
     return torch.stack(spikes), state
 
 
+def alif_layer(
+    inputs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    recurrent_weight: Tensor | None,
+    tau_mem: Tensor,
+    tau_adapt: Tensor,
+    surrogate: Surrogate,
+    state: State | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    adaptation: float = ADAPTATION,
+) -> tuple[Tensor, State]:
+    """Multiply inputs with weights and run a layer of neurons on them, see `alif`.
+
+    In one call because the current between the two then need not go through memory.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (T, B, I)
+    weight : Tensor, shape (H, I), or None
+        None: the inputs are the current.
+    bias : Tensor, shape (H,), or None
+    """
+    current = inputs if weight is None else spike_linear(inputs, weight, bias)
+    return alif(
+        current,
+        recurrent_weight,
+        tau_mem,
+        tau_adapt,
+        surrogate,
+        state,
+        threshold=threshold,
+        adaptation=adaptation,
+    )
+
+
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply spikes with weights.
 

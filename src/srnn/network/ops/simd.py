@@ -381,7 +381,9 @@ def transpose_tile(
         distance = 1
         while distance < TILE:
             # Swap the upper right with the lower left corner of each square of 2 x distance.
-            upper = [lane if not lane & distance else TILE + lane - distance for lane in range(TILE)]
+            upper = [
+                lane if not lane & distance else TILE + lane - distance for lane in range(TILE)
+            ]
             lower = [place + distance for place in upper]
             for row in range(TILE):
                 if not row & distance:
