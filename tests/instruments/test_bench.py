@@ -202,7 +202,7 @@ def test_the_command_prints_tables_and_writes_their_rows(
     assert varied == [("steps", 10), ("batch", 2)]
     assert [row["features"] for row in rows["features"]] == ["librosa", "batched"]
     assert [row["use"] for row in rows["packing"]] == ["first", "later"]
-    assert [row["loop"] for row in rows["epoch"]] == ["eager", "package"]
+    assert [row["loop"] for row in rows["epoch"]] == ["eager", "package", "kept"]
     assert {row["clips"] for row in rows["epoch"]} == {TINY.clips}
 
     lines = printed.splitlines()

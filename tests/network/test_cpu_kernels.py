@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import layer_parity
 import pytest
@@ -100,14 +101,16 @@ def test_a_layer_with_its_weights_is_the_product_and_the_layer(
     )
     current = cpu.spike_linear(x, weight, bias)
     spikes, trace, *state = layer_parity.forward(replace(case, current=current))
-    same_spikes, same_trace, *same_state = cpu.alif(x, weight, bias, *case.layer.arguments, True)
+    arguments: tuple[Any, ...] = (x, weight, bias, *case.layer.arguments, True)
+    same_spikes, same_trace, *same_state = cpu.alif(*arguments)
     assert torch.equal(spikes, same_spikes)
     assert torch.equal(trace, same_trace)
     assert all(map(torch.equal, state, same_state))
 
     expected = layer_parity.backward(case, spikes, trace)
     saved = x, spikes, trace, weight
-    found = cpu.alif_backward(*case.gradients, *saved, *case.layer.arguments, True)
+    arguments = (*case.gradients, *saved, *case.layer.arguments, True)
+    found = cpu.alif_backward(*arguments)
     product = cpu.spike_linear_backward(expected["current"], x, weight, True, True)
     rest = [value for name, value in expected.items() if name not in ("current", "weight", "bias")]
     for here, there in zip(found, [*product, *rest], strict=False):

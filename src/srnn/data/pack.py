@@ -17,14 +17,12 @@ import logging
 import mmap
 import multiprocessing
 import os
-import signal
 import struct
-import threading
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import SpawnContext
@@ -39,6 +37,7 @@ from tqdm import tqdm
 
 from srnn.data import audio
 from srnn.data.corpus import is_recording, speaker_of
+from srnn.data.workers import deaf_to_interruption, one_core_each
 from srnn.errors import InputError
 
 _MAGIC = b"srnnpack"
@@ -46,7 +45,6 @@ _VERSION = 1  # of the layout and of what `audio.decode` makes of a file
 _HEADER = struct.Struct("<8s32sQQI4x")  # magic, key, samples, bytes of the index, their CRC-32
 _SAMPLE = np.dtype("<i2")
 
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _RECORDINGS_A_TASK = 64
 _RECORDINGS_WORTH_A_POOL = 5000  # fewer are done sooner than worker processes have started
 
@@ -319,7 +317,7 @@ def _in_processes(
     """Do ``job`` for each task in worker processes; yield what it returns, in order."""
     pool = ProcessPoolExecutor(processes, context, _take_on, (job,))
     try:
-        with _conditions_for_workers():
+        with one_core_each(), deaf_to_interruption():
             results = pool.map(_work, tasks)
         yield from results
     finally:
@@ -336,25 +334,3 @@ def _take_on(job: _Job) -> None:
 
 def _work(names: Sequence[str]) -> list[Recording]:
     return _job(names)
-
-
-@contextmanager
-def _conditions_for_workers() -> Iterator[None]:
-    """Let processes started within work on one core each and ignore Ctrl-C, which reaches them all.
-
-    Both are inherited: the linear algebra of numpy reads the environment when it is loaded.
-    """
-    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
-    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
-    may_set_handlers = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
-    try:
-        yield
-    finally:
-        if may_set_handlers:
-            signal.signal(signal.SIGINT, handler)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -31,11 +31,11 @@ class TernaryEncoder(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        self._ops = BACKENDS[backend]
+        self.backend = backend
         self.threshold = nn.Parameter(torch.tensor(threshold))
         self.surrogate = surrogate
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features of any shape to events of the same shape and type."""
-        events: Tensor = self._ops.ternary(features, self.threshold, self.surrogate)
+        events: Tensor = BACKENDS[self.backend].ternary(features, self.threshold, self.surrogate)
         return events

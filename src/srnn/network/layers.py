@@ -46,7 +46,7 @@ class AdaptiveLIF(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        self._ops = BACKENDS[backend]
+        self.backend = backend
         self.neuron = neuron or Neuron()
         self.input = nn.Linear(input_size, hidden_size, bias)
         self.recurrent = nn.Linear(hidden_size, hidden_size, bias) if recurrent else None
@@ -81,7 +81,7 @@ class AdaptiveLIF(nn.Module):
             weight = self.recurrent.weight
             if bias is not None:
                 bias = bias + self.recurrent.bias
-        spikes, state = self._ops.alif_layer(
+        spikes, state = BACKENDS[self.backend].alif_layer(
             inputs,
             self.input.weight,
             bias,
@@ -125,7 +125,7 @@ class LeakyReadout(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        self._ops = BACKENDS[backend]
+        self.backend = backend
         self.output = nn.Linear(input_size, classes, bias)
         self.tau_mem = (tau or Spread(10.0, 1.0)).draw(classes)
         nn.init.xavier_normal_(self.output.weight)
@@ -137,7 +137,9 @@ class LeakyReadout(nn.Module):
         remaining = torch.arange(-steps, 0, device=spikes.device)[:, None]  # (T, 1): t - T
         # (T, K): how much of the current of each step, 1 - alpha^(T - t), is in the mean potential
         share = torch.expm1(remaining / self.tau_mem) / -steps
-        current: Tensor = self._ops.spike_linear(spikes, self.output.weight, self.output.bias)
+        current: Tensor = BACKENDS[self.backend].spike_linear(
+            spikes, self.output.weight, self.output.bias
+        )
         return (share[:, None] * current).sum(dim=0)
 
 

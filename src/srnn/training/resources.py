@@ -19,13 +19,13 @@ _NEVER = 2**31 - 1
 @contextmanager
 def resources(config: Config, device: torch.device) -> Iterator[None]:
     """Give the cores of a CPU to the kernels that ``config`` chooses, and keep freed memory."""
-    _keep_freed_memory()
+    keep_freed_memory()
     kernels = device.type == "cpu" and config.srnn.backend == "auto"
     with own_cores() if kernels else nullcontext():
         yield
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have the C library keep large blocks when they are freed, for the next step.
 
     By default it hands them back to the system, and each step pays for thousands of pages of zeros.

@@ -37,7 +37,9 @@ from srnn.training.spotter import Spotter
 _log = logging.getLogger(__name__)
 
 
-def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) -> None:
+def train(
+    config: Config, run: RunDirectory, *, init: Checkpoint | None = None, room: int | None = None
+) -> None:
     """Train as ``config`` says, test once with the best weights, and fill ``run``.
 
     A run that was interrupted goes on where its ``last.pt`` was saved; a finished one is left as
@@ -50,6 +52,8 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
         Prepared.
     init : Checkpoint, optional
         Weights to start from instead of fresh ones; see `srnn.training.compatibility.transfer`.
+    room : int, optional
+        Memory that examples may take (bytes), instead of what `room_for_examples` says.
 
     Raises
     ------
@@ -75,12 +79,15 @@ def train(config: Config, run: RunDirectory, *, init: Checkpoint | None = None) 
     run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
     write_text(run.config, to_toml(config))
     with resources(config, device):
-        _train(config, corpus, run, device, last, init)
+        room = room_for_examples(device) if room is None else room
+        examples = _make_examples(config, corpus, device, room)
+        _train(config, corpus, examples, run, device, last, init)
 
 
 def _train(
     config: Config,
     corpus: Corpus,
+    examples: tuple[Examples, Examples, Examples],
     run: RunDirectory,
     device: torch.device,
     last: Checkpoint | None,
@@ -88,7 +95,7 @@ def _train(
 ) -> None:
     torch.manual_seed(config.srnn.seed)
     network = make_network(config, len(corpus.labels))
-    training, validation, testing = _make_examples(config, corpus, device)
+    training, validation, testing = examples
     spotter = Spotter(_make_normaliser(config, training, device), network)
     if init:
         transfer(init, spotter, config, corpus.labels)
@@ -106,13 +113,13 @@ def _train(
 
 
 def _make_examples(
-    config: Config, corpus: Corpus, device: torch.device
+    config: Config, corpus: Corpus, device: torch.device, room: int
 ) -> tuple[Examples, Examples, Examples]:
     """Return the examples of the three partitions; testing, heard once, takes no memory."""
     packs = open_packs(config, corpus, PARTITIONS)
     clips, spec = dict(corpus.partitions), make_spec(config)
     testing = make_examples({"testing": clips.pop("testing")}, packs, spec, device, room=0)
-    made = make_examples(clips, packs, spec, device, room_for_examples(device)) | testing
+    made = make_examples(clips, packs, spec, device, room) | testing
     return made["training"], made["validation"], made["testing"]
 
 

@@ -14,6 +14,7 @@ from srnn.instruments.bench.plan import Plan
 from srnn.instruments.bench.report import Report, Row, machine
 from srnn.instruments.bench.sound import feature_rows, pack_rows
 from srnn.instruments.bench.training import firing_rows, growth_rows, step_rows
+from srnn.training.resources import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def bench(plan: Plan, dataroot: Path | None = None) -> Report:
     InputError
         If ``dataroot`` holds no data set.
     """
+    keep_freed_memory()  # as in training
     devices = [torch.device("cpu")]
     if torch.cuda.is_available():
         devices.append(torch.device("cuda"))

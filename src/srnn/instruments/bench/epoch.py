@@ -23,6 +23,7 @@ from tqdm import tqdm
 from srnn.config import Config
 from srnn.data.acquire import locate
 from srnn.data.corpus import partition_of_speaker
+from srnn.data.workers import one_core_each
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, spread
 from srnn.features.reference import features
@@ -31,7 +32,7 @@ from srnn.instruments.bench.plan import Plan
 from srnn.instruments.bench.report import Row
 from srnn.instruments.bench.sound import noise
 from srnn.instruments.bench.subjects import CALIBRATED, CLASSES, SPEC, eager_loop
-from srnn.instruments.bench.timing import TORCH, finish, fresh_process_context, one_core_each
+from srnn.instruments.bench.timing import TORCH, finish, fresh_process_context
 from srnn.training.assemble import make_network
 from srnn.training.checkpoint import Checkpoint
 from srnn.training.run import RunDirectory
@@ -91,10 +92,10 @@ def write_recordings(folder: Path, clips: int, dataroot: Path | None) -> Recordi
 def epoch_rows(recordings: Recordings, device: torch.device, plan: Plan) -> list[Row]:
     """Return a row for the loop and one for the package: the training part of an epoch.
 
-    Both train with the same weights, in turns. The loop reads the recordings and has librosa make
-    features of them in two data workers, every epoch. The package's is a second epoch: recordings
-    are packed, and features that fit into memory were made before. The networks fire at
-    `CALIBRATED` on these features.
+    All train with the same weights, in turns. The loop reads the recordings and has librosa make
+    features of them in two data workers, every epoch. The package's is a second epoch, of packed
+    recordings: ``package`` makes the features of each batch, ``kept`` has them in memory, as
+    training does where they fit. The networks fire at `CALIBRATED` on these features.
     """
     config = _config(recordings, device, plan)
     spotter = _calibrated_spotter(config, recordings)
@@ -103,19 +104,20 @@ def epoch_rows(recordings: Recordings, device: torch.device, plan: Plan) -> list
     )
     spotter.to(device)
     eager: dict[int, list[float]] = {place: [] for place in range(len(TORCH))}
-    own: list[float] = []
+    own: dict[str, list[float]] = {"package": [], "kept": []}
     rates: list[float] = []
     for epoch in tqdm(range(plan.epochs), "epochs", leave=False, disable=None):
         for place, regime in enumerate(TORCH):
             with regime():
                 eager[place].append(_eager_epoch(spotter, recordings, device, plan))
-        line = _own_epoch(config, start, recordings.folder.parent / f"{device.type}{epoch}")
-        own.append(line["samples_per_second"])
-        rates = line["firing_rate"]
+        for name, room in (("package", 0), ("kept", None)):
+            path = recordings.folder.parent / f"{device.type}-{name}{epoch}"
+            line = _own_epoch(config, start, path, room)
+            own[name].append(line["samples_per_second"])
+            rates = line["firing_rate"]
     speeds = {
         "eager": max(statistics.median(speed) for speed in eager.values()),
-        "package": statistics.median(own),
-    }
+    } | {name: statistics.median(speed) for name, speed in own.items()}
     return [
         {
             "loop": name,
@@ -184,11 +186,11 @@ def _calibrated_spotter(config: Config, recordings: Recordings) -> Spotter:
     return Spotter(normaliser, network)
 
 
-def _own_epoch(config: Config, start: Checkpoint, path: Path) -> dict[str, Any]:
+def _own_epoch(config: Config, start: Checkpoint, path: Path, room: int | None) -> dict[str, Any]:
     """Train two epochs; return what the second's line of ``metrics.jsonl`` says."""
     directory = RunDirectory(path)
     with directory.prepared(resume=False):
-        train(config, directory, init=start)
+        train(config, directory, init=start, room=room)
     line: dict[str, Any] = json.loads(directory.metrics.read_text().splitlines()[-1])
     return line
 
@@ -212,7 +214,9 @@ def _eager_epoch(
     started, trained, loss = time.perf_counter(), 0, 0.0
     for heard, labels in batches:
         normalised = spotter.normaliser(heard.to(device))
-        loss += subject.step(normalised, labels.to(device)).item()
+        step_loss = subject.step(normalised, labels.to(device))
+        assert step_loss is not None
+        loss += step_loss.item()
         trained += len(labels)
     finish(device)
     return trained / (time.perf_counter() - started)

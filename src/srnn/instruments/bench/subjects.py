@@ -13,13 +13,17 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from srnn.config import Config
+from srnn.features.normaliser import Normaliser
 from srnn.instruments.bench.baselines import EagerLoop, LstmNetwork
 from srnn.instruments.bench.firing import calibrate, random_features
 from srnn.instruments.bench.timing import ENGINE, TORCH, Regime, Work
 from srnn.network.model import SpikingNetwork
 from srnn.network.ops.threads import own_cores
 from srnn.training.assemble import make_spec
+from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer, set_learning_rates
+from srnn.training.spotter import Spotter
+from srnn.training.step import GraphedStep, Step
 
 CLASSES = 12
 SPEC = make_spec(Config())
@@ -47,14 +51,17 @@ class Subject(NamedTuple):
     model: Callable[[Tensor], Tensor]
     optimizer: Optimizer
     regimes: tuple[Regime, ...]
+    replay: Callable[[Batch], None] | None = None  # trains instead, as the package does on a GPU
 
     def forward(self, features: Tensor) -> None:
         """Classify a batch."""
         with torch.inference_mode():
             self.model(features)
 
-    def step(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Do a training step: forward, loss, backward, Adam; return the loss."""
+    def step(self, features: Tensor, labels: Tensor) -> Tensor | None:
+        """Do a training step: forward, loss, backward, Adam; return the loss, but of a replay."""
+        if self.replay:
+            return self.replay(Batch(features, labels))
         loss = F.nll_loss(self.model(features), labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -116,7 +123,32 @@ def engine(network: SpikingNetwork, regimes: tuple[Regime, ...] = ENGINE) -> Sub
     """Return a network and the package's own optimizer, at rest."""
     optimizer = make_optimizer(network, Config().srnn)
     set_learning_rates(optimizer, 0.0)
-    return Subject(lambda features: network(features).log_probabilities, optimizer, regimes)
+
+    def model(features: Tensor) -> Tensor:
+        log_probabilities: Tensor = network(features).log_probabilities
+        return log_probabilities
+
+    graphed = network.encoder.threshold.is_cuda and network.encoder.backend == "auto"
+    replay = _graphed(network, optimizer) if graphed else None
+    return Subject(model, optimizer, regimes, replay)
+
+
+def _graphed(network: SpikingNetwork, optimizer: Optimizer) -> Callable[[Batch], None]:
+    """Return the step that training replays on a GPU, of whatever size the first batch has."""
+    steps: list[GraphedStep] = []
+
+    def step(batch: Batch) -> None:
+        if not steps:
+            spotter = Spotter(Normaliser(torch.ones(batch.features.shape[1::2])), network)
+            limits = Config().srnn.tau_range
+            steps.append(
+                GraphedStep(
+                    Step(spotter.to(batch.features.device), optimizer, limits), len(batch.labels)
+                )
+            )
+        steps[0](batch)
+
+    return step
 
 
 def eager_loop(network: SpikingNetwork) -> Subject:

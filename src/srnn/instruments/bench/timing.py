@@ -7,7 +7,6 @@ than either.
 
 import math
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +17,12 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
+from srnn.data.workers import one_core_each
 from srnn.network.ops.threads import own_cores
 
 _Result = TypeVar("_Result")
 
 _SLOW_IMPORTS = ("torch._dynamo",)  # of torch's optimizers, when they are first used
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
@@ -121,24 +120,6 @@ def fresh_process_context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["srnn.instruments.bench", *_SLOW_IMPORTS])
     return context
-
-
-@contextmanager
-def one_core_each() -> Iterator[None]:
-    """Let processes started within the context work on one core each.
-
-    They inherit the environment, which linear algebra reads when it is loaded.
-    """
-    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
-    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def in_fresh_process(function: Callable[..., _Result], *args: object) -> _Result:

@@ -288,6 +288,8 @@ def _panels(weight: Tensor | None) -> _Array:
 
 def _totals(parts: list[tuple[_Array, ...]]) -> tuple[Tensor, ...]:
     """Add up what the threads have found, in their order."""
-    return tuple(
-        torch.from_numpy(sum(same[1:], start=same[0])) for same in zip(*parts, strict=True)
-    )
+    first, *others = parts
+    for other in others:
+        for total, share in zip(first, other, strict=True):
+            total += share
+    return tuple(torch.from_numpy(total) for total in first)

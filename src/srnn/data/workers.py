@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What worker processes inherit from the process that starts them."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def one_core_each() -> Iterator[None]:
+    """Let processes started within work on one core each.
+
+    They inherit the environment, which linear algebra reads when it is loaded.
+    """
+    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
+    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def deaf_to_interruption() -> Iterator[None]:
+    """Let processes started within ignore Ctrl-C, which reaches them all: we see to their end."""
+    may_set_handlers = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
+    try:
+        yield
+    finally:
+        if may_set_handlers:
+            signal.signal(signal.SIGINT, handler)
