@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """Efficient Spiking Networks: adaptive spiking recurrent networks that recognise keywords.
 
-``load(RUN)`` loads what ``srnn`` has trained; `AdaptiveLIF` is the layer for networks of one's own.
+``load(RUN)`` loads what ``srnn`` has trained; `AdaptiveLIF` is the layer for networks of one's own,
+`own_cores` what to train them in on a CPU.
 """
 
 from importlib import metadata
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from srnn.network.layers import AdaptiveLIF
+    from srnn.network.ops import own_cores
     from srnn.training.recogniser import load
 
-__all__ = ["AdaptiveLIF", "load"]
+__all__ = ["AdaptiveLIF", "load", "own_cores"]
 __version__ = metadata.version("efficient-spiking-networks")
 
 
@@ -22,6 +24,10 @@ def __getattr__(name: str) -> Any:
             from srnn.network.layers import AdaptiveLIF
 
             return AdaptiveLIF
+        case "own_cores":
+            from srnn.network.ops import own_cores
+
+            return own_cores
         case "load":
             from srnn.training.recogniser import load
 

@@ -22,6 +22,8 @@ from srnn.network.ops.threads import own_cores
 
 _Result = TypeVar("_Result")
 
+_PATIENCE = 30.0  # for the works of one comparison (s)
+_FEWEST_ROUNDS = 3
 _SLOW_IMPORTS = ("torch._dynamo",)  # of torch's optimizers, when they are first used
 
 
@@ -66,21 +68,25 @@ def medians(
     device : torch.device
         Where they work: it is waited for at both ends of a turn.
     rounds : int >= 1
+        Fewer, but three at least, where all together would take more than half a minute.
     turn : float > 0
         Least duration of a turn (s): a work that takes less is called several times in a row.
     """
     prepared = {name: _prepare(work, device, turn) for name, work in works.items()}
+    round_takes = sum(calls * taken for _, calls, taken in prepared.values())
+    rounds = min(rounds, max(_FEWEST_ROUNDS, int(_PATIENCE / round_takes)))
     times: dict[str, list[float]] = {name: [] for name in works}
     order = list(works)
     for _ in range(rounds):
         for name in order:
-            times[name].append(_mean_time(works[name].run, *prepared[name], device))
+            regime, calls, _ = prepared[name]
+            times[name].append(_mean_time(works[name].run, regime, calls, device))
         order.reverse()
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def _prepare(work: Work, device: torch.device, turn: float) -> tuple[Regime, int]:
-    """Warm up; return the fastest regime, and the calls that make a turn."""
+def _prepare(work: Work, device: torch.device, turn: float) -> tuple[Regime, int, float]:
+    """Warm up; return the fastest regime, the calls that make a turn, and what one takes (s)."""
     times = []
     for regime in work.regimes:
         first, second = (_mean_time(work.run, regime, 1, device) for _ in range(2))
@@ -88,7 +94,7 @@ def _prepare(work: Work, device: torch.device, turn: float) -> tuple[Regime, int
             second = _mean_time(work.run, regime, math.ceil(turn / second), device)
         times.append(min(first, second))
     fastest = min(times)
-    return work.regimes[times.index(fastest)], math.ceil(turn / fastest)
+    return work.regimes[times.index(fastest)], math.ceil(turn / fastest), fastest
 
 
 def _mean_time(
