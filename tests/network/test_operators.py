@@ -122,6 +122,16 @@ def test_gradients_flow_through_each_part_of_the_final_state(used: str) -> None:
     assert gradients[0].count_nonzero() > 0
 
 
+def test_a_batch_may_be_empty() -> None:
+    layer = AdaptiveLIF(7, 9, recurrent=True)
+    spikes, state = layer(torch.zeros(11, 0, 7))
+    assert spikes.shape == (11, 0, 9)
+    assert state.potential.shape == (0, 9)
+    spikes.sum().backward()
+    assert layer.input.weight.grad is not None
+    assert layer.input.weight.grad.count_nonzero() == 0
+
+
 def test_layers_can_be_compiled() -> None:
     layer = AdaptiveLIF(7, 9, recurrent=True)
     inputs = 5 * torch.randn(11, 3, 7)

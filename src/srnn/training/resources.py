@@ -2,14 +2,19 @@
 """The machine while a network computes: who has the cores, and what becomes of freed memory."""
 
 import ctypes
+import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
 
 from srnn.config import Config
+from srnn.network.model import SpikingNetwork
 from srnn.network.ops import own_cores
+
+_log = logging.getLogger(__name__)
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -21,8 +26,20 @@ def resources(config: Config, device: torch.device) -> Iterator[None]:
     """Give the cores of a CPU to the kernels that ``config`` chooses, and keep freed memory."""
     keep_freed_memory()
     kernels = device.type == "cpu" and config.srnn.backend == "auto"
+    if kernels:
+        _compile_kernels()
     with own_cores() if kernels else nullcontext():
         yield
+
+
+def _compile_kernels() -> None:
+    """Use the kernels once, so that nobody wonders later what takes so long."""
+    _log.info("kernels of the CPU: the first time on a machine they are compiled, in half a minute")
+    started = time.monotonic()
+    with torch.random.fork_rng(devices=()):
+        network = SpikingNetwork(2, [2, 2], 2)
+        network(torch.ones(1, 1, 2, 2)).log_probabilities.sum().backward()
+    _log.info("kernels of the CPU: ready after %.1f s", time.monotonic() - started)
 
 
 def keep_freed_memory() -> None:

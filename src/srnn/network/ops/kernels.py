@@ -569,7 +569,7 @@ def project(
     ``strips`` (O / STRIP x I x STRIP) holds a row for each input, cut into strips: of few inputs a
     strip stays in the first-level cache. ``bias`` is padded to whole strips.
     """
-    rows = min(_CHUNK_ROWS, last - first)
+    rows = max(1, min(_CHUNK_ROWS, last - first))
     active = np.empty(rows * inputs, np.int32)
     values = np.empty(rows * inputs, np.float32)
     row_ends = np.empty(rows, np.int64)

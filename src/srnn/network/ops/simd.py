@@ -9,6 +9,9 @@ that the machine has; no compiler is needed.
 Four widths occur: `LANES` floats for the arithmetic of neurons; `BLOCK` and `STRIP`, the sums that
 stay in registers while rows of weights or of gradients are added up; and `PANEL`, the columns of a
 tile of a matrix product. An address is an array and an offset in elements; nothing checks bounds.
+
+Numba keeps compiled kernels on disk and looks only at the file that they are written in: after a
+change here, touch `kernels.py`.
 """
 
 import operator
