@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srnn.network.ops import kernels
-from srnn.network.ops.simd import LANES, PANEL, STRIP
+from srnn.network.ops.kernels import encoder, layer, products, surrogates
+from srnn.network.ops.kernels.simd import LANES, PANEL, STRIP
 from srnn.network.ops.threads import spread
 
 _SURROGATES = {
-    "multi_gaussian": kernels.MULTI_GAUSSIAN,
-    "gaussian": kernels.GAUSSIAN,
-    "linear": kernels.LINEAR,
-    "slayer": kernels.SLAYER,
+    "multi_gaussian": surrogates.MULTI_GAUSSIAN,
+    "gaussian": surrogates.GAUSSIAN,
+    "linear": surrogates.LINEAR,
+    "slayer": surrogates.SLAYER,
 }
 
 # Below about a fifth of a millisecond, a part of the work is not worth a thread of its own.
@@ -60,11 +60,11 @@ def alif(
     )
     x = _flat(inputs)
     if weight is None:
-        spread(lambda first, last: kernels.alif_forward(x, *arguments, first, last), batch, 1)
+        spread(lambda first, last: layer.alif_forward(x, *arguments, first, last), batch, 1)
     else:
         product = (_turned(weight, STRIP), _padded_bias(bias, neurons), count)
         spread(
-            lambda first, last: kernels.layer_forward(x, *product, *arguments, first, last),
+            lambda first, last: layer.layer_forward(x, *product, *arguments, first, last),
             batch,
             1,
         )
@@ -114,13 +114,13 @@ def alif_backward(
         grad_bias, grad_alpha, grad_rho = _zeros(width), *(_zeros(len(each)) for each in decays)
         part = grad_alpha, grad_rho, first, last
         if weight is None:
-            kernels.alif_backward(grad, kept, *arguments, grad_x, *part)
+            layer.alif_backward(grad, kept, *arguments, grad_x, *part)
             if len(weights):
-                kernels.recurrent_weights(
+                products.recurrent_weights(
                     *(state[0], past, grad_x, steps, neurons, grad_recurrent.ravel(), first, last)
                 )
         else:
-            kernels.layer_backward(
+            layer.layer_backward(
                 *(grad, x, past, kept, input_weights.ravel(), input_panels, count, *arguments),
                 *(grad_x, grad_weight.ravel(), grad_bias, grad_recurrent.ravel(), *part),
             )
@@ -147,7 +147,7 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     product = (_turned(weight, STRIP), _padded_bias(bias, outputs), inputs, outputs)
     arguments = (_flat(spikes), *product, _flat(out))
     least = 1 + _LEAST_PRODUCTS // (inputs * outputs)
-    spread(lambda first, last: kernels.project(*arguments, first, last), steps * batch, least)
+    spread(lambda first, last: products.project(*arguments, first, last), steps * batch, least)
     return out
 
 
@@ -163,12 +163,12 @@ def spike_linear_backward(
 
     def work(first: int, last: int) -> tuple[_Array, _Array]:
         if for_spikes:
-            kernels.project_back(
+            products.project_back(
                 flat_grad, weights, panels, inputs, outputs, flat_back, first, last
             )
         grad_weight, grad_bias = _zeros(inputs if for_weight else 0, width), _zeros(width)
         if for_weight:
-            kernels.project_weights(
+            products.project_weights(
                 *(flat_spikes, flat_grad, inputs, outputs, grad_weight.ravel(), grad_bias),
                 *(first, last),
             )
@@ -186,7 +186,7 @@ def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:
     events = torch.empty_like(dense)
     arguments = (_array(dense), threshold.item(), _array(events))
     spread(
-        lambda first, last: kernels.ternary_forward(*arguments, first, last),
+        lambda first, last: encoder.ternary_forward(*arguments, first, last),
         features.numel(),
         _LEAST_VALUES,
     )
@@ -204,7 +204,7 @@ def ternary_backward(
         *(_SURROGATES[surrogate], _array(grad_features)),
     )
     parts = spread(
-        lambda first, last: kernels.ternary_backward(*arguments, first, last),
+        lambda first, last: encoder.ternary_backward(*arguments, first, last),
         features.numel(),
         _LEAST_VALUES,
     )
@@ -253,7 +253,7 @@ def _turned(weight: Tensor, width: int) -> _Array:
     """Return a matrix (O, I) as (O / width x I x width), flat, with zeros after its end."""
     outputs, inputs = weight.shape
     array = _zeros(_round_up(outputs, width) * inputs)
-    kernels.transpose(_array(weight), outputs, inputs, array, width)
+    products.transpose(_array(weight), outputs, inputs, array, width)
     return array
 
 
@@ -262,7 +262,7 @@ def _turned_back(total: Tensor, outputs: int) -> Tensor:
     inputs = len(total)
     gradient = torch.empty(outputs, inputs)
     if inputs:
-        kernels.transpose(_array(total), inputs, outputs, _array(gradient), inputs)
+        products.transpose(_array(total), inputs, outputs, _array(gradient), inputs)
     return gradient
 
 

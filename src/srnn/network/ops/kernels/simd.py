@@ -9,9 +9,6 @@ that the machine has; no compiler is needed.
 Four widths occur: `LANES` floats for the arithmetic of neurons; `BLOCK` and `STRIP`, the sums that
 stay in registers while rows of weights or of gradients are added up; and `PANEL`, the columns of a
 tile of a matrix product. An address is an array and an offset in elements; nothing checks bounds.
-
-Numba keeps compiled kernels on disk and looks only at the file that they are written in: after a
-change here, touch `kernels.py`.
 """
 
 import operator
@@ -33,6 +30,9 @@ STRIP = 4 * _REGISTER
 BLOCK = 8 * _REGISTER
 # A tile of eight rows takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
 PANEL = 2 * _REGISTER if _HAS_AVX512 else _REGISTER
+
+kernel = njit(nogil=True, cache=True, error_model="numpy")
+"""Compiles a kernel, or a part of one."""
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)

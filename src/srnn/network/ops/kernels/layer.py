@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A layer of adaptive LIF neurons over whole sequences, forward and back.
+
+Legend: T time steps, B clips, I inputs, H neurons, P their number padded.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from srnn.network.ops.kernels.neuron import advance, retreat
+from srnn.network.ops.kernels.products import (
+    FEW_ROWS,
+    TILE_ROWS,
+    add_rows,
+    copy,
+    find_active,
+    project,
+    project_back,
+    project_weights,
+    recurrent_weights,
+    room,
+    scratch,
+    tile,
+)
+from srnn.network.ops.kernels.simd import (
+    LANES,
+    PANEL,
+    full,
+    heaviside,
+    kernel,
+    load,
+    load_some,
+    prefetch,
+    store,
+    store_some,
+)
+from srnn.network.ops.kernels.surrogates import derivative
+
+
+@kernel
+def alif_forward(
+    current: Any,
+    weights: Any,
+    alpha: Any,
+    rho: Any,
+    threshold: float,
+    adaptation: float,
+    steps: int,
+    neurons: int,
+    s_state: Any,
+    v_state: Any,
+    b_state: Any,
+    spikes: Any,
+    trace: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Run the clips from ``first`` to before ``last`` through all time steps.
+
+    ``weights`` (H x P) has a row for each presynaptic neuron; it is empty for a feed-forward layer.
+    The states (B x H) are replaced by those after the last step; ``trace`` are the potentials of
+    all steps, for the backward pass, or empty.
+    """
+    width = len(alpha)
+    active = np.empty(width, np.int32)
+    s, v = scratch(width, 0), scratch(width, 1)
+    b, total = scratch(width, 2), scratch(width, 3)
+    base, slope = full(np.float32(threshold)), full(np.float32(adaptation))
+    for clip in range(first, last):
+        copy(s_state, clip * neurons, s, 0, neurons)
+        copy(v_state, clip * neurons, v, 0, neurons)
+        copy(b_state, clip * neurons, b, 0, neurons)
+        for t in range(steps):
+            at = (clip * steps + t) * neurons
+            total[:] = 0
+            if len(weights):
+                found = find_active(s, 0, width, active, 0)
+                add_rows(weights, width, s, 0, active, found, total, 0)
+            for h in range(0, neurons, LANES):
+                left = neurons - h
+                new_s, new_v, new_b = advance(
+                    load_some(current, at + h, left) + load(total, h),
+                    load(s, h),
+                    load(v, h),
+                    load(b, h),
+                    load(alpha, h),
+                    load(rho, h),
+                    base,
+                    slope,
+                )
+                store(s, h, new_s)
+                store(v, h, new_v)
+                store(b, h, new_b)
+                store_some(spikes, at + h, new_s, left)
+                if len(trace):
+                    store_some(trace, at + h, new_v, left)
+        copy(s, 0, s_state, clip * neurons, neurons)
+        copy(v, 0, v_state, clip * neurons, neurons)
+        copy(b, 0, b_state, clip * neurons, neurons)
+
+
+@kernel
+def alif_backward(
+    grad_spikes: Any,
+    trace: Any,
+    weights: Any,
+    panels: Any,
+    alpha: Any,
+    rho: Any,
+    threshold: float,
+    adaptation: float,
+    surrogate: int,
+    steps: int,
+    neurons: int,
+    s_state: Any,
+    v_state: Any,
+    b_state: Any,
+    grad_s_state: Any,
+    grad_v_state: Any,
+    grad_b_state: Any,
+    grad_current: Any,
+    grad_alpha: Any,
+    grad_rho: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Go back through all time steps with the clips from ``first`` to before ``last``.
+
+    ``weights`` (H x P) and ``panels`` hold the recurrent weights, a row for each
+    postsynaptic neuron; both are empty for a feed-forward layer. The states (B x H) are those
+    before the first step; their gradients come in as those of the states after the last step.
+    To ``grad_alpha`` and ``grad_rho`` (P) the shares of these clips are added.
+    """
+    width = len(alpha)
+    every = np.arange(width, dtype=np.int32)
+    together = clips_together(weights)
+    # One row a clip: what flows into its spikes, potential and adaptation from the step after.
+    into_s = scratch(TILE_ROWS * width, 0)
+    into_v = scratch(TILE_ROWS * width, 1)
+    into_b = scratch(TILE_ROWS * width, 2)
+    inflow = scratch(TILE_ROWS * width, 3)
+    sum_alpha, sum_rho = scratch(width, 4), scratch(width, 5)
+    slopes = scratch(width, 7)
+    # The adaptation of all steps and clips; row 0 is the state before the first step.
+    adapted = room((steps + 1) * together * width, 6)
+    base, slope = full(np.float32(threshold)), full(np.float32(adaptation))
+
+    for clip in range(first, last, together):
+        rows = min(together, last - clip)
+        for row in range(rows):
+            at, to = (clip + row) * neurons, row * width
+            copy(grad_s_state, at, into_s, to, neurons)
+            copy(grad_v_state, at, into_v, to, neurons)
+            copy(grad_b_state, at, into_b, to, neurons)
+            _recall(
+                trace, (clip + row) * steps * neurons, s_state, b_state, at, rho, base, slope,
+                steps, neurons, adapted, to, together * width,
+            )  # fmt: skip
+        for t in range(steps - 1, -1, -1):
+            for row in range(rows):
+                at = ((clip + row) * steps + t) * neurons
+                state = (clip + row) * neurons
+                now = ((t + 1) * together + row) * width
+                then = now - together * width
+                # In a loop of its own: together with what follows it needs too many registers.
+                for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
+                    raised = base + slope * load(adapted, now + h)
+                    distance = load_some(trace, at + h, neurons - h) - raised
+                    store(slopes, h, derivative(distance, surrogate))
+                    prefetch(trace, at - 2 * neurons + h)
+                    prefetch(grad_spikes, at - neurons + h)
+                for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
+                    left = neurons - h
+                    here = row * width + h
+                    b_before = load(adapted, then + h)
+                    if t:
+                        v_before = load_some(trace, at - neurons + h, left)
+                        s_before = heaviside(v_before - (base + slope * b_before))
+                    else:
+                        v_before = load_some(v_state, state + h, left)
+                        s_before = load_some(s_state, state + h, left)
+                    current, s, v, b, for_alpha, for_rho = retreat(
+                        load_some(grad_spikes, at + h, left) + load(into_s, here),
+                        load(into_v, here),
+                        load(into_b, here),
+                        load_some(trace, at + h, left),
+                        load(adapted, now + h),
+                        s_before,
+                        v_before,
+                        b_before,
+                        load(alpha, h),
+                        load(rho, h),
+                        base,
+                        slope,
+                        load(slopes, h),
+                    )
+                    store(inflow, here, current)
+                    store_some(grad_current, at + h, current, left)
+                    store(into_s, here, s)
+                    store(into_v, here, v)
+                    store(into_b, here, b)
+                    store(sum_alpha, h, load(sum_alpha, h) + for_alpha)
+                    store(sum_rho, h, load(sum_rho, h) + for_rho)
+            if len(weights) and rows > FEW_ROWS:
+                for p in range(panels.shape[0]):
+                    tile(inflow, 0, width, neurons, panels[p], into_s, p * PANEL, width, True)
+            elif len(weights):
+                for row in range(rows):
+                    at = row * width
+                    add_rows(weights, width, inflow, at, every, neurons, into_s, at)
+        for row in range(rows):
+            at, to = (clip + row) * neurons, row * width
+            copy(into_s, to, grad_s_state, at, neurons)
+            copy(into_v, to, grad_v_state, at, neurons)
+            copy(into_b, to, grad_b_state, at, neurons)
+    grad_alpha += sum_alpha
+    grad_rho += sum_rho
+
+
+@kernel
+def clips_together(weights: Any) -> int:
+    """Return how many clips go back in time together.
+
+    With recurrent weights so many that their product with them is one tile; without, one alone is
+    better, as all of it fits into the cache.
+    """
+    return TILE_ROWS if len(weights) else 1
+
+
+@kernel
+def _recall(
+    trace: Any,
+    at: int,
+    s_state: Any,
+    b_state: Any,
+    state: int,
+    rho: Any,
+    base: Any,
+    slope: Any,
+    steps: int,
+    neurons: int,
+    adapted: Any,
+    to: int,
+    step: int,
+) -> None:
+    """Compute the adaptation of every step of one clip again, from the potentials.
+
+    Cheaper than to fetch it from memory. Row 0 of ``adapted`` is the state before the first step.
+    """
+    one = full(np.float32(1))
+    copy(b_state, state, adapted, to, neurons)
+    for t in range(steps):
+        before, then = at + (t - 1) * neurons, to + t * step
+        for h in range(0, neurons, LANES):
+            left = neurons - h
+            b = load(adapted, then + h)
+            if t:
+                s = heaviside(load_some(trace, before + h, left) - (base + slope * b))
+            else:
+                s = load_some(s_state, state + h, left)
+            decay = load(rho, h)
+            store(adapted, then + step + h, decay * b + (one - decay) * s)
+
+
+@kernel
+def layer_forward(
+    x: Any,
+    strips: Any,
+    bias: Any,
+    inputs: int,
+    weights: Any,
+    alpha: Any,
+    rho: Any,
+    threshold: float,
+    adaptation: float,
+    steps: int,
+    neurons: int,
+    s_state: Any,
+    v_state: Any,
+    b_state: Any,
+    spikes: Any,
+    trace: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Do `project` and `alif_forward`, clip by clip: their current never leaves the cache."""
+    current = room(steps * neurons, 4)
+    for clip in range(first, last):
+        state = slice(clip * neurons, (clip + 1) * neurons)
+        clip_out = slice(clip * steps * neurons, (clip + 1) * steps * neurons)
+        clip_in = slice(clip * steps * inputs, (clip + 1) * steps * inputs)
+        project(x[clip_in], strips, bias, inputs, neurons, current, 0, steps)
+        alif_forward(
+            current, weights, alpha, rho, threshold, adaptation, steps, neurons,
+            s_state[state], v_state[state], b_state[state],
+            spikes[clip_out], trace[clip_out] if len(trace) else trace, 0, 1,
+        )  # fmt: skip
+
+
+@kernel
+def layer_backward(
+    grad_spikes: Any,
+    x: Any,
+    spikes: Any,
+    trace: Any,
+    input_weights: Any,
+    input_panels: Any,
+    inputs: int,
+    weights: Any,
+    panels: Any,
+    alpha: Any,
+    rho: Any,
+    threshold: float,
+    adaptation: float,
+    surrogate: int,
+    steps: int,
+    neurons: int,
+    s_state: Any,
+    v_state: Any,
+    b_state: Any,
+    grad_s_state: Any,
+    grad_v_state: Any,
+    grad_b_state: Any,
+    grad_x: Any,
+    grad_input_weights: Any,
+    grad_bias: Any,
+    grad_weights: Any,
+    grad_alpha: Any,
+    grad_rho: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Do the backward passes of `layer_forward`, a few clips at a time, for the same reason.
+
+    ``grad_x`` is empty if not wanted.
+    """
+    together = clips_together(weights)
+    current = room(together * steps * neurons, 4)
+    for clip in range(first, last, together):
+        rows = min(together, last - clip)
+        state = slice(clip * neurons, (clip + rows) * neurons)
+        out = slice(clip * steps * neurons, (clip + rows) * steps * neurons)
+        alif_backward(
+            grad_spikes[out], trace[out], weights, panels, alpha, rho, threshold, adaptation,
+            surrogate, steps, neurons, s_state[state], v_state[state], b_state[state],
+            grad_s_state[state], grad_v_state[state], grad_b_state[state], current,
+            grad_alpha, grad_rho, 0, rows,
+        )  # fmt: skip
+        if len(weights):
+            recurrent_weights(
+                s_state[state], spikes[out], current, steps, neurons, grad_weights, 0, rows
+            )
+        part = slice(clip * steps * inputs, (clip + rows) * steps * inputs)
+        if len(grad_x):
+            project_back(
+                current, input_weights, input_panels, inputs, neurons, grad_x[part],
+                0, rows * steps,
+            )  # fmt: skip
+        project_weights(
+            x[part], current, inputs, neurons, grad_input_weights, grad_bias, 0, rows * steps
+        )

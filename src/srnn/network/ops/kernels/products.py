@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Products with spikes, and with the gradients of spikes.
+
+Spikes are sparse: a product with spikes is a sum of the rows of the (transposed) weights of the
+neurons that fired, and the gradient of a weight is a sum of gradients over the steps in which its
+presynaptic neuron fired. Neither multiplies zeros. Gradients are dense: their products with weights
+go through a register tile of eight rows.
+
+Legend: T time steps, I inputs, O outputs, H neurons, P their number padded, K and N the rows and
+columns of a matrix that is cut into panels.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from srnn.network.ops.kernels.simd import (
+    BLOCK,
+    LANES,
+    PANEL,
+    STRIP,
+    TILE,
+    fma,
+    full,
+    full_block,
+    full_panel,
+    full_strip,
+    kernel,
+    load,
+    load_block,
+    load_panel,
+    load_some,
+    load_strip,
+    lowest_bit,
+    nonzero,
+    store,
+    store_some,
+    transpose_tile,
+)
+
+TILE_ROWS = 8
+"""Rows of a dense product that are worked on at once."""
+
+FEW_ROWS = 4
+"""With so few rows a sum of rows of weights is faster than the tile, which then is mostly empty."""
+
+_PAGE = 1024  # floats of a page
+
+_CHUNK_ROWS = 128
+"""Rows of gradients that stay in the second-level cache while weights pass by."""
+
+
+@kernel
+def scratch(count: int, slot: int) -> Any:
+    """Return zeros that begin ``slot`` eighths after the beginning of a page.
+
+    A load that follows a store waits for it where their addresses have the same place in a page,
+    which is all that processors compare at first. In loops over several arrays at once, each needs
+    a slot of its own, or nothing in them overlaps in time.
+    """
+    array = room(count, slot)
+    array[:] = 0
+    return array
+
+
+@kernel
+def room(count: int, slot: int) -> Any:
+    """Return what `scratch` does, of any values."""
+    array = np.empty(count + 2 * _PAGE, np.float32)
+    skipped = (-(array.ctypes.data // array.itemsize)) % _PAGE + slot * (_PAGE // 8)
+    return array[skipped : skipped + count]
+
+
+@kernel
+def copy(source: Any, at: int, target: Any, to: int, count: int) -> None:
+    """Copy ``count`` values."""
+    for i in range(0, count, LANES):
+        store_some(target, to + i, load_some(source, at + i, count - i), count - i)
+
+
+@kernel
+def find_active(x: Any, at: int, count: int, active: Any, found: int) -> int:
+    """List the places of the values that are not 0 among ``count`` from ``at`` on.
+
+    They follow the ``found`` places that ``active`` holds already; returns their new number.
+    """
+    for i in range(0, count, 64):
+        # 64 values a loop: the processor mistakes where a loop ends once for all of them.
+        bits = 0
+        for part in range(0, 64, LANES):
+            if i + part < count:
+                bits |= nonzero(load_some(x, at + i + part, count - i - part)) << part
+        while bits:
+            active[found] = i + lowest_bit(bits)
+            found += 1
+            bits &= bits - 1
+    return found
+
+
+@kernel
+def _find_all_active(
+    x: Any, at: int, rows: int, count: int, active: Any, values: Any, row_ends: Any
+) -> int:
+    """List the places of the values that are not 0 in each row, and the values; count them.
+
+    ``row_ends`` says where in the list the row after each begins.
+    """
+    found = 0
+    for row in range(rows):
+        begin = found
+        found = find_active(x, at + row * count, count, active, found)
+        for k in range(begin, found):
+            values[k] = x[at + row * count + active[k]]
+        row_ends[row] = found
+    return found
+
+
+@kernel
+def add_rows(
+    weights: Any, width: int, x: Any, at: int, active: Any, found: int, total: Any, to: int
+) -> None:
+    """Add to ``total`` each active row of ``weights``, times its value in ``x``."""
+    column = 0
+    while column + BLOCK <= width:
+        block = load_block(total, to + column)
+        for k in range(found):
+            row = active[k]
+            block = fma(full_block(x[at + row]), load_block(weights, row * width + column), block)
+        store(total, to + column, block)
+        column += BLOCK
+    while column < width:
+        lanes = load(total, to + column)
+        for k in range(found):
+            row = active[k]
+            lanes = fma(full(x[at + row]), load(weights, row * width + column), lanes)
+        store(total, to + column, lanes)
+        column += LANES
+
+
+@kernel
+def tile(
+    x: Any,
+    at: int,
+    stride: int,
+    depth: int,
+    panel: Any,
+    out: Any,
+    to: int,
+    step: int,
+    accumulate: bool,
+) -> None:
+    """Write, or add, eight rows of ``x`` times one panel (depth x PANEL) of weights to ``out``."""
+    zero = full_panel(np.float32(0))
+    row0 = load_panel(out, to) if accumulate else zero
+    row1 = load_panel(out, to + step) if accumulate else zero
+    row2 = load_panel(out, to + 2 * step) if accumulate else zero
+    row3 = load_panel(out, to + 3 * step) if accumulate else zero
+    row4 = load_panel(out, to + 4 * step) if accumulate else zero
+    row5 = load_panel(out, to + 5 * step) if accumulate else zero
+    row6 = load_panel(out, to + 6 * step) if accumulate else zero
+    row7 = load_panel(out, to + 7 * step) if accumulate else zero
+    for k in range(depth):
+        weights = load_panel(panel, k * PANEL)
+        row0 = fma(full_panel(x[at + k]), weights, row0)
+        row1 = fma(full_panel(x[at + k + stride]), weights, row1)
+        row2 = fma(full_panel(x[at + k + 2 * stride]), weights, row2)
+        row3 = fma(full_panel(x[at + k + 3 * stride]), weights, row3)
+        row4 = fma(full_panel(x[at + k + 4 * stride]), weights, row4)
+        row5 = fma(full_panel(x[at + k + 5 * stride]), weights, row5)
+        row6 = fma(full_panel(x[at + k + 6 * stride]), weights, row6)
+        row7 = fma(full_panel(x[at + k + 7 * stride]), weights, row7)
+    store(out, to, row0)
+    store(out, to + step, row1)
+    store(out, to + 2 * step, row2)
+    store(out, to + 3 * step, row3)
+    store(out, to + 4 * step, row4)
+    store(out, to + 5 * step, row5)
+    store(out, to + 6 * step, row6)
+    store(out, to + 7 * step, row7)
+
+
+@kernel
+def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> None:
+    """Write a matrix (rows x columns) transposed, cut into strips of ``width``, one after another.
+
+    ``width`` is a multiple of `simd.TILE`.
+    """
+    stride = source.size // rows
+    for row in range(0, rows, TILE):
+        strip = row // width * columns * width + row % width
+        for column in range(0, columns, TILE):
+            if row + TILE <= rows and column + TILE <= columns:
+                at, to = row * stride + column, strip + column * width
+                transpose_tile(source, at, stride, target, to, width)
+            else:
+                for r in range(min(TILE, rows - row)):
+                    for c in range(column, min(column + TILE, columns)):
+                        target[strip + c * width + r] = source[(row + r) * stride + c]
+
+
+@kernel
+def project(
+    x: Any, strips: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+) -> None:
+    """Write bias + x times weights into ``out``, for the rows from ``first`` to before ``last``.
+
+    ``strips`` (O / STRIP x I x STRIP) holds a row for each input, cut into strips: of few inputs a
+    strip stays in the first-level cache. ``bias`` is padded to whole strips.
+    """
+    rows = max(1, min(_CHUNK_ROWS, last - first))
+    active = np.empty(rows * inputs, np.int32)
+    values = np.empty(rows * inputs, np.float32)
+    row_ends = np.empty(rows, np.int64)
+    last_strip = scratch(STRIP, 0)
+    for start in range(first, last, rows):
+        rows = min(rows, last - start)
+        _find_all_active(x, start * inputs, rows, inputs, active, values, row_ends)
+        for column in range(0, outputs, STRIP):
+            strip = column * inputs
+            k = 0
+            for row in range(rows):
+                lanes = load_strip(bias, column)
+                while k < row_ends[row]:
+                    weights = load_strip(strips, strip + active[k] * STRIP)
+                    lanes = fma(full_strip(values[k]), weights, lanes)
+                    k += 1
+                to = (start + row) * outputs + column
+                if column + STRIP <= outputs:
+                    store(out, to, lanes)
+                else:
+                    store(last_strip, 0, lanes)
+                    copy(last_strip, 0, out, to, outputs - column)
+
+
+@kernel
+def project_back(
+    grad: Any, weights: Any, panels: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+) -> None:
+    """Write grad times weights into ``out``, for the rows from ``first`` to before ``last``.
+
+    ``weights`` (O x P) and ``panels`` (N / PANEL x K x PANEL) have a row for each output.
+    """
+    if last - first < TILE_ROWS:
+        _project_back_few(grad, weights, inputs, outputs, out, first, last)
+        return
+    corner = scratch(TILE_ROWS * PANEL, 0)
+    for start in range(first, last, _CHUNK_ROWS):
+        end = min(start + _CHUNK_ROWS, last)
+        for p in range(panels.shape[0]):
+            column = p * PANEL
+            left = inputs - column
+            for row in range(start, end, TILE_ROWS):
+                # The last tile may compute rows again that the one before has done.
+                row = min(row, last - TILE_ROWS)
+                at, to = row * outputs, row * inputs + column
+                if left >= PANEL:
+                    tile(grad, at, outputs, outputs, panels[p], out, to, inputs, False)
+                else:
+                    tile(grad, at, outputs, outputs, panels[p], corner, 0, PANEL, False)
+                    for r in range(TILE_ROWS):
+                        copy(corner, r * PANEL, out, to + r * inputs, left)
+
+
+@kernel
+def _project_back_few(
+    grad: Any, weights: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+) -> None:
+    width = weights.size // outputs
+    every = np.arange(outputs, dtype=np.int32)
+    total = scratch(width, 0)
+    for row in range(first, last):
+        total[:] = 0
+        add_rows(weights, width, grad, row * outputs, every, outputs, total, 0)
+        copy(total, 0, out, row * inputs, inputs)
+
+
+@kernel
+def project_weights(
+    x: Any, grad: Any, inputs: int, outputs: int, total: Any, bias: Any, first: int, last: int
+) -> None:
+    """Add the gradients of weights and bias that the rows from ``first`` to ``last`` contribute.
+
+    ``total`` (I x P) has a row for each input, ``bias`` P elements; it is empty if not wanted.
+    """
+    for start in range(first, last, _CHUNK_ROWS):
+        rows = min(_CHUNK_ROWS, last - start)
+        _add_outer(x, start * inputs, grad, start * outputs, rows, inputs, outputs, total)
+        if len(bias):
+            _add_sum(grad, start * outputs, rows, outputs, bias)
+
+
+@kernel
+def recurrent_weights(
+    s_state: Any,
+    spikes: Any,
+    grad: Any,
+    steps: int,
+    neurons: int,
+    total: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Add the gradient of recurrent weights that the clips from ``first`` to ``last`` contribute.
+
+    A step's current comes from the spikes of the step before, the first step's from ``s_state``
+    (B x H). ``total`` (H x P) has a row for each presynaptic neuron.
+    """
+    for clip in range(first, last):
+        at = clip * steps * neurons
+        _add_outer(s_state, clip * neurons, grad, at, 1, neurons, neurons, total)
+        _add_outer(spikes, at, grad, at + neurons, steps - 1, neurons, neurons, total)
+
+
+@kernel
+def _add_outer(
+    x: Any, x_at: int, grad: Any, grad_at: int, rows: int, inputs: int, outputs: int, total: Any
+) -> None:
+    """Add to each input's row of ``total`` the rows of ``grad`` in which it was active."""
+    active = np.empty(rows * inputs, np.int32)
+    found_values = np.empty(rows * inputs, np.float32)
+    row_ends = np.empty(rows, np.int64)
+    found = _find_all_active(x, x_at, rows, inputs, active, found_values, row_ends)
+    # Sort the active (row, input) by input.
+    starts = np.zeros(inputs + 1, np.int64)
+    for k in range(found):
+        starts[active[k] + 1] += 1
+    for i in range(inputs):
+        starts[i + 1] += starts[i]
+    ends = starts.copy()
+    places = np.empty(found, np.int32)
+    values = np.empty(found, np.float32)
+    k = 0
+    for row in range(rows):
+        while k < row_ends[row]:
+            i = active[k]
+            places[ends[i]] = row
+            values[ends[i]] = found_values[k]
+            ends[i] += 1
+            k += 1
+
+    # Column by column of blocks, so that the gradients of all rows stay in the first-level cache.
+    width = total.size // inputs
+    strip = scratch(rows * STRIP, 0)
+    for column in range(0, width, STRIP):
+        for row in range(rows):
+            copy(
+                grad, grad_at + row * outputs + column, strip, row * STRIP,
+                min(STRIP, outputs - column),
+            )  # fmt: skip
+        for i in range(inputs):
+            if starts[i] < ends[i]:
+                lanes = load_strip(total, i * width + column)
+                for k in range(starts[i], ends[i]):
+                    lanes = fma(full_strip(values[k]), load_strip(strip, places[k] * STRIP), lanes)
+                store(total, i * width + column, lanes)
+
+
+@kernel
+def _add_sum(grad: Any, at: int, rows: int, outputs: int, total: Any) -> None:
+    for column in range(0, outputs, LANES):
+        lanes = load(total, column)
+        for row in range(rows):
+            lanes = lanes + load_some(grad, at + row * outputs + column, outputs - column)
+        store(total, column, lanes)
