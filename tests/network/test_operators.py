@@ -2,6 +2,7 @@
 """The operators as PyTorch sees them: registration, autograd, compilation, export, fallback."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -168,7 +169,37 @@ def test_what_kernels_cannot_do_the_definition_does_and_says_so_once(
         layer(inputs)
     assert spikes.dtype == torch.float64
     assert len(caplog.records) == 1
-    assert "torch.float32, not torch.float64" in caplog.text
+    assert "torch.float32, not in torch.float64" in caplog.text
+
+
+def test_mixed_types_are_refused_as_torch_refuses_them() -> None:
+    layer = AdaptiveLIF(7, 9).double()
+    with pytest.raises(RuntimeError, match="dtype"):
+        layer(torch.randn(11, 3, 7))
+
+
+def test_the_default_type_of_torch_does_not_matter() -> None:
+    layer = AdaptiveLIF(7, 9, recurrent=True)
+    inputs = 5 * torch.randn(11, 3, 7)
+    spikes, _ = layer(inputs)
+    expected = torch.autograd.grad(spikes.sum(), list(layer.parameters()))
+    torch.set_default_dtype(torch.float64)
+    try:
+        again, _ = layer(inputs)
+        found = torch.autograd.grad(again.sum(), list(layer.parameters()))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(again, spikes)
+    assert all(map(torch.equal, found, expected))
+
+
+def test_several_threads_may_use_the_operators_at_once() -> None:
+    layer = AdaptiveLIF(7, 33, recurrent=True)
+    inputs = [5 * torch.randn(40, 8, 7) for _ in range(8)]
+    expected = [layer(each)[0] for each in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda each: layer(each)[0], inputs))
+    assert all(map(torch.equal, found, expected))
 
 
 def test_a_surrogate_of_ones_own_is_used() -> None:

@@ -36,7 +36,7 @@ class Spread:
     mean, deviation : float
     limits : tuple of two floats, 0 < lowest < highest
         At or below zero a time constant turns the whole layer into NaN; what is drawn outside is
-        moved to the nearer limit. Training keeps them there.
+        moved to the nearer limit. The command ``srnn`` keeps them there in training.
     """
 
     mean: float

@@ -173,6 +173,7 @@ class Trainer:
                 if requested or 0 < settings.checkpoint_minutes * 60 <= now - saved:
                     progress.seconds = before + now - started
                     progress.loss, progress.hits = totals.tolist()
+                    self._expect_finite()
                     self._save_last()
                     saved = now
                 if requested:
@@ -219,7 +220,7 @@ class Trainer:
         Raises
         ------
         DivergenceError
-            Naming what is not finite; the checkpoints still hold the epoch before.
+            Naming what is not finite; the checkpoints still hold what was.
         """
         named = dict(self.spotter.named_parameters())
         wrong = [name for name, value in named.items() if not value.isfinite().all()]

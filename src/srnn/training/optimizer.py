@@ -62,7 +62,9 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     own = [{key: group[key] for key in ("lr", "capturable")} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, kept in zip(optimizer.param_groups, own, strict=True):
+        saved = float(group["lr"])
         group.update(kept)
+        _set_rate(group, saved)
 
 
 def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
@@ -86,11 +88,14 @@ def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
 def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
     """Set every group's learning rate to ``factor`` times its peak."""
     for group in optimizer.param_groups:
-        rate = factor * group["peak_lr"]
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        _set_rate(group, factor * group["peak_lr"])
+
+
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def limit_time_constants(optimizer: Optimizer, limits: tuple[float, float]) -> None:

@@ -49,6 +49,6 @@ def keep_freed_memory() -> None:
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not every C library is glibc
-        if mallopt:
-            mallopt(_M_MMAP_THRESHOLD, 2**30)
+        # Older ones refuse more than 32 MiB, and to set the other one alone would do harm.
+        if mallopt and any(mallopt(_M_MMAP_THRESHOLD, limit) for limit in (2**30, 2**25)):
             mallopt(_M_TRIM_THRESHOLD, _NEVER)

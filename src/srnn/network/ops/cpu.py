@@ -49,7 +49,7 @@ def alif(
     """Run a layer over a sequence."""
     (steps, batch, count), neurons = inputs.shape, len(alpha)
     spikes = _sequence(steps, batch, neurons)
-    trace = _sequence(steps, batch, neurons) if keep_trace else torch.empty(0)
+    trace = _sequence(steps, batch, neurons) if keep_trace else _empty(0)
     s, v, b = (_copied(each) for each in (spikes0, potential0, adaptation0))
     weights = _NOTHING
     if recurrent_weight is not None:
@@ -146,7 +146,7 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     out = _sequence(steps, batch, outputs)
     product = (_turned(weight, STRIP), _padded_bias(bias, outputs), inputs, outputs)
     arguments = (_flat(spikes), *product, _flat(out))
-    least = 1 + _LEAST_PRODUCTS // (inputs * outputs)
+    least = 1 + _LEAST_PRODUCTS // max(1, inputs * outputs)
     spread(lambda first, last: products.project(*arguments, first, last), steps * batch, least)
     return out
 
@@ -174,7 +174,7 @@ def spike_linear_backward(
             )
         return grad_weight, grad_bias
 
-    least = 1 + _LEAST_PRODUCTS // (inputs * outputs)
+    least = 1 + _LEAST_PRODUCTS // max(1, inputs * outputs)
     grad_weight, grad_bias = _totals(spread(work, steps * batch, least))
     wanted = outputs if for_weight else 0
     return grad_spikes, _turned_back(grad_weight, wanted), grad_bias[:wanted].clone()
@@ -213,7 +213,12 @@ def ternary_backward(
 
 def _sequence(steps: int, batch: int, width: int) -> Tensor:
     """Return an empty sequence (T, B, H) in which each clip lies in one piece of memory."""
-    return torch.empty(batch, steps, width).transpose(0, 1)
+    return _empty(batch, steps, width).transpose(0, 1)
+
+
+def _empty(*shape: int) -> Tensor:
+    """Return room for numbers as the kernels want them, whatever torch's defaults are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _flat(sequence: Tensor) -> _Array:
@@ -228,7 +233,7 @@ def _array(tensor: Tensor) -> _Array:
 
 def _zeros(*shape: int) -> _Array:
     """Return zeros that begin at a cache line, as torch's memory does and numpy's does not."""
-    array: _Array = torch.zeros(shape).numpy()
+    array: _Array = _empty(*shape).zero_().numpy()
     return array
 
 
@@ -260,7 +265,7 @@ def _turned(weight: Tensor, width: int) -> _Array:
 def _turned_back(total: Tensor, outputs: int) -> Tensor:
     """Return the gradient of a matrix, gathered as (I, P), as (O, I)."""
     inputs = len(total)
-    gradient = torch.empty(outputs, inputs)
+    gradient = _empty(outputs, inputs)
     if inputs:
         products.transpose(_array(total), inputs, outputs, _array(gradient), inputs)
     return gradient

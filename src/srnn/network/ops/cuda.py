@@ -6,12 +6,13 @@ Nothing here waits for the device, and what is allocated depends on shapes only:
 captured in a CUDA graph (after a first call, which compiles the kernels). Nothing is added up in an
 order that changes from run to run: gradients are bitwise repeatable.
 
-Precision: float32 throughout, whatever the user allows torch's own products. The recurrent products
-run on tensor cores, whose operands are half precision: a weight is the sum of two halves (to 2^-23
-of itself, one unit in the last place of a float32), spikes are exact, so are the products of the
-two, and sums are float32. In the backward the gradients are split likewise; what is left out is
-lower times lower half, at most 2^-22 of a product. Multiplications and additions are not fused
-(``enable_fp_fusion=False``): the neuron's equations then round as torch's operations do.
+Precision: float32 throughout; only the product of spikes and weights is torch's own, and uses TF32
+where the user allows torch to. The recurrent products run on tensor cores, whose operands are half
+precision: a weight is the sum of two halves (to 2^-23 of itself, one unit in the last place of a
+float32), spikes are exact, so are the products of the two, and sums are float32. In the backward
+the gradients are split likewise; what is left out is lower times lower half, at most 2^-22 of a
+product. Multiplications and additions are not fused (``enable_fp_fusion=False``): the neuron's
+equations then round as torch's operations do.
 
 Legend: T time steps, B batch, H neurons, P neurons padded to whole tiles.
 """
@@ -139,7 +140,7 @@ def alif_backward(
     decays = alpha.contiguous(), rho.contiguous()
     grad_current = _sequence(spikes)  # holds the adaptation of every step until it is overwritten
     grad_state = torch.zeros_like(state[0]), _copied(grad_potential), _copied(grad_adaptation)
-    parts = torch.zeros(2, batch, neurons, device=spikes.device)
+    parts = spikes.new_zeros(2, batch, neurons)
     arguments = (
         *(*decays, *state, *grad_state, *parts, steps, batch),
         *(grad_spikes.stride(0), grad_spikes.stride(1), threshold, adaptation, neurons, surrogate),

@@ -12,6 +12,7 @@ Legend: T time steps, B batch, I inputs, O outputs, H neurons.
 
 import functools
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -65,7 +66,8 @@ def alif_layer(
     adaptation: float = ADAPTATION,
 ) -> tuple[Tensor, State]:
     """Multiply inputs with weights and run a layer on them: see `reference.alif_layer`."""
-    if _falls_back(inputs, surrogate):
+    tensors = [inputs, weight, bias, recurrent_weight, tau_mem, tau_adapt, *(state or ())]
+    if _falls_back(tensors, surrogate):
         return reference.alif_layer(
             inputs,
             weight,
@@ -91,14 +93,15 @@ def alif_layer(
         surrogate.name,
         threshold,
         adaptation,
-        torch.is_grad_enabled(),
+        torch.is_grad_enabled()
+        and any(each is not None and each.requires_grad for each in tensors),
     )
     return spikes, State(spikes[-1], potential, adapted)
 
 
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply spikes with weights: see `reference.spike_linear`."""
-    if _falls_back(spikes):
+    if _falls_back([spikes, weight, bias]):
         return reference.spike_linear(spikes, weight, bias)
     product: Tensor = _spike_linear(spikes, weight, bias)
     return product
@@ -106,24 +109,27 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
     """Turn features into events: see `reference.ternary`."""
-    if _falls_back(features, surrogate):
+    if _falls_back([features, threshold], surrogate):
         return reference.ternary(features, threshold, surrogate)
     events: Tensor = _ternary(features, threshold, surrogate.name)
     return events
 
 
-def _falls_back(values: Tensor, surrogate: Surrogate | None = None) -> bool:
+def _falls_back(tensors: Sequence[Tensor | None], surrogate: Surrogate | None = None) -> bool:
     """Return whether the definition must do what the kernels cannot, and say so once."""
+    given = [each for each in tensors if each is not None]
+    first, reason = given[0], None
     if surrogate is not None and SURROGATES.get(surrogate.name) is not surrogate:
-        reason: str | None = f"they do not know the surrogate {surrogate.name!r}"
-    elif values.device.type == "cuda":
-        reason = cuda.unsupported(values)
-    elif values.device.type != "cpu":
-        reason = f"there are none for the device type {values.device.type!r}"
-    elif values.dtype != torch.float32:
-        reason = f"they compute in torch.float32, not {values.dtype}"
-    else:
-        reason = None
+        reason = f"they do not know the surrogate {surrogate.name!r}"
+    elif any(each.dtype != torch.float32 for each in given):
+        types = ", ".join(sorted({str(each.dtype) for each in given}))
+        reason = f"they compute in torch.float32, not in {types}"
+    elif any(each.device != first.device for each in given):
+        reason = "they need all tensors on one device"
+    elif first.device.type == "cuda":
+        reason = cuda.unsupported(first)
+    elif first.device.type != "cpu":
+        reason = f"there are none for the device type {first.device.type!r}"
     if reason:
         _warn_once(reason)
     return reason is not None
@@ -305,6 +311,10 @@ def _differentiate_ternary(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _ternary.register_autograd(_differentiate_ternary, setup_context=_save_ternary)
+
+
+for _operator in (_alif, _spike_linear, _ternary):
+    _operator.register_autocast("cuda", torch.float32)
 
 
 def _like(tensor: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-_pool: ThreadPoolExecutor | None = None
+_MOST_THREADS = 1024  # none exists before it has something to do
+_pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="srnn")
 _owned = 0
 
 
@@ -26,7 +27,10 @@ def thread_count() -> int:
 
 @contextmanager
 def own_cores() -> Iterator[None]:
-    """Give the operators all threads that torch has; torch itself computes in one meanwhile."""
+    """Give the operators all threads that torch has; torch itself computes in one meanwhile.
+
+    Holds for the whole process: not to be entered by several of its threads at once.
+    """
     global _owned
     before, outer = torch.get_num_threads(), _owned
     _owned = thread_count()
@@ -49,20 +53,18 @@ def spread(work: Callable[[int, int], Any], count: int, least: int) -> list[Any]
     least : int >= 1
         Items below which a part is not worth a thread of its own.
     """
-    global _pool
     parts = max(1, min(thread_count(), count // least))
     bounds = [count * part // parts for part in range(parts + 1)]
     if parts == 1:
         return [work(0, count)]
-    if _pool is None:
-        _pool = ThreadPoolExecutor(thread_name_prefix="srnn")
     others = [_pool.submit(work, *part) for part in itertools.pairwise(bounds[1:])]
     return [work(bounds[0], bounds[1]), *(other.result() for other in others)]
 
 
-def _forget_pool() -> None:
-    global _pool
-    _pool = None
+def _begin_anew() -> None:
+    """Forget, after a fork, the threads of the process before: they have not survived it."""
+    global _pool, _owned
+    _pool, _owned = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="srnn"), 0
 
 
-os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork
+os.register_at_fork(after_in_child=_begin_anew)

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from srnn.network.ops.kernels.compilation import kernel
 from srnn.network.ops.kernels.simd import (
     LANES,
     full,
     heaviside,
-    kernel,
     load_some,
     store_some,
     sum_lanes,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from srnn.network.ops.kernels.compilation import kernel
 from srnn.network.ops.kernels.neuron import advance, retreat
 from srnn.network.ops.kernels.products import (
     FEW_ROWS,
@@ -28,7 +29,6 @@ from srnn.network.ops.kernels.simd import (
     PANEL,
     full,
     heaviside,
-    kernel,
     load,
     load_some,
     prefetch,
@@ -75,7 +75,7 @@ def alif_forward(
             at = (clip * steps + t) * neurons
             total[:] = 0
             if len(weights):
-                found = find_active(s, 0, width, active, 0)
+                found = find_active(s, 0, neurons, active, 0)
                 add_rows(weights, width, s, 0, active, found, total, 0)
             for h in range(0, neurons, LANES):
                 left = neurons - h

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from srnn.network.ops.kernels.simd import full, heaviside, kernel
+from srnn.network.ops.kernels.compilation import kernel
+from srnn.network.ops.kernels.simd import full, heaviside
 
 
 @kernel

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from srnn.network.ops.kernels.compilation import kernel
 from srnn.network.ops.kernels.simd import (
     BLOCK,
     LANES,
@@ -25,7 +26,6 @@ from srnn.network.ops.kernels.simd import (
     full_block,
     full_panel,
     full_strip,
-    kernel,
     load,
     load_block,
     load_panel,
@@ -183,7 +183,7 @@ def tile(
 def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> None:
     """Write a matrix (rows x columns) transposed, cut into strips of ``width``, one after another.
 
-    ``width`` is a multiple of `simd.TILE`.
+    ``width`` is a multiple of `simd.TILE`, or at least ``rows``.
     """
     stride = source.size // rows
     for row in range(0, rows, TILE):
@@ -308,7 +308,10 @@ def recurrent_weights(
     for clip in range(first, last):
         at = clip * steps * neurons
         _add_outer(s_state, clip * neurons, grad, at, 1, neurons, neurons, total)
-        _add_outer(spikes, at, grad, at + neurons, steps - 1, neurons, neurons, total)
+        for t in range(0, steps - 1, _CHUNK_ROWS):
+            rows = min(_CHUNK_ROWS, steps - 1 - t)
+            before = at + t * neurons
+            _add_outer(spikes, before, grad, before + neurons, rows, neurons, neurons, total)
 
 
 @kernel

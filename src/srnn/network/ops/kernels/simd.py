@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Vectors of float32 for numba: kernels that say what happens to 16 neurons at once.
+"""Vectors of float32 for numba: kernels that say what happens to many neurons at once.
 
 LLVM turns a plain loop into vector instructions only where it can prove that arrays do not overlap,
 which in loops over rows of several arrays it often cannot. Here a vector is a value: `load` makes
@@ -30,9 +30,6 @@ STRIP = 4 * _REGISTER
 BLOCK = 8 * _REGISTER
 # A tile of eight rows takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
 PANEL = 2 * _REGISTER if _HAS_AVX512 else _REGISTER
-
-kernel = njit(nogil=True, cache=True, error_model="numpy")
-"""Compiles a kernel, or a part of one."""
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from srnn.network.ops.kernels.compilation import kernel
 from srnn.network.ops.kernels.simd import (
     absolute,
     at_least,
     at_most,
     fma,
     full,
-    kernel,
     power_of_two,
     zero_below,
 )
