@@ -74,7 +74,7 @@ def medians(
     """
     prepared = {name: _prepare(work, device, turn) for name, work in works.items()}
     round_takes = sum(calls * taken for _, calls, taken in prepared.values())
-    rounds = min(rounds, max(_FEWEST_ROUNDS, int(_PATIENCE / round_takes)))
+    rounds = min(rounds, max(_FEWEST_ROUNDS, int(_PATIENCE / (round_takes or 1))))
     times: dict[str, list[float]] = {name: [] for name in works}
     order = list(works)
     for _ in range(rounds):
