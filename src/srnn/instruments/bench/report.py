@@ -93,7 +93,8 @@ _SECTIONS = {
     ),
     "epoch": _Section(
         "The training part of an epoch: a loop over time steps with librosa in two data workers\n"
-        "(eager), and the package's second epoch, its recordings packed, features kept if they fit",
+        "(eager), and the package's second epoch of packed recordings, features made of each\n"
+        "batch (package) or kept in memory, as training does where they fit (kept)",
         {
             "loop": ("loop", ""),
             **_SIZES,

@@ -16,6 +16,7 @@ from srnn.instruments.bench.plan import Plan
 from srnn.instruments.bench.report import Row
 from srnn.instruments.bench.subjects import SPEC
 from srnn.instruments.bench.timing import Work, in_fresh_process, medians
+from srnn.training.resources import keep_freed_memory
 
 _CLIPS = 32
 _FULL_SCALE = 2**15
@@ -35,6 +36,7 @@ def feature_rows(device: torch.device, plan: Plan) -> list[Row]:
 
 
 def _feature_rows(device: torch.device, plan: Plan) -> list[Row]:
+    keep_freed_memory()  # as in training
     rng = np.random.default_rng(0)
     clips = np.stack([noise(rng) for _ in range(_CLIPS)])
     waveforms = clips.astype(np.float32) / _FULL_SCALE
