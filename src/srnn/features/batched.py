@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srnn.features.reference import _ROUNDING, DELTA_WIDTH, MelSpec
+from srnn.features.reference import DELTA_WIDTH, ROUNDING, MelSpec
 
 # Bytes of the largest tensor of a part. On a CPU with the cache in mind (between half and twice as
 # much the time differs by 5 %); elsewhere to keep the memory needed below 200 MB.
@@ -147,4 +147,4 @@ def _divide_by_deviation(features: Tensor) -> None:
     """
     mean = features.mean(dim=2, keepdim=True)
     deviation = (features - mean).square_().mean(dim=2, keepdim=True).sqrt_()
-    features /= torch.where(deviation > _ROUNDING * mean.abs(), deviation, 1)
+    features /= torch.where(deviation > ROUNDING * mean.abs(), deviation, 1)

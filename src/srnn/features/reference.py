@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 DELTA_WIDTH = 9
 """Frames that a delta is estimated from (librosa's default)."""
 
-_ROUNDING = 1e-5  # relative size of what float32 arithmetic adds to a constant, with a margin
+ROUNDING = 1e-5
+"""Relative size of what float32 arithmetic adds to a constant, with a margin."""
 
 
 @dataclass(frozen=True)
@@ -147,4 +148,4 @@ def _deviation(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     deviation = channels.std(axis=1, keepdims=True)
     largest = np.abs(channels).max(axis=1, keepdims=True)
-    return np.where(deviation > _ROUNDING * largest, deviation, np.float32(1))
+    return np.where(deviation > ROUNDING * largest, deviation, np.float32(1))

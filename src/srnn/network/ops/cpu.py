@@ -14,6 +14,7 @@ from torch import Tensor
 
 from srnn.network.ops.kernels import encoder, layer, products, surrogates
 from srnn.network.ops.kernels.simd import LANES, PANEL, STRIP
+from srnn.network.ops.sequences import copied, new_sequence
 from srnn.network.ops.threads import spread
 
 _SURROGATES = {
@@ -48,9 +49,9 @@ def alif(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run a layer over a sequence."""
     (steps, batch, count), neurons = inputs.shape, len(alpha)
-    spikes = _sequence(steps, batch, neurons)
-    trace = _sequence(steps, batch, neurons) if keep_trace else _empty(0)
-    s, v, b = (_copied(each) for each in (spikes0, potential0, adaptation0))
+    spikes = new_sequence(inputs, neurons)
+    trace = new_sequence(inputs, neurons) if keep_trace else _empty(0)
+    s, v, b = (copied(each) for each in (spikes0, potential0, adaptation0))
     weights = _NOTHING
     if recurrent_weight is not None:
         weights = _turned(recurrent_weight, _round_up(neurons, LANES))
@@ -93,9 +94,9 @@ def alif_backward(
     """Return the gradients of inputs, weights, bias, alpha, rho and the three states before."""
     steps, batch, neurons = trace.shape
     count = neurons if weight is None else weight.shape[1]
-    grad_inputs = _sequence(steps, batch, count if for_inputs or weight is None else 0)
+    grad_inputs = new_sequence(trace, count if for_inputs or weight is None else 0)
     into_s = torch.zeros_like(spikes0, memory_format=torch.contiguous_format)
-    into_v, into_b = _copied(grad_potential), _copied(grad_adaptation)
+    into_v, into_b = copied(grad_potential), copied(grad_adaptation)
     weights, panels = _padded(recurrent_weight), _panels(recurrent_weight)
     input_weights, input_panels = _padded(weight), _panels(weight)
     decays = _padded_vector(alpha), _padded_vector(rho)
@@ -143,7 +144,7 @@ def alif_backward(
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return spikes times the transposed weight, plus the bias."""
     (steps, batch, inputs), outputs = spikes.shape, len(weight)
-    out = _sequence(steps, batch, outputs)
+    out = new_sequence(spikes, outputs)
     product = (_turned(weight, STRIP), _padded_bias(bias, outputs), inputs, outputs)
     arguments = (_flat(spikes), *product, _flat(out))
     least = 1 + _LEAST_PRODUCTS // max(1, inputs * outputs)
@@ -156,7 +157,7 @@ def spike_linear_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of spikes, weight and bias; those that are not wanted are empty."""
     (steps, batch, inputs), outputs = spikes.shape, len(weight)
-    grad_spikes = _sequence(steps, batch, inputs if for_spikes else 0)
+    grad_spikes = new_sequence(spikes, inputs if for_spikes else 0)
     flat_grad, flat_spikes, flat_back = _flat(grad), _flat(spikes), _flat(grad_spikes)
     weights, panels = _padded(weight).ravel(), _panels(weight)
     width = _round_up(outputs, STRIP)
@@ -211,11 +212,6 @@ def ternary_backward(
     return grad_features, torch.full_like(threshold, sum(parts))
 
 
-def _sequence(steps: int, batch: int, width: int) -> Tensor:
-    """Return an empty sequence (T, B, H) in which each clip lies in one piece of memory."""
-    return _empty(batch, steps, width).transpose(0, 1)
-
-
 def _empty(*shape: int) -> Tensor:
     """Return room for numbers as the kernels want them, whatever torch's defaults are."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
@@ -235,10 +231,6 @@ def _zeros(*shape: int) -> _Array:
     """Return zeros that begin at a cache line, as torch's memory does and numpy's does not."""
     array: _Array = _empty(*shape).zero_().numpy()
     return array
-
-
-def _copied(state: Tensor) -> Tensor:
-    return state.clone(memory_format=torch.contiguous_format)
 
 
 def _round_up(count: int, unit: int) -> int:

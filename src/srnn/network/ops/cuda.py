@@ -33,6 +33,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srnn.network.ops.sequences import copied, new_sequence
+
 # One program does this much.
 _CLIPS = 16  # of a recurrent layer: as many as a tensor core's tile has rows
 _CELLS = 128  # of a feed-forward layer, one a thread
@@ -86,11 +88,11 @@ def alif(
     """Run a layer over a sequence: spikes, trace, final potential and adaptation."""
     current = _rows(inputs if weight is None else spike_linear(inputs, weight, bias))
     steps, batch, neurons = current.shape
-    spikes = _sequence(current)
+    spikes = new_sequence(current, neurons)
     # Without a trace, the potential of each step overwrites that of the step before.
-    trace = _sequence(current) if keep_trace else current.new_empty(1, batch, neurons)
+    trace = new_sequence(current, neurons) if keep_trace else current.new_empty(1, batch, neurons)
     trace_step = neurons if keep_trace else 0
-    adapted = _copied(adaptation0)
+    adapted = copied(adaptation0)
     state = spikes0.contiguous(), potential0.contiguous()
     decays = alpha.contiguous(), rho.contiguous()
     strides = current.stride(0), current.stride(1), trace_step, trace.stride(1)
@@ -138,8 +140,10 @@ def alif_backward(
     spikes, trace = _clip_by_clip(spikes), _clip_by_clip(trace)
     state = spikes0.contiguous(), potential0.contiguous(), adaptation0.contiguous()
     decays = alpha.contiguous(), rho.contiguous()
-    grad_current = _sequence(spikes)  # holds the adaptation of every step until it is overwritten
-    grad_state = torch.zeros_like(state[0]), _copied(grad_potential), _copied(grad_adaptation)
+    grad_current = new_sequence(
+        spikes, neurons
+    )  # holds the adaptation of every step until it is overwritten
+    grad_state = torch.zeros_like(state[0]), copied(grad_potential), copied(grad_adaptation)
     parts = spikes.new_zeros(2, batch, neurons)
     arguments = (
         *(*decays, *state, *grad_state, *parts, steps, batch),
@@ -281,21 +285,11 @@ def _full_precision() -> Iterator[None]:
         matmul.fp32_precision = allowed
 
 
-def _sequence(like: Tensor) -> Tensor:
-    """Return an empty sequence (T, B, H) in which each clip lies in one piece of memory."""
-    steps, batch, neurons = like.shape
-    return like.new_empty(batch, steps, neurons).transpose(0, 1)
-
-
 def _clip_by_clip(sequence: Tensor) -> Tensor:
-    """Return a sequence (T, B, H) as `_sequence` lays it out, without a copy where it lies so."""
+    """Return a sequence that lies as `new_sequence` has it, without a copy where it does so."""
     return sequence.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 def _rows(sequence: Tensor) -> Tensor:
     """Return a sequence (T, B, H) whose neurons lie side by side."""
     return sequence if sequence.stride(-1) == 1 else _clip_by_clip(sequence)
-
-
-def _copied(state: Tensor) -> Tensor:
-    return state.clone(memory_format=torch.contiguous_format)

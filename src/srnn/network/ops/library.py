@@ -5,8 +5,6 @@ Registered with `torch.library`, so that autograd, `torch.compile` and `torch.ex
 operator where the kernels do a whole sequence. The functions on top have the signatures of
 `reference`, the definition, which also computes what the kernels cannot; a warning says so once.
 
-A sequence (T, B, H) lies in memory clip by clip: it is a transposed (B, T, H).
-
 Legend: T time steps, B batch, I inputs, O outputs, H neurons.
 """
 
@@ -21,6 +19,7 @@ from torch.library import custom_op
 
 from srnn.network.neuron import ADAPTATION, THRESHOLD, State, decay, initial_state
 from srnn.network.ops import cpu, cuda, reference
+from srnn.network.ops.sequences import new_sequence
 from srnn.network.surrogate import SURROGATES, Surrogate
 
 _log = logging.getLogger(__name__)
@@ -166,8 +165,8 @@ def _(
     adaptation: float,
     keep_trace: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    trace = _new_sequence(inputs, len(alpha)) if keep_trace else inputs.new_empty(0)
-    spikes = _new_sequence(inputs, len(alpha))
+    trace = new_sequence(inputs, len(alpha)) if keep_trace else inputs.new_empty(0)
+    spikes = new_sequence(inputs, len(alpha))
     return spikes, trace, _like(potential0), _like(adaptation0)
 
 
@@ -199,7 +198,7 @@ def _(
     )
     grad_weight, grad_recurrent = weights
     state = (_like(each) for each in (spikes0, potential0, adaptation0))
-    grad_inputs = _new_sequence(trace, count if for_inputs or weight is None else 0)
+    grad_inputs = new_sequence(trace, count if for_inputs or weight is None else 0)
     return grad_inputs, grad_weight, bias, grad_recurrent, _like(alpha), _like(rho), *state
 
 
@@ -249,7 +248,7 @@ _spike_linear_backward.register_kernel("cuda", cuda.spike_linear_backward)
 
 @_spike_linear.register_fake
 def _(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _new_sequence(spikes, len(weight))
+    return new_sequence(spikes, len(weight))
 
 
 @_spike_linear_backward.register_fake
@@ -257,7 +256,7 @@ def _(
     grad: Tensor, spikes: Tensor, weight: Tensor, for_spikes: bool, for_weight: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     return (
-        _new_sequence(spikes, spikes.shape[-1] if for_spikes else 0),
+        new_sequence(spikes, spikes.shape[-1] if for_spikes else 0),
         _like(weight) if for_weight else weight.new_empty(0, 0),
         weight.new_empty(len(weight) if for_weight else 0),
     )
@@ -319,8 +318,3 @@ for _operator in (_alif, _spike_linear, _ternary):
 
 def _like(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
-
-
-def _new_sequence(like: Tensor, width: int) -> Tensor:
-    steps, batch, _ = like.shape
-    return like.new_empty(batch, steps, width).transpose(0, 1)

@@ -207,13 +207,13 @@ def project(
     ``strips`` (O / STRIP x I x STRIP) holds a row for each input, cut into strips: of few inputs a
     strip stays in the first-level cache. ``bias`` is padded to whole strips.
     """
-    rows = max(1, min(_CHUNK_ROWS, last - first))
-    active = np.empty(rows * inputs, np.int32)
-    values = np.empty(rows * inputs, np.float32)
-    row_ends = np.empty(rows, np.int64)
+    most = min(_CHUNK_ROWS, last - first)
+    active = np.empty(most * inputs, np.int32)
+    values = np.empty(most * inputs, np.float32)
+    row_ends = np.empty(most, np.int64)
     last_strip = scratch(STRIP, 0)
-    for start in range(first, last, rows):
-        rows = min(rows, last - start)
+    for start in range(first, last, _CHUNK_ROWS):
+        rows = min(_CHUNK_ROWS, last - start)
         _find_all_active(x, start * inputs, rows, inputs, active, values, row_ends)
         for column in range(0, outputs, STRIP):
             strip = column * inputs
@@ -280,13 +280,12 @@ def project_weights(
 ) -> None:
     """Add the gradients of weights and bias that the rows from ``first`` to ``last`` contribute.
 
-    ``total`` (I x P) has a row for each input, ``bias`` P elements; it is empty if not wanted.
+    ``total`` (I x P) has a row for each input, ``bias`` P elements.
     """
     for start in range(first, last, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, last - start)
         _add_outer(x, start * inputs, grad, start * outputs, rows, inputs, outputs, total)
-        if len(bias):
-            _add_sum(grad, start * outputs, rows, outputs, bias)
+        _add_sum(grad, start * outputs, rows, outputs, bias)
 
 
 @kernel
