@@ -7,8 +7,23 @@ class InputError(Exception):
 
     Its text is what the user reads: each line names the key or file, says what was expected and
     what was found. The command line prints it without a traceback and exits with code 2.
+
+    Parameters
+    ----------
+    *problems : str
+        A line each; what would not print in it, such as a line break in a file's name, is escaped.
     """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(map(printable, problems)))
 
 
 class DivergenceError(Exception):
     """Training has led to numbers that are not finite; the command line exits with code 1."""
+
+
+def printable(text: object) -> str:
+    """Return ``text`` on one line, with whatever does not print in it escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
+    )

@@ -46,7 +46,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
         path = find(name)
         document = _parse(path)
     except OSError as error:
-        raise _refusal(f"{name}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
     overridden, problems = _override(document, overrides)
 
@@ -66,7 +66,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
             report(places, _expected_found(relation.expected, toml_value(relation.found)))
 
     if problems:
-        raise _refusal(*problems)
+        raise InputError(*problems)
     return config
 
 
@@ -85,9 +85,9 @@ def find(name: str | Path) -> Path:
         if not place.is_dir():
             return place
     if existing:
-        raise _refusal(f"{name}: expected a TOML file, found a directory")
+        raise InputError(f"{name}: expected a TOML file, found a directory")
     looked = " or ".join(str(place.absolute()) for place in places)
-    raise _refusal(f"{name}: expected a TOML file, found nothing at {looked}")
+    raise InputError(f"{name}: expected a TOML file, found nothing at {looked}")
 
 
 def _parse(path: Path) -> Document:
@@ -97,12 +97,12 @@ def _parse(path: Path) -> Document:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         text = f"line {line}: not UTF-8: byte 0x{error.object[error.start]:02x}"
-        raise _refusal(f"{path}: {text}") from error
+        raise InputError(f"{path}: {text}") from error
     except tomli.TOMLDecodeError as error:
         text = f"line {error.lineno}, column {error.colno}: not valid TOML: {error.msg}"
-        raise _refusal(f"{path}: {text}") from error
+        raise InputError(f"{path}: {text}") from error
     except (ValueError, RecursionError) as error:  # integers too long, brackets too deep
-        raise _refusal(f"{path}: not valid TOML: {error}") from error
+        raise InputError(f"{path}: not valid TOML: {error}") from error
 
 
 def _override(document: Document, overrides: Sequence[str]) -> tuple[set[Place], list[str]]:
@@ -195,12 +195,3 @@ def _remove(document: Document, place: Place) -> None:
     for table in tables:
         document = document[table]
     del document[key]
-
-
-def _refusal(*problems: str) -> InputError:
-    """Return the error of `problems`, each on one line: characters that do not print escaped."""
-    return InputError("\n".join("".join(map(_printable, problem)) for problem in problems))
-
-
-def _printable(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode()

@@ -195,7 +195,7 @@ def require_trainable(corpus: Corpus) -> None:
             f"some of them as word/file.wav in {_LISTS['validation']}"
         )
     if problems:
-        raise InputError("\n".join(problems))
+        raise InputError(*problems)
     if UNKNOWN in counts and not counts[UNKNOWN]:
         _log.warning(
             "data.unknown: no training clips in %s are left for %s, which cannot be learnt",

@@ -120,7 +120,7 @@ def _expect_equal(config: Config, saved: Config, keys: Iterable[str], source: st
         if wanted[key] != found[key]
     ]
     if differences:
-        raise InputError("\n".join(differences))
+        raise InputError(*differences)
 
 
 def _flat(config: Config) -> dict[str, Any]:
