@@ -137,6 +137,13 @@ class DataConfig(_Table):
         "processes that decode the recordings, once for all runs; 0: the main process does it; "
         "`auto`: one per core",
     )
+    max_unreadable: float = _key(
+        0.01,
+        "most recordings that may be damaged, and are then skipped; more of them end the run",
+        "share of all recordings",
+        ge=0,
+        le=1,
+    )
     synthetic_clips: int = _key(
         325, "size of the synthetic data set", "clips per word", ge=20, le=10_000
     )
@@ -208,8 +215,11 @@ class SrnnConfig(_Table):
     )
     schedule_epochs: int = _key(10, "distance of two drops of the step schedule", "epochs", ge=1)
     schedule_factor: float = _key(0.1, "what a drop of the step schedule multiplies by", gt=0, le=1)
+    gradient_clip: float = _key(
+        0.0, "longest gradient (norm over all parameters), scaled down to it; 0: any length", ge=0
+    )
     checkpoint_minutes: float = _key(
-        10.0,
+        5.0,
         "time between two saved states within an epoch; 0: only at the end of each epoch",
         "minutes",
         ge=0,
