@@ -6,18 +6,21 @@ import gzip
 import hashlib
 import io
 import logging
+import os
 import re
 import socket
 import tarfile
 import threading
 import wave
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from serving import Server, serving
 
+from srnn.data import download
 from srnn.data.acquire import CHECKSUMS, URLS, Source, acquire, corpus_name, fetch, locate
 from srnn.errors import InputError
 
@@ -74,48 +77,21 @@ def whole(folder: Path) -> bool:
 
 
 def names(folder: Path) -> list[str]:
-    """All that lies in a folder, hidden things too."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    """All that lies in a folder, hidden things too; locks aside, which stay."""
+    paths = [path for path in folder.rglob("*") if path.suffix != ".lock"]
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
-class Server(ThreadingHTTPServer):
-    """Serves a body at any path but /gone; /broken and /unsized end in the middle."""
-
-    body = GOOD
-    requests: int = 0
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.requests += 1
-        where = self.path.split("/")[1]
-        body = self.server.body
-        if where == "gone":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        if where != "unsized":
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if where in ("broken", "unsized") else body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_PAUSES", (0, 0))
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving() as server:
+        server.body = GOOD
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -153,7 +129,7 @@ class TestDownload:
             assert text in caplog.text
         assert acquire(root, Source(V1)) == folder
         assert "using the data set" in caplog.text
-        assert official.requests == 1
+        assert len(official.asked) == 1
 
     def test_says_that_an_archive_without_a_checksum_is_unverified(
         self, tmp_path: Path, official: Server, caplog: pytest.LogCaptureFixture
@@ -170,7 +146,11 @@ class TestDownload:
         assert folder == tmp_path / "SpeechCommands" / "my words"
         assert whole(folder)
         assert "unverified" not in caplog.text
-        assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["my words.tgz"]
+        assert sorted(tmp_path.glob("*")) == [
+            tmp_path / ".my words.lock",
+            tmp_path / "SpeechCommands",
+            tmp_path / "my words.tgz",
+        ]
 
     def test_the_users_checksum_wins(self, tmp_path: Path, official: Server) -> None:
         refused(tmp_path, Source(V1, "0" * 64), V1, "0" * 64, DIGEST, "data.gsc_sha256", "not kept")
@@ -179,7 +159,7 @@ class TestDownload:
     @pytest.mark.parametrize("sha256", [DIGEST, ""])
     def test_broken_off_is_an_error(self, tmp_path: Path, server: Server, sha256: str) -> None:
         url = server.url("broken/x.tar.gz")
-        refused(tmp_path, Source(url, sha256), "data.gsc_url", url, "IncompleteRead")
+        refused(tmp_path, Source(url, sha256), "data.gsc_url", url, "IncompleteRead", "run again")
         assert names(tmp_path) == []
 
     def test_broken_off_without_length_or_checksum_is_no_data_set(
@@ -187,11 +167,36 @@ class TestDownload:
     ) -> None:
         refused(tmp_path, Source(server.url("unsized/x.tar.gz")), "x.tar.gz", "truncated")
 
+    def test_broken_off_without_length_is_found_by_the_checksum(
+        self, tmp_path: Path, server: Server
+    ) -> None:
+        url = server.url("unsized/x.tar.gz")
+        refused(tmp_path, Source(url, DIGEST), f"expected SHA-256 {DIGEST}", url, "not kept, run")
+        assert names(tmp_path) == []
+
+    def test_a_full_disk_says_what_to_do(
+        self, tmp_path: Path, official: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At the rename; in the middle of the download in test_download."""
+
+        def fail(path: Path, target: Path) -> None:
+            raise full()
+
+        monkeypatch.setattr(Path, "replace", fail)
+        message = f"data.dataroot: {tmp_path}: No space left on device: free some space there"
+        with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+            acquire(tmp_path, Source(V1))
+        assert names(tmp_path) == [f".{V1}.tar.gz.part"]
+        monkeypatch.undo()
+        monkeypatch.setitem(URLS, V1, official.url(f"{V1}.tar.gz"))
+        assert whole(acquire(tmp_path, Source(V1)))
+        assert sorted(tmp_path.glob(".*.part*")) == []
+
     def test_gone(self, tmp_path: Path, server: Server) -> None:
         url = server.url("gone/x.tar.gz")
         by_hand = str(tmp_path / "x.tar.gz")
         refused(tmp_path, Source(url), "data.gsc_url", url, "HTTP 404", by_hand)
-        assert server.requests == 1
+        assert len(server.asked) == 1
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
         with socket.socket() as unused:
@@ -216,6 +221,7 @@ class TestDownload:
             *("", ".", "nonsense", "../x", "x.tar.gz", "file:///nowhere/x.tar.gz"),
             *("ftp://host/x.tar.gz", "https://host/x.zip", "https://host/"),
             *("https://host/.tar.gz", "https://host/...tar.gz", "http://[host/x.tar.gz"),
+            *("mine\0", "https://host/a%00b.tar.gz", "https://host/a%0Ab.tar.gz"),
         ],
     )
     def test_neither_a_name_nor_an_archive(self, tmp_path: Path, url: str) -> None:
@@ -228,7 +234,7 @@ class TestArchive:
     @pytest.fixture
     def put(self, tmp_path: Path, official: Server) -> Iterator[Path]:
         yield tmp_path / f"{V1}.tar.gz"
-        assert official.requests == 0
+        assert official.asked == []
 
     def test_is_verified_and_unpacked(self, tmp_path: Path, put: Path) -> None:
         put.write_bytes(GOOD)
@@ -276,16 +282,82 @@ class TestArchive:
         (tmp_path / "mine.tar.gz").write_bytes(tar)
         refused(tmp_path, Source("mine"), "truncated or damaged")
 
-    def test_with_members_outside(self, tmp_path: Path) -> None:
-        link = tarfile.TarInfo("yes/link.wav")
-        link.type, link.linkname = tarfile.SYMTYPE, "../../../../evil.wav"
-        pipe = tarfile.TarInfo("yes/pipe.wav")
-        pipe.type = tarfile.FIFOTYPE
-        parent = tarfile.TarInfo("yes/../../evil.wav")
-        for member in (link, pipe, parent):
-            (tmp_path / "mine.tar.gz").write_bytes(gzip.compress(tar_of(FILES, member)))
-            refused(tmp_path, Source("mine"), "mine.tar.gz", member.name)
+    @pytest.mark.parametrize(
+        ("name", "kind", "link", "reason"),
+        [
+            ("/tmp/evil.wav", tarfile.REGTYPE, "", "it would land outside"),
+            ("//evil.wav", tarfile.REGTYPE, "", "it would land outside"),
+            ("yes/../../evil.wav", tarfile.REGTYPE, "", "it would land outside"),
+            ("..", tarfile.DIRTYPE, "", "it would land outside"),
+            ("yes/link.wav", tarfile.SYMTYPE, "/etc/passwd", "it is a link to '/etc/passwd'"),
+            ("yes/link.wav", tarfile.SYMTYPE, "../../x", "it is a link to '../../x'"),
+            ("yes/link.wav", tarfile.LNKTYPE, "/etc/passwd", "it is a link to '/etc/passwd'"),
+            ("yes/link.wav", tarfile.LNKTYPE, "../x", "it is a link to '../x'"),
+            (
+                "yes/link.wav",
+                tarfile.LNKTYPE,
+                "x",
+                "which the archive does not hold",
+            ),
+            ("yes/pipe.wav", tarfile.FIFOTYPE, "", "neither file, folder nor link"),
+            ("yes/disk.wav", tarfile.BLKTYPE, "", "neither file, folder nor link"),
+            ("yes/odd.wav", b"Z", "", "neither file, folder nor link"),
+            ("yes/tty.wav", tarfile.CHRTYPE, "", "neither file, folder nor link"),
+            ("yes", tarfile.REGTYPE, "", "Is a directory"),
+            (
+                "yes/1_nohash_0.wav/x.wav",
+                tarfile.REGTYPE,
+                "",
+                "x.wav': ",
+            ),  # then "Not a directory" or "File exists"
+            (f"yes/{'x' * 300}.wav", tarfile.REGTYPE, "", "...': File name too long"),
+            ("yes/a\0b.wav", tarfile.REGTYPE, "", "embedded null byte"),
+        ],
+    )
+    def test_hostile_members_are_refused_by_name(
+        self, tmp_path: Path, name: str, kind: bytes, link: str, reason: str
+    ) -> None:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, link
+        if "\0" in name:  # a classic header ends a name there
+            member.pax_headers = {"path": name}
+        (tmp_path / "mine.tar.gz").write_bytes(gzip.compress(tar_of(FILES, member)))
+        found = f"mine.tar.gz: expected files inside one folder, found {name[:200]!r}"[:-1]
+        refused(tmp_path, Source("mine"), found, reason, "replace the archive and run")
         assert names(tmp_path) == ["SpeechCommands", "mine.tar.gz"]
+
+    def test_a_link_within_its_folder_is_no_harm(self, tmp_path: Path) -> None:
+        link = tarfile.TarInfo("yes/link.wav")
+        link.type, link.linkname = tarfile.SYMTYPE, "1_nohash_0.wav"
+        (tmp_path / "mine.tar.gz").write_bytes(tar_of(FILES, link))
+        assert (acquire(tmp_path, Source("mine")) / link.name).read_bytes() == wav(1)
+
+    @pytest.mark.parametrize(
+        ("headers", "reason"),
+        [
+            ({"mtime": "1e300"}, "out of range"),
+            ({"mtime": "nan"}, "NaN"),
+            ({"GNU.sparse.size": str(2**40), "GNU.sparse.map": "0,0"}, "it is a sparse file"),
+        ],
+    )
+    def test_extended_headers_that_make_no_sense(
+        self, tmp_path: Path, headers: dict[str, str], reason: str
+    ) -> None:
+        member = tarfile.TarInfo("yes/x.wav")
+        member.pax_headers = headers
+        (tmp_path / "mine.tar.gz").write_bytes(tar_of(FILES, member))
+        refused(tmp_path, Source("mine"), "found 'yes/x.wav'", reason)
+
+    def test_a_negative_size_does_not_go_round_and_round(self, tmp_path: Path) -> None:
+        member = tarfile.TarInfo("yes/x.wav")
+        member.pax_headers = {"size": "-1024"}
+        (tmp_path / "mine.tar.gz").write_bytes(tar_of(FILES, member))
+        refused(tmp_path, Source("mine"), "damaged", "less than no bytes")
+
+    @pytest.mark.parametrize("archive", [b"PK\3\4" * 500, b"no archive", GOOD + b"garbage"])
+    def test_what_is_no_archive(self, tmp_path: Path, archive: bytes) -> None:
+        (tmp_path / "mine.tar.gz").write_bytes(archive)
+        refused(tmp_path, Source("mine"), "expected a whole tar archive", "damaged", "run again")
 
     @pytest.mark.parametrize(
         ("files", "found"),
@@ -301,23 +373,44 @@ class TestArchive:
         refused(tmp_path, Source("mine"), "expected one data set", f"found {found}")
 
 
-class TestUnpacking:
-    @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
-    def test_interrupted_leaves_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-    ) -> None:
-        extract = tarfile.TarFile.extract
+def full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+
+class TestUnpacking:
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), full()])
+    @pytest.mark.parametrize("method", ["extract", "rename"])
+    def test_interrupted_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, error: BaseException
+    ) -> None:
         def fail(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, **options: str) -> None:
             if member.name.startswith("./_background"):
                 raise error
             extract(tar, member, path, filter="data")
 
-        monkeypatch.setattr(tarfile.TarFile, "extract", fail)
+        def fail_to_rename(path: Path, target: Path) -> None:
+            raise error
+
+        extract = tarfile.TarFile.extract
+        if method == "extract":
+            monkeypatch.setattr(tarfile.TarFile, "extract", fail)
+        else:
+            monkeypatch.setattr(Path, "rename", fail_to_rename)
         (tmp_path / "mine.tar.gz").write_bytes(GOOD)
-        with pytest.raises((KeyboardInterrupt, InputError), match=r"^$|data\.dataroot.*No space"):
+        message = f"data.dataroot: {tmp_path}: No space left on device: free some space there"
+        with pytest.raises((KeyboardInterrupt, InputError), match=f"^$|{re.escape(message)}"):
             acquire(tmp_path, Source("mine"))
         assert names(tmp_path) == ["SpeechCommands", "mine.tar.gz"]
+        monkeypatch.undo()
+        assert whole(acquire(tmp_path, Source("mine")))
+
+    def test_what_a_killed_process_left_is_removed(self, tmp_path: Path) -> None:
+        corpora = tmp_path / "SpeechCommands"
+        write(corpora / ".mine.part", "yes", "up")
+        (tmp_path / "mine.tar.gz").write_bytes(GOOD)
+        assert locate(tmp_path, "mine") is None
+        assert whole(acquire(tmp_path, Source("mine")))
+        assert [path.name for path in corpora.iterdir()] == ["mine"]
 
     def test_leftovers_are_no_data_set(self, tmp_path: Path, official: Server) -> None:
         corpora = tmp_path / "SpeechCommands"
@@ -331,21 +424,12 @@ class TestUnpacking:
         theirs.mkdir(parents=True)
         (theirs / "notes.txt").touch()
         (tmp_path / "mine.tar.gz").write_bytes(GOOD)
+        (theirs.parent / "file").touch()
+        with pytest.raises(InputError, match="file: expected a folder"):
+            acquire(tmp_path, Source("https://127.0.0.1:9/file.tar"))
         with pytest.raises(InputError, match=f"{re.escape(str(theirs))}: expected .* found none"):
             acquire(tmp_path, Source("mine"))
         assert (theirs / "notes.txt").exists()
-
-    def test_another_process_may_be_quicker(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        target = tmp_path / "SpeechCommands" / "mine"
-        rename = Path.rename
-        monkeypatch.setattr(Path, "rename", lambda old, new: rename(old, write(target) and new))
-        (tmp_path / "mine.tar.gz").write_bytes(GOOD)
-        assert acquire(tmp_path, Source("mine")) == target
-        assert names(tmp_path / "SpeechCommands")[1:] == [
-            f"mine/{name}" for name in ("no", "no/1_nohash_0.WAV", "yes", "yes/1_nohash_0.WAV")
-        ]
 
     @pytest.mark.parametrize("root", ["file", "file/below"])
     def test_a_data_root_that_cannot_be(self, tmp_path: Path, official: Server, root: str) -> None:
@@ -425,6 +509,82 @@ class TestWhatIsThere:
         write(tmp_path / "SpeechCommands" / V1)
         with pytest.raises(InputError, match="cannot download"):
             fetch(tmp_path, Source(TEST_SET))
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have the whole disk refuse to be written; real permissions do not hold up root."""
+
+    def refuse(name: str) -> None:
+        function = getattr(os, name)
+
+        def guarded(path: str, *more: object, **options: object) -> object:
+            if name == "open" and not (more and int(str(more[0])) & (os.O_RDWR | os.O_CREAT)):
+                return function(path, *more, **options)
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(path))
+
+        monkeypatch.setattr(os, name, guarded)
+
+    def switch() -> None:
+        for name in ("mkdir", "open", "rename", "replace", "unlink"):
+            refuse(name)
+
+    return switch
+
+
+class TestReadOnly:
+    def test_a_data_set_that_is_there_needs_no_lock(
+        self, tmp_path: Path, read_only: Callable[[], None]
+    ) -> None:
+        folder = write(tmp_path / "SpeechCommands" / V1)
+        before = names(tmp_path)
+        read_only()
+        assert acquire(tmp_path, Source(V1)) == fetch(tmp_path, Source(V1)) == folder
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["SpeechCommands"]
+        assert names(tmp_path) == before
+
+    @pytest.mark.parametrize("root", ["", "not/there"])
+    def test_without_one_it_says_what_to_do(
+        self, tmp_path: Path, official: Server, read_only: Callable[[], None], root: str
+    ) -> None:
+        (tmp_path / f"{V1}.tar.gz").write_bytes(GOOD)
+        read_only()
+        place = f"data.dataroot: {tmp_path / 'not' if root else tmp_path / f'.{V1}.lock'}"
+        remedy = "allow it, or set data.dataroot to a folder that can be written"
+        refused(tmp_path / root, Source(V1), place, "Read-only file system", remedy)
+        assert official.asked == []
+
+
+class TestTwoAtOnce:
+    def test_one_prepares_while_the_other_says_that_it_waits(
+        self, tmp_path: Path, official: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The server answers only once the other waits."""
+        caplog.set_level(logging.INFO, "srnn")
+        asked, waits = threading.Event(), threading.Event()
+
+        def answer() -> None:
+            asked.set()
+            waits.wait(20)
+
+        class Watch(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                waits.set()
+
+        official.before, watch = answer, Watch()
+        logger = logging.getLogger("srnn.data.locks")
+        logger.addHandler(watch)
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(acquire, tmp_path, Source(V1))
+            assert asked.wait(20)
+            second = pool.submit(acquire, tmp_path, Source(V1))
+            assert first.result() == second.result()
+        logger.removeHandler(watch)
+        assert whole(first.result())
+        assert len(official.asked) == 1
+        waiting = f"waiting for another process that prepares {V1} in {tmp_path}"
+        assert caplog.messages.count(waiting) == 1
+        assert len([text for text in caplog.messages if text.startswith("unpacking")]) == 1
 
 
 def test_official_addresses_and_checksums() -> None:

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
+import errno
 import hashlib
+import logging
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ import soundfile
 
 from srnn.data import espeak, voices
 from srnn.data.corpus import UNKNOWN, choose_labels, read_corpus, require_trainable
+from srnn.data.pack import open_pack
 from srnn.errors import InputError
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
@@ -45,9 +50,10 @@ def test_layout_is_that_of_speech_commands(corpus: Path) -> None:
     assert all(len(list((corpus / word).glob("*_nohash_*.wav"))) == 30 for word in WORDS)
 
 
-def test_it_is_a_corpus_with_all_words_in_all_partitions(corpus: Path) -> None:
-    labels = choose_labels(corpus, ["yes", "no"], unknown=True, silence=True)
-    read = read_corpus(corpus, labels, silence_clips=(9, 3, 3), seed=0, size=SIZE, sample_rate=RATE)
+def test_it_is_a_corpus_with_all_words_in_all_partitions(corpus: Path, tmp_path: Path) -> None:
+    pack = open_pack(corpus, str(tmp_path), workers=0)
+    labels = choose_labels(pack, ["yes", "no"], unknown=True, silence=True)
+    read = read_corpus(pack, labels, silence_clips=(9, 3, 3), seed=0, size=SIZE, sample_rate=RATE)
     require_trainable(read)
     for partition, least in (("training", 24), ("validation", 3), ("testing", 3)):
         counts = read.counts(partition)
@@ -117,6 +123,61 @@ def test_interrupted_making_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(voices, "recorded", interrupt)
     with pytest.raises(KeyboardInterrupt):
+        make(tmp_path)
+    assert list((tmp_path / "SpeechCommands").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voices, "_record", lambda folder, *_: (folder / "new").mkdir())
+    made = make(tmp_path)
+    (made / "new").rmdir()
+    made.rename(tmp_path / "SpeechCommands" / f".{made.name}.part")
+    assert make(tmp_path) == made
+    assert (made / "new").exists()
+    assert list(made.parent.iterdir()) == [made]
+
+
+def test_two_at_once_make_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first begins once the second waits."""
+    caplog.set_level(logging.INFO, "srnn")
+    begun, waits = threading.Event(), threading.Event()
+
+    def record(*_: object) -> None:
+        begun.set()
+        waits.wait(20)
+
+    class Watch(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            waits.set()
+
+    monkeypatch.setattr(voices, "_record", record)
+    watch = Watch()
+    logger = logging.getLogger("srnn.data.locks")
+    logger.addHandler(watch)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(make, tmp_path)
+        assert begun.wait(20)
+        second = pool.submit(make, tmp_path)
+        made = first.result()
+        assert second.result() == made
+    logger.removeHandler(watch)
+    assert (made / "README.txt").exists()
+    waiting = f"waiting for another process that prepares {made.name} in {tmp_path}"
+    assert caplog.messages.count(waiting) == 1
+    assert len([text for text in caplog.messages if text.startswith("making")]) == 1
+
+
+def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(voices, "_write", write)
+    place = f"^data.dataroot: {tmp_path}: No space left on device: free some space there"
+    with pytest.raises(InputError, match=place):
         make(tmp_path)
     assert list((tmp_path / "SpeechCommands").iterdir()) == []
 

@@ -2,28 +2,25 @@
 """Find a data set on disk, or fetch, verify and unpack its archive.
 
 The layout is torchaudio's: the archive lies at ``DIR/<name>.tar.gz`` and its content in
-``DIR/SpeechCommands/<name>/``, one folder of wav files per word. A data set appears under its name
-only when it is whole: downloads and unpacking happen under a temporary name beside the target.
+``DIR/SpeechCommands/<name>/``, one folder of wav files per word. Archive and data set appear under
+their names only when they are whole. Of several processes that want one that is not there, one
+prepares it; for one that is there nothing is written.
 """
 
 import hashlib
 import logging
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from pooch import HTTPDownloader
-from requests.exceptions import HTTPError, RequestException
-from torchaudio.datasets.speechcommands import _CHECKSUMS, FOLDER_IN_ARCHIVE
-from tqdm import tqdm
+from torchaudio.datasets.speechcommands import _CHECKSUMS
 
 from srnn.data.archive import extract
+from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
+from srnn.data.download import download
 from srnn.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -31,9 +28,7 @@ _log = logging.getLogger(__name__)
 # SHA-256 by URL of the official archives.
 CHECKSUMS: dict[str, str] = dict(_CHECKSUMS)
 
-_CORPORA: str = FOLDER_IN_ARCHIVE  # the folder in a data root that the data sets lie in
 _SUFFIXES = (".tar.gz", ".tgz", ".tar")
-_CHUNK = 1 << 16  # bytes read or received at once
 
 
 @dataclass(frozen=True)
@@ -95,8 +90,8 @@ def locate(dataroot: Path, name: str) -> Path | None:
     InputError
         A folder cannot be read.
     """
-    with _disk_errors(dataroot):
-        preferred = dataroot / _CORPORA / corpus_name(name)
+    with disk_errors(dataroot):
+        preferred = dataroot / CORPORA / corpus_name(name)
         corpora = _corpora(dataroot)
         if preferred not in corpora and len(corpora) == 1:
             preferred = corpora[0]
@@ -123,8 +118,8 @@ def acquire(dataroot: Path, source: Source) -> Path:
         Another version of Speech Commands lies there, or `fetch` fails.
     """
     archive = _archive(dataroot, source)
-    with _disk_errors(dataroot):
-        if _holds_words(dataroot / _CORPORA / archive.name) or archive.path.is_file():
+    with disk_errors(dataroot):
+        if _holds_words(dataroot / CORPORA / archive.name) or archive.path.is_file():
             return fetch(dataroot, source)
         if _version(archive.name):
             others = [folder for folder in _corpora(dataroot) if _is_for_training(folder)]
@@ -161,23 +156,17 @@ def fetch(dataroot: Path, source: Source) -> Path:
         damaged or holds no words, or the disk cannot be written.
     """
     archive = _archive(dataroot, source)
-    folder = dataroot / _CORPORA / archive.name
-    with _disk_errors(dataroot):
-        if _holds_words(folder):
-            _log.info("using the data set in %s", folder)
-            return folder
-        if folder.is_dir() and any(folder.iterdir()):
-            raise InputError(
-                f"{folder}: expected a folder of *.wav files for each word, found none: "
-                "delete it and run again"
-            )
-        if archive.path.is_file():
-            _verify(archive.path, archive, source, "delete or replace it and run again")
-        elif archive.url:
-            _download(dataroot, archive, source)
-        else:
-            raise _unknown_source(dataroot, source, archive.path)
-        _unpack(archive.path, folder)
+    folder = dataroot / CORPORA / archive.name
+    with disk_errors(dataroot):
+        if not _is_there(folder):
+            if not archive.path.is_file() and not archive.url:
+                raise _unknown_source(dataroot, source, archive.path)
+            if dataroot.exists() and not dataroot.is_dir():
+                raise InputError(f"data.dataroot: expected a folder, found the file {dataroot}")
+            with sole_use(dataroot, archive.name):
+                if not _is_there(folder):  # another process may just have finished it
+                    _prepare(folder, archive, source)
+    _log.info("using the data set in %s", folder)
     return folder
 
 
@@ -205,7 +194,8 @@ def _archive(dataroot: Path, source: Source) -> _Archive:
         path = dataroot / file_name
     else:
         raise _unknown_source(dataroot, source)
-    if not name or name.startswith(".") or (parts.scheme and name == file_name):
+    impossible = not name or name.startswith(".") or re.search(r"[\0-\x1f]", name)
+    if impossible or (parts.scheme and name == file_name):
         raise _unknown_source(dataroot, source)
     return _Archive(name, url, path, (source.sha256 or CHECKSUMS.get(url, "")).lower())
 
@@ -214,51 +204,41 @@ def _unknown_source(dataroot: Path, source: Source, path: Path | None = None) ->
     nowhere = f" and no archive at {path}" if path else ""
     return InputError(
         f"{source.url_key}: expected one of {', '.join(URLS)}, an http, https or file URL that "
-        f"ends in {', '.join(_SUFFIXES)}, or a folder's name under {dataroot / _CORPORA}; "
+        f"ends in {', '.join(_SUFFIXES)}, or a folder's name under {dataroot / CORPORA}; "
         f"found {source.url!r}{nowhere}"
     )
 
 
-def _download(dataroot: Path, archive: _Archive, source: Source) -> None:
-    """Download an archive into the data root; a wrong or broken download is not kept."""
-    if dataroot.exists() and not dataroot.is_dir():
-        raise InputError(f"data.dataroot: expected a folder, found the file {dataroot}")
-    dataroot.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{archive.name}-", dir=dataroot) as temporary:
-        partial = Path(temporary) / archive.path.name
-        _log.info("downloading %s to %s", archive.url, archive.path)
-        # pooch asks whether the bar is true, and tqdm wants a total to answer; pooch then sets it.
-        with tqdm(
-            desc=f"downloading {archive.name}",
-            total=1,
-            unit="B",
-            unit_scale=True,
-            leave=False,
-            disable=None,
-        ) as bar:
-            download = HTTPDownloader(progressbar=bar, chunk_size=_CHUNK)
-            try:
-                download(archive.url, str(partial), None)
-            except RequestException as error:
-                if error.response is not None:  # pooch leaves it open
-                    error.response.close()
-                raise InputError(
-                    f"{source.url_key}: cannot download {archive.url} ({_reason(error)}): "
-                    f"run again, or put the archive at {archive.path} by hand"
-                ) from error
-        remedy = f"the download from {archive.url} was not kept, run again"
-        _verify(partial, archive, source, remedy)
-        partial.replace(archive.path)
+def _is_there(folder: Path) -> bool:
+    """Whether a data set lies there; raises InputError if something else does."""
+    if _holds_words(folder):
+        return True
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise InputError(
+            f"{folder}: expected a folder of *.wav files for each word, found none: "
+            "delete it and run again"
+        )
+    return False
 
 
-def _reason(error: RequestException) -> str:
-    """Return the innermost cause: requests wraps it in several layers of its own words."""
-    if isinstance(error, HTTPError) and error.response is not None:
-        return f"HTTP {error.response.status_code} {error.response.reason}"
-    root: BaseException = error
-    while inner := root.__cause__ or root.__context__:
-        root = inner
-    return (isinstance(root, OSError) and root.strerror) or str(root)
+def _prepare(folder: Path, archive: _Archive, source: Source) -> None:
+    """Make a data set out of its archive, which is downloaded where it is missing."""
+    if archive.path.is_file():
+        _verify(archive.path, archive, source, "delete or replace it and run again")
+    else:
+        _download(archive, source)
+    _unpack(archive.path, folder)
+
+
+def _download(archive: _Archive, source: Source) -> None:
+    """Download an archive into the data root, whole and verified."""
+    remedy = f"the download from {archive.url} was not kept, run again"
+    download(
+        archive.url,
+        archive.path,
+        source.url_key,
+        lambda partial: _verify(partial, archive, source, remedy),
+    )
 
 
 def _verify(file: Path, archive: _Archive, source: Source, remedy: str) -> None:
@@ -282,12 +262,9 @@ def _verify(file: Path, archive: _Archive, source: Source, remedy: str) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive beside ``folder`` and rename the result into place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        _log.info("unpacking %s", archive)
-        content = Path(temporary) / "content"
-        content.mkdir()
+    """Unpack an archive into ``folder``, which appears when it is whole."""
+    _log.info("unpacking %s", archive)
+    with scratch(folder) as content:
         files = extract(archive, content)
         # The official archives hold the words themselves, others enclose them in one folder.
         corpora = (
@@ -299,18 +276,14 @@ def _unpack(archive: Path, folder: Path) -> None:
                 f"{archive}: expected one data set, a folder of *.wav files for each word, "
                 f"found {found}"
             )
-        try:
-            corpora[0].rename(folder)
-        except OSError:
-            if not _holds_words(folder):  # else another process was quicker
-                raise
+        publish(corpora[0], folder)
     megabytes = archive.stat().st_size / 1e6
     _log.info("unpacked %d files into %s", files, folder)
     _log.info("the archive %s (%.0f MB) is kept and may be deleted", archive, megabytes)
 
 
 def _corpora(dataroot: Path) -> list[Path]:
-    return [place for place in _folders(dataroot / _CORPORA) if _holds_words(place)]
+    return [place for place in _folders(dataroot / CORPORA) if _holds_words(place)]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -351,13 +324,3 @@ def _expect_version(wanted: str, folder: Path, source: Source) -> None:
             f"data.dataroot: expected {wanted} ({source.url_key}), found {folder}: "
             f'set {source.url_key} = "{folder.name}" or another data.dataroot'
         )
-
-
-@contextmanager
-def _disk_errors(dataroot: Path) -> Iterator[None]:
-    """Turn what the disk says (full, read-only, not a folder) into an InputError."""
-    try:
-        yield
-    except OSError as error:
-        place = error.filename or dataroot
-        raise InputError(f"data.dataroot: {place}: {error.strerror or error}") from error

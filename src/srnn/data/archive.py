@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Unpack a tar archive that somebody else made: whole, and inside one folder, or not at all."""
 
+import errno
 import gzip
 import tarfile
 import zlib
@@ -12,6 +13,20 @@ from tqdm import tqdm
 from srnn.errors import InputError
 
 _CHUNK = 1 << 20  # bytes read at once
+
+_LONGEST = 200  # characters of a name in a message
+
+# What the standard library raises as it reads an archive that is no archive.
+_DAMAGES = (
+    *(tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile),
+    *(ValueError, OverflowError, RecursionError, MemoryError),  # numbers and headers gone wild
+)
+
+# What the disk says of a member that cannot be there, whatever disk it is.
+_IMPOSSIBLE = {
+    *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.EFBIG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),  # both a file and a folder
+}
 
 
 def extract(archive: Path, folder: Path) -> int:
@@ -31,8 +46,10 @@ def extract(archive: Path, folder: Path) -> int:
     Raises
     ------
     InputError
-        If a member would land outside the folder or is a link out of it or a device, or if the
-        archive is truncated or damaged.
+        If a member has an absolute name or one with ``..``, is a link to such a place, a sparse
+        file or a device; if one cannot exist on a disk; if the archive is truncated or damaged.
+    OSError
+        If the disk is full or cannot be written.
     """
     files = 0
     try:
@@ -50,20 +67,69 @@ def extract(archive: Path, folder: Path) -> int:
             ) as bar,
         ):
             for member in tar:
-                tar.extract(member, folder, filter="data")
+                if member.size < 0:  # tarfile would go back in the archive, and round and round
+                    raise tarfile.ReadError("a file of less than no bytes")
+                _expect_inside(archive, member)
+                _extract(archive, tar, member, folder)
                 files += member.isfile()
                 bar.update(raw.tell() - bar.n)
             _expect_end(stream)
-    except tarfile.FilterError as error:
+    except _DAMAGES as error:
         raise InputError(
-            f"{archive}: expected files inside one folder, found {error.tarinfo.name!r}: {error}"
-        ) from error
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{archive}: expected a whole tar archive, found a truncated or damaged one ({error}): "
-            "delete or replace it and run again"
+            f"{archive}: expected a whole tar archive, found a truncated or damaged one "
+            f"({str(error) or type(error).__name__}): delete or replace it and run again"
         ) from error
     return files
+
+
+def _expect_inside(archive: Path, member: tarfile.TarInfo) -> None:
+    """Refuse what is no file, folder or link, and what leads out of the folder by its words.
+
+    A link that has no ``..`` leads to its own folder or below it, however many are chained, so
+    that nothing depends on what the links before it have done to the folder.
+    """
+    link = member.issym() or member.islnk()
+    if not (link or member.isfile() or member.isdir()):
+        reason = "it is neither file, folder nor link"
+    elif member.issparse():  # a few bytes could claim terabytes
+        reason = "it is a sparse file"
+    elif _leads_out(member.name):
+        reason = "it would land outside"
+    elif link and _leads_out(member.linkname):
+        reason = f"it is a link to {_short(member.linkname)}"
+    else:
+        return
+    raise _unfit(archive, member, reason)
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")
+
+
+def _extract(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Extract a member, by the rules of tarfile for data: no owners, no odd permissions."""
+    try:
+        tar.extract(member, folder, filter="data")
+    except KeyError as error:
+        reason = f"it is a link to {_short(member.linkname)}, which the archive does not hold"
+        raise _unfit(archive, member, reason) from error
+    except (ValueError, OverflowError) as error:  # a name with NUL, a time beyond all calendars
+        raise _unfit(archive, member, str(error)) from error
+    except OSError as error:
+        if error.errno in _IMPOSSIBLE:
+            raise _unfit(archive, member, str(error.strerror)) from error
+        raise
+
+
+def _unfit(archive: Path, member: tarfile.TarInfo, reason: str) -> InputError:
+    return InputError(
+        f"{archive}: expected files inside one folder, found {_short(member.name)}: {reason}: "
+        "delete or replace the archive and run again"
+    )
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...")
 
 
 def _decompressed(raw: BinaryIO) -> BinaryIO:

@@ -76,7 +76,8 @@ def speak(utterances: Sequence[Utterance], library: Path, data: Path) -> list[by
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"eSpeak NG failed: {done.stderr.decode(errors='replace').strip()}")
+        said = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"eSpeak NG failed (exit code {done.returncode}): {said}")
     lengths, _, pcm = done.stdout.partition(b"\n")
     ends = itertools.accumulate(json.loads(lengths), initial=0)
     return [pcm[start:end] for start, end in itertools.pairwise(ends)]

@@ -20,7 +20,6 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ from tqdm import tqdm
 from srnn.data import espeak
 from srnn.data.acoustics import ACOUSTICS, Samples, hum, noise, recorded, scaled
 from srnn.data.corpus import partition_of_speaker
+from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
 from srnn.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def make_corpus(
     Raises
     ------
     InputError
-        If espeakng-loader is not installed, or a word has no sound.
+        If espeakng-loader is not installed, a word has no sound, or the disk cannot be written.
     """
     words = sorted(set(words))
     definition = (
@@ -185,30 +185,30 @@ def make_corpus(
         sample_rate,
         size,
     )
-    corpora = dataroot / "SpeechCommands"
-    corpus = corpora / f"synthetic-{_digest(*definition, seed)[:12]}"
-    if corpus.is_dir():
-        _log.info("synthetic corpus found: %s", corpus)
-        return corpus
+    corpus = dataroot / CORPORA / f"synthetic-{_digest(*definition, seed)[:12]}"
+    with disk_errors(dataroot):
+        if not corpus.is_dir():
+            _find_espeak()  # before anything is written
+            with sole_use(dataroot, corpus.name):
+                if not corpus.is_dir():  # another process may just have finished it
+                    _make(corpus, words, clips_per_word, sample_rate, size, seed)
+    _log.info("using the synthetic corpus in %s", corpus)
+    return corpus
 
-    _find_espeak()  # before anything is written
+
+def _make(
+    corpus: Path, words: Sequence[str], clips_per_word: int, sample_rate: int, size: int, seed: int
+) -> None:
+    """Make the corpus, which appears when it is whole."""
     _log.info("making %d words x %d synthetic clips: %s", len(words), clips_per_word, corpus)
     crew = {partition: _speakers(partition, seed) for partition in VOICES}
     takes = {word: _takes(word, clips_per_word, crew, seed) for word in words}
-    corpora.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{corpus.name}-", dir=corpora) as temporary:
-        unfinished = Path(temporary) / corpus.name
-        unfinished.mkdir()
+    with scratch(corpus) as unfinished:
         _record(unfinished, takes, crew, sample_rate, size, seed)
         for partition in ("validation", "testing"):
             _write_list(unfinished / f"{partition}_list.txt", partition, takes)
         (unfinished / "README.txt").write_text(_README, encoding="utf-8")
-        try:
-            unfinished.rename(corpus)
-        except OSError:  # another process may have been faster; its corpus is the same
-            if not corpus.is_dir():
-                raise
-    return corpus
+        publish(unfinished, corpus)
 
 
 def _digest(*key: object) -> str:

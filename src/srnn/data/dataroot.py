@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MPL-2.0
+"""How a data set comes into a data root: whole, once, or with one line that says why not.
+
+A data set lies in ``DIR/SpeechCommands/<name>/``. It is prepared under a hidden name beside that,
+flushed to the disk and renamed, by one process at a time; nothing that an interruption leaves bears
+the name of a data set.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from srnn.data.locks import locked
+from srnn.errors import InputError
+from srnn.files import sync_directory
+
+CORPORA = "SpeechCommands"
+"""The folder in a data root that the data sets lie in; torchaudio's name for it."""
+
+_REMEDIES = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "free some space there, or set data.dataroot to another disk, and run again",
+    ),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM),
+        "allow it, or set data.dataroot to a folder that can be written or holds the data set",
+    ),
+}
+_REMEDY = "set data.dataroot to another folder"
+
+
+@contextmanager
+def disk_errors(dataroot: Path) -> Iterator[None]:
+    """Turn what the disk says (full, read-only, not a folder) into an `InputError` of one line."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or dataroot
+        remedy = _REMEDIES.get(error.errno or 0, _REMEDY)
+        raise InputError(f"data.dataroot: {place}: {error.strerror or error}: {remedy}") from error
+
+
+def sole_use(dataroot: Path, name: str) -> AbstractContextManager[object]:
+    """Have a data set for oneself, a ``with`` statement long; other processes wait.
+
+    Raises
+    ------
+    OSError
+        If the data root can be neither created nor written.
+    """
+    dataroot.mkdir(parents=True, exist_ok=True)
+    waiting = f"waiting for another process that prepares {name} in {dataroot}"
+    return locked(dataroot / f".{name}.lock", waiting)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder``, and remove it in the end.
+
+    It may be renamed away meanwhile. Its name is always the same, so that what a killed process
+    left there is found and removed first. To be called under `sole_use`.
+    """
+    place = folder.with_name(f".{folder.name}.part")
+    if place.exists():
+        shutil.rmtree(place)
+    place.mkdir(parents=True)
+    try:
+        yield place
+    finally:
+        if place.exists():
+            shutil.rmtree(place)
+
+
+def publish(content: Path, folder: Path) -> None:
+    """Give a folder its name, once all that it holds is on the disk."""
+    os.sync()  # one call for a hundred thousand files, where fsync would take one each
+    content.rename(folder)
+    sync_directory(folder.parent)
