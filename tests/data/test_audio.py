@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from recordings import BAD, bad_recordings, odd_recordings
 from srnn.data import audio
-from srnn.errors import InputError
 
 RATE = 16000
 ROUNDING = 2**-16 + 2**-22  # half a step of 16 bits, and what 24 and 32 bits add
@@ -85,82 +85,71 @@ def test_what_lies_above_half_the_new_rate_is_removed(tmp_path: Path) -> None:
     assert np.abs(samples[200:-200]).max() < 5e-3
 
 
-def test_probe_tells_frames_and_rate(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "hum.wav", sine(50, 44100, 0.5), 44100)
-    assert audio.probe(tmp_path / "hum.wav") == (22050, 44100)
-
-
-UNREADABLE = "expected a recording that soundfile can read, found"
-
-
-def test_a_missing_file(tmp_path: Path) -> None:
-    path = tmp_path / "yes.wav"
-    for function in (lambda: audio.read(path, RATE), lambda: audio.probe(path)):
-        with pytest.raises(InputError) as error:
-            function()
-        found = "nothing to read (No such file or directory)"
-        assert str(error.value) == f"{path}: {UNREADABLE} {found}"
-
-
-def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError) as error:
-        audio.read(tmp_path, RATE)
-    assert str(error.value) == f"{tmp_path}: {UNREADABLE} nothing to read (Is a directory)"
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("yes.wav", b"", "Format not recognised"),
-        ("yes.wav", b"these are words, but they are written", "Format not recognised"),
-        ("yes.raw", b"\0" * 100, "samplerate must be specified"),
-    ],
-)
-def test_a_file_that_is_no_recording(
-    tmp_path: Path, name: str, content: bytes, reason: str
+def test_a_long_recording_is_decoded_by_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(audio, "_BLOCK", 999)
+    soundfile.write(tmp_path / "yes.wav", INTEGERS.reshape(-1, 2), RATE)
+    expected = np.rint(INTEGERS.reshape(-1, 2).mean(1)).clip(-32768, 32767)
+    np.testing.assert_array_equal(audio.decode(tmp_path / "yes.wav")[0], expected)
+
+
+def test_odd_recordings_work(tmp_path: Path) -> None:
+    for path, seconds in odd_recordings(tmp_path).items():
+        samples, rate = audio.decode(path)
+        assert len(samples) == pytest.approx(seconds * rate, abs=320), path  # GSM: whole blocks
+        assert np.abs(samples).max() > 2000
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_recording(tmp_path: Path, name: str) -> None:
+    bad_recordings(tmp_path)
     path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(audio.UnreadableError) as error:
         audio.read(path, RATE)
-    assert str(error.value) == f"{path}: {UNREADABLE} a file it cannot read ({reason})"
+    assert error.value.found == BAD[name]
+    assert str(error.value) == f"{path}: expected a recording, found {BAD[name]}"
 
 
-def test_a_damaged_file(tmp_path: Path) -> None:
-    path = tmp_path / "yes.flac"
-    soundfile.write(path, INTEGERS, RATE)
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(InputError) as error:
-        audio.read(path, RATE)
-    assert str(error.value).startswith(f"{path}: {UNREADABLE} a file it cannot read (")
+def test_a_file_that_may_not_be_read(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(audio.UnreadableError) as error:
+        audio.read(recording, RATE)
+    assert error.value.found == "nothing to read (Permission denied)"
 
 
-def test_a_stream_that_does_not_state_its_length(tmp_path: Path) -> None:
-    path = tmp_path / "yes.flac"
-    soundfile.write(path, INTEGERS, RATE)
-    content = bytearray(path.read_bytes())
-    content[21] &= 0xF0  # the number of samples: the last 36 of the 64 bits from byte 18 on
-    content[22:26] = bytes(4)
-    path.write_bytes(content)
-    with pytest.raises(InputError) as error:
-        audio.read(path, RATE)
-    assert str(error.value).startswith(f"{path}: {UNREADABLE} a file it cannot read (array is too")
+def test_a_headerless_recording(tmp_path: Path) -> None:
+    (tmp_path / "yes.raw").write_bytes(bytes(100))
+    with pytest.raises(audio.UnreadableError, match=r"cannot read \(samplerate must be specified"):
+        audio.read(tmp_path / "yes.raw", RATE)
 
 
-def test_a_recording_without_samples(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [0x7FFFF000, 0x80000000, 0xFFFFFFFF])
+def test_a_length_that_the_writer_did_not_know(recording: Path, length: int) -> None:
+    content = bytearray(recording.read_bytes())
+    content[40:44] = length.to_bytes(4, "little")
+    recording.write_bytes(content)
+    np.testing.assert_array_equal(audio.decode(recording)[0], INTEGERS)
+
+
+@pytest.mark.parametrize("order", ["LITTLE", "BIG"])
+def test_chunks_before_the_samples_are_passed_over(tmp_path: Path, order: str) -> None:
     path = tmp_path / "yes.wav"
-    soundfile.write(path, np.zeros(0), RATE)
-    with pytest.raises(InputError) as error:
-        audio.read(path, RATE)
-    assert str(error.value) == f"{path}: expected samples, found none"
+    soundfile.write(path, INTEGERS, RATE, endian=order)
+    content = path.read_bytes()
+    chunk = b"LIST" + (3).to_bytes(4, "little" if order == "LITTLE" else "big") + b"abc\0"
+    path.write_bytes(content[:36] + chunk + content[36:])
+    np.testing.assert_array_equal(audio.decode(path)[0], INTEGERS)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(audio.UnreadableError, match=r"cut off \(1 bytes are missing\)"):
+        audio.decode(path)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+def test_every_rate_within_the_bounds_is_resampled(tmp_path: Path) -> None:
     path = tmp_path / "yes.wav"
-    sound = np.zeros((100, 2), np.float32)
-    sound[50] = value, -value
-    soundfile.write(path, sound, RATE, subtype="FLOAT")
-    with pytest.raises(InputError) as error:
-        audio.read(path, RATE)
-    assert str(error.value) == f"{path}: expected finite samples, found NaN or infinity"
+    for rate in (audio.LOWEST_RATE, audio.HIGHEST_RATE):
+        soundfile.write(path, np.zeros(1), rate)
+        assert len(audio.read(path, RATE)) == -(-RATE // rate)

@@ -5,9 +5,11 @@ import logging
 import multiprocessing
 import os
 import resource
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,9 @@ import pytest
 import soundfile
 from filelock import FileLock
 
+from recordings import BAD, bad_recordings, odd_recordings
 from srnn.data import audio, pack
-from srnn.data.pack import open_pack
+from srnn.data.pack import expect_readable, open_pack
 from srnn.errors import InputError
 
 RATE = 8000
@@ -49,19 +52,25 @@ def messages(caplog: pytest.LogCaptureFixture) -> str:
 
 def test_a_pack_holds_every_recording_at_its_own_rate(folder: Path) -> None:
     opened = open_pack(folder)
-    assert {
-        (r.name, r.word, r.speaker, r.frames, r.sample_rate) for r in opened.recordings.values()
-    } == {
-        ("_background_noise_/hum.wav", "_background_noise_", "hum", 3000, RATE),
-        ("go/ada_nohash_0.wav", "go", "ada", 3000, RATE),
-        ("go/bob_nohash_0.WAV", "go", "bob", 77, 2 * RATE),
-        ("no/ada_nohash_1.wav", "no", "ada", 1500, RATE),
-    }
-    assert list(opened.recordings) == sorted(opened.recordings)
+    assert [(r.name, r.word, r.frames, r.sample_rate) for r in opened.recordings.values()] == [
+        ("_background_noise_/hum.wav", "_background_noise_", 3000, RATE),
+        ("go/ada_nohash_0.wav", "go", 3000, RATE),
+        ("go/bob_nohash_0.WAV", "go", 77, 2 * RATE),
+        ("no/ada_nohash_1.wav", "no", 1500, RATE),
+    ]
+    assert opened.folder == folder
+    assert opened.unreadable == {}
     np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
     for name in opened.recordings:
         assert opened[name].dtype == np.int16
         np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
+
+
+def test_recordings_are_sorted_by_word_then_by_file(folder: Path) -> None:
+    (folder / "go-go").mkdir()
+    soundfile.write(folder / "go-go" / "ada_nohash_0.wav", NOISE, RATE)
+    words = [recording.word for recording in open_pack(folder).recordings.values()]
+    assert words == ["_background_noise_", "go", "go", "go-go", "no"]
 
 
 def test_the_samples_are_mapped_not_read(folder: Path) -> None:
@@ -82,16 +91,45 @@ def test_a_pack_is_made_once(folder: Path, caplog: pytest.LogCaptureFixture) -> 
     assert messages(caplog) == ""
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_worker_processes_change_no_sample(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
     monkeypatch.setattr(pack, "_RECORDINGS_A_TASK", 1)
+    (folder / "go" / "bad.wav").write_text("no sound")
     opened = open_pack(folder, str(tmp_path / "cache"), workers)
-    assert len(opened.recordings) == 4
+    assert list(opened.unreadable) == ["go/bad.wav"]
+    assert list(opened.recordings) == [
+        "_background_noise_/hum.wav",
+        "go/ada_nohash_0.wav",
+        "go/bob_nohash_0.WAV",
+        "no/ada_nohash_1.wav",
+    ]
     for name in opened.recordings:
         np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
+
+
+def _die(
+    names: Sequence[str], folder: Path, target: Path, taken: "Synchronized[int]"
+) -> pack._Decoded:
+    with taken.get_lock():  # others wait for it
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pack._Decoded([], {})
+
+
+def test_a_worker_that_dies_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
+    monkeypatch.setattr(pack, "_RECORDINGS_A_TASK", 1)
+    monkeypatch.setattr(pack, "_decode_some", _die)
+    with pytest.raises(InputError) as error:
+        open_pack(folder, workers=2)
+    assert str(error.value) == (
+        "data.workers: expected worker processes that finish, found one that died (killed, or out "
+        "of memory): run again, with fewer if memory is short"
+    )
+    assert {path.suffix for path in (folder / ".cache").iterdir()} <= {".lock"}
+    assert multiprocessing.active_children() == []
 
 
 def test_a_changed_data_set_is_packed_anew_and_the_old_pack_deleted(folder: Path) -> None:
@@ -108,6 +146,9 @@ def test_a_changed_data_set_is_packed_anew_and_the_old_pack_deleted(folder: Path
     third = open_pack(folder).path
     assert third not in (first, second.path)
     assert packs(folder / ".cache") == [another, third]
+
+    (folder / "go" / "cy_nohash_0.wav").chmod(0o600)
+    assert open_pack(folder).path not in (first, second.path, third)
 
 
 def test_data_sets_of_one_name_share_a_cache(folder: Path, tmp_path: Path) -> None:
@@ -220,7 +261,7 @@ def test_a_cache_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
         open_pack(folder, str(tmp_path / "file"))
     assert str(error.value) == (
         "data.cache: expected a directory that can be written, "
-        f"found {tmp_path / 'file'} (File exists)"
+        f"found {tmp_path / 'file'} (File exists): name another"
     )
 
 
@@ -233,20 +274,68 @@ def test_a_full_disk(folder: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(error.value).startswith(f"data.cache: {folder / '.cache' / 'set-'}")
-    assert str(error.value).endswith(".pack: cannot be written (File too large)")
+    assert str(error.value).endswith(
+        ".pack: cannot be written (File too large): make room, or name another directory"
+    )
     assert {path.suffix for path in (folder / ".cache").iterdir()} <= {".lock"}
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_recording_that_cannot_be_decoded(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+def test_a_pack_says_why_a_recording_is_unreadable(folder: Path) -> None:
+    bad_recordings(folder / "no")
+    reasons = {f"no/{name}": found for name, found in BAD.items()}
+    for _ in range(2):  # made, and read again
+        opened = open_pack(folder)
+        assert opened.unreadable == reasons
+        assert len(opened.recordings) == 4
+
+
+def test_odd_recordings_are_packed(folder: Path) -> None:
+    names = {f"go/{path.name}" for path in odd_recordings(folder / "go")}
+    for _ in range(2):
+        opened = open_pack(folder)
+        assert opened.unreadable == {}
+        assert names < set(opened.recordings)
+        for name in names:
+            np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
+
+
+def test_unreadable_recordings_are_warned_of_each_time(
+    folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
-    (folder / "no" / "broken.wav").write_text("no sound")
+    (folder / "no" / "b.wav").touch()
+    (folder / "no" / "a\n.wav").mkdir()
+    for _ in range(2):
+        caplog.clear()
+        opened = open_pack(folder)
+        expect_readable(opened, 2 / 6)
+        (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert warning.getMessage() == (
+            f"{folder}: 2 of 6 recordings are unreadable and skipped (to try them again, delete "
+            f"{opened.path}):\n"
+            "no/a\\n.wav: a folder\n"
+            "no/b.wav: a file that soundfile cannot read (Format not recognised)"
+        )
+
+
+def test_too_many_unreadable_recordings(folder: Path) -> None:
+    for number in range(4):
+        (folder / "no" / f"{number}.wav").mkdir()
     with pytest.raises(InputError) as error:
-        open_pack(folder, workers=workers)
-    assert str(error.value).startswith(f"{folder / 'no' / 'broken.wav'}: expected a recording")
-    assert {path.suffix for path in (folder / ".cache").iterdir()} <= {".lock"}
+        expect_readable(open_pack(folder), 0.4999)
+    assert str(error.value) == (
+        f"data.max_unreadable: expected at most 49.99% unreadable recordings in {folder}, found "
+        "4 of 8 (no/0.wav: a folder; no/1.wav: a folder; no/2.wav: a folder; ...): repair or "
+        "remove them, or allow more"
+    )
+
+
+def test_without_unreadable_recordings_nothing_is_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = open_pack(folder)
+    caplog.clear()
+    expect_readable(opened, 0)
+    assert messages(caplog) == ""
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:

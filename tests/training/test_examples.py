@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from srnn.data import audio
-from srnn.data.corpus import Clip
+from srnn.data.corpus import Clip, Corpus
 from srnn.data.pack import open_pack
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import MelSpec, fit
@@ -64,6 +64,12 @@ def waveforms(folder: Path, some: list[Clip]) -> Waveforms:
     return Waveforms(open_pack(folder), some, SPEC.size, SPEC.sample_rate)
 
 
+def corpus(folder: Path, **partitions: list[Clip]) -> Corpus:
+    packs = dict.fromkeys(partitions, open_pack(folder))
+    clips = {name: tuple(some) for name, some in partitions.items()}
+    return Corpus(packs, ("a", "b", "c"), clips, {})
+
+
 def everything(examples: Examples, size: int) -> list[torch.Tensor]:
     order = torch.arange(len(examples.labels)).flip(0)
     return [batch.features for batch in examples.batches(order, size, CPU)]
@@ -102,13 +108,13 @@ def test_silence_is_a_part_of_a_background_recording(folder: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 5, 28, 100])
 def test_kept_and_computed_features_are_the_same_bits(folder: Path, size: int) -> None:
-    partitions, packs = {"training": clips(folder)}, {"training": open_pack(folder)}
-    kept = make_examples(partitions, packs, SPEC, CPU, room=2**30)["training"]
-    computed = make_examples(partitions, packs, SPEC, CPU, room=0)["training"]
+    made = corpus(folder, training=clips(folder))
+    kept = make_examples(made, ["training"], SPEC, CPU, room=2**30)["training"]
+    computed = make_examples(made, ["training"], SPEC, CPU, room=0)["training"]
     assert isinstance(kept.source, Kept)
     assert isinstance(computed.source, Computed)
     assert kept.shape == computed.shape == SPEC.shape
-    whole = waveforms(folder, partitions["training"])[torch.arange(len(LENGTHS))]
+    whole = waveforms(folder, clips(folder))[torch.arange(len(LENGTHS))]
     from_memory = Examples(kept.labels, Computed(whole, MelFeatures(SPEC)))
     one = everything(kept, size)
     for other in (everything(computed, size), everything(from_memory, size)):
@@ -120,10 +126,10 @@ def test_kept_and_computed_features_are_the_same_bits(folder: Path, size: int) -
 
 
 def test_features_are_those_of_the_reference(folder: Path) -> None:
-    partitions, packs = {"testing": clips(folder)}, {"testing": open_pack(folder)}
-    examples = make_examples(partitions, packs, SPEC, CPU, room=0)["testing"]
+    made = corpus(folder, testing=clips(folder))
+    examples = make_examples(made, ["testing"], SPEC, CPU, room=0)["testing"]
     (batch,) = examples.chunks(CPU)
-    for clip, heard in zip(partitions["testing"], batch.features.numpy(), strict=True):
+    for clip, heard in zip(clips(folder), batch.features.numpy(), strict=True):
         expected = reference(audio.read(clip.path, RATE), SPEC)
         np.testing.assert_allclose(heard, expected, atol=1e-4 * np.abs(expected).max())
 
@@ -132,10 +138,10 @@ def test_the_first_partitions_have_the_first_claim_to_memory(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    pack, some = open_pack(folder), clips(folder)
-    partitions = {"large": some, "small": some[:5], "second": some[:5]}
+    some = clips(folder)
+    partitions = corpus(folder, large=some, small=some[:5], second=some[:5])
     room = 6 * 4 * int(np.prod(SPEC.shape))
-    made = make_examples(partitions, dict.fromkeys(partitions, pack), SPEC, CPU, room)
+    made = make_examples(partitions, ["large", "small", "second"], SPEC, CPU, room)
     kept = {name: isinstance(examples.source, Kept) for name, examples in made.items()}
     assert kept == {"large": False, "small": True, "second": False}
     told = [record.getMessage() for record in caplog.records[-3:]]
@@ -145,7 +151,7 @@ def test_the_first_partitions_have_the_first_claim_to_memory(
 
 def test_a_partition_without_clips_has_no_batches(folder: Path) -> None:
     for room in (0, 2**30):
-        made = make_examples({"testing": []}, {"testing": open_pack(folder)}, SPEC, CPU, room)
+        made = make_examples(corpus(folder, testing=[]), ["testing"], SPEC, CPU, room)
         assert list(made["testing"].chunks(CPU)) == []
 
 

@@ -4,18 +4,45 @@
 Lengths of a file are counted in *frames* (one sample of every channel) at the file's own rate.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import stat
+from io import FileIO
 from pathlib import Path
+from typing import Literal
 
 import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from srnn.errors import InputError
+from srnn.errors import InputError, printable
+
+LOWEST_RATE, HIGHEST_RATE = 1_000, 192_000  # Hz: what may be resampled without taking all memory
+LONGEST = 3_600  # seconds
 
 _FULL_SCALE = 2**15  # of 16-bit samples
+_BLOCK = 2**22  # samples of all channels that are decoded at a time, a few minutes of sound
+_UNKNOWN_LENGTH = 2**63 - 1  # frames
+
+# Containers of chunks, with their byte order, and the chunks that hold samples.
+_ORDERS: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"RIFX": "big", b"FORM": "big"}
+_SAMPLES = (b"data", b"SSND")
+_STREAMED = 0x7FFF0000  # from here on, a length is what a program writes that does not know it
+_MOST_CHUNKS = 1_000  # before the samples; a file of zeros would be millions of empty ones
+
+
+class UnreadableError(InputError):
+    """A file is missing, no recording, damaged, empty, or beyond what is handled.
+
+    Attributes
+    ----------
+    found : str
+        What was found in place of a recording, on one line.
+    """
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(f"{path}: expected a recording, found {found}")
+        self.found = printable(found)
 
 
 def decode(path: Path) -> tuple[NDArray[np.int16], int]:
@@ -27,25 +54,25 @@ def decode(path: Path) -> tuple[NDArray[np.int16], int]:
         The samples of a 16-bit mono file; of others the mean of the channels, rounded to 16 bits
         and clipped.
     sample_rate : int
-        Rate of the samples (Hz).
+        Rate of the samples (Hz), from `LOWEST_RATE` to `HIGHEST_RATE`.
 
     Raises
     ------
-    InputError
-        The file is missing, no recording, damaged or empty, or holds NaN or infinity.
+    UnreadableError
+        The file is missing, no recording, cut off or otherwise damaged, or empty, holds NaN or
+        infinity, has another rate, or is longer than `LONGEST`.
     """
-    with _opened(path) as file:
-        rate = file.samplerate
-        exact = file.channels == 1 and file.subtype == "PCM_16"
-        channels = file.read(dtype="int16" if exact else "float32", always_2d=True)
-    if not len(channels):
-        raise InputError(f"{path}: expected samples, found none")
-    if exact:
-        return channels[:, 0], rate
-    if not np.isfinite(channels).all():
-        raise InputError(f"{path}: expected finite samples, found NaN or infinity")
-    rounded = np.rint(channels.mean(axis=1) * _FULL_SCALE)
-    return np.clip(rounded, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16), rate
+    _expect_whole(path)
+    try:
+        # As bytes: soundfile takes no string for a name that is no UTF-8.
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            _expect_plausible(path, file)
+            return _samples(path, file), file.samplerate
+    # A headerless `.raw` file, whose format cannot be known, is a TypeError.
+    except (soundfile.LibsndfileError, TypeError) as error:
+        reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+        found = f"a file that soundfile cannot read ({reason.rstrip('.')})"
+        raise UnreadableError(path, found) from error
 
 
 def at_rate(samples: NDArray[np.int16], rate: int, sample_rate: int) -> NDArray[np.float32]:
@@ -67,44 +94,73 @@ def read(path: Path, sample_rate: int) -> NDArray[np.float32]:
 
     Raises
     ------
-    InputError
+    UnreadableError
         As `decode` does.
     """
     return at_rate(*decode(path), sample_rate)
 
 
-def probe(path: Path) -> tuple[int, int]:
-    """Return the number of frames and the sample rate (Hz) of a recording without decoding it.
-
-    Raises
-    ------
-    InputError
-        The file is missing or no recording.
-    """
-    with _opened(path) as file:
-        return file.frames, file.samplerate
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open `path`; whatever libsndfile objects to, then or while reading, becomes an InputError."""
+def _expect_whole(path: Path) -> None:
+    """Check what libsndfile does not tell: why nothing can be read, and data that is cut off."""
     try:
-        with soundfile.SoundFile(path) as file:
-            yield file
-    # Beside its own error soundfile raises TypeError for headerless `.raw` files, whose format it
-    # cannot know, ValueError where a stream does not state its length, MemoryError where a damaged
-    # header states an absurd one.
-    except (soundfile.LibsndfileError, TypeError, ValueError, MemoryError) as error:
-        found = _why_unreadable(path, error)
-        raise InputError(
-            f"{path}: expected a recording that soundfile can read, found {found}"
-        ) from error
-
-
-def _why_unreadable(path: Path, error: Exception) -> str:
-    try:  # libsndfile calls a missing file a "System error": ask the system itself
-        path.open("rb").close()
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
+            raise UnreadableError(path, "a folder" if stat.S_ISDIR(mode) else "no regular file")
+        with path.open("rb", buffering=0) as file:
+            missing = _bytes_missing(file)
     except OSError as refusal:
-        return f"nothing to read ({refusal.strerror})"
-    reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
-    return f"a file it cannot read ({reason.rstrip('.')})"
+        raise UnreadableError(path, f"nothing to read ({refusal.strerror})") from refusal
+    if missing > 0:
+        raise UnreadableError(path, f"data that is cut off ({missing:,} bytes are missing)")
+
+
+def _bytes_missing(file: FileIO) -> int:
+    """Return by how much a file of chunks is shorter than it says; 0 or less where it is not."""
+    order = _ORDERS.get(file.read(12)[:4])
+    if order is None:
+        return 0
+    for _ in range(_MOST_CHUNKS):
+        header = file.read(8)
+        length = int.from_bytes(header[4:], order)
+        if header[:4] in _SAMPLES:
+            there = os.fstat(file.fileno()).st_size - file.tell()
+            return length - there if length < _STREAMED else 0
+        file.seek(length + length % 2, os.SEEK_CUR)
+    return 0
+
+
+def _expect_plausible(path: Path, file: soundfile.SoundFile) -> None:
+    """Check what a header says, before any memory is taken for it."""
+    rate, frames = file.samplerate, file.frames
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        allowed = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} are possible"
+        raise UnreadableError(path, f"a sample rate of {rate:,} Hz ({allowed})")
+    if frames == _UNKNOWN_LENGTH:
+        raise UnreadableError(path, "a stream that does not state its length")
+    if frames > LONGEST * rate:
+        raise UnreadableError(path, f"more than {LONGEST:,} seconds of sound")
+    if not frames:
+        raise UnreadableError(path, "no samples")
+
+
+def _samples(path: Path, file: soundfile.SoundFile) -> NDArray[np.int16]:
+    exact = file.channels == 1 and file.subtype == "PCM_16"
+    samples = np.empty(file.frames, np.int16)
+    done = 0
+    while done < len(samples):
+        dtype = "int16" if exact else "float32"
+        block = file.read(_BLOCK // file.channels, dtype, always_2d=True)
+        if not len(block):
+            found = f"data that is cut off ({done:,} of {len(samples):,} frames are there)"
+            raise UnreadableError(path, found)
+        if not np.isfinite(block).all():
+            raise UnreadableError(path, "NaN or infinity among its samples")
+        samples[done : done + len(block)] = block[:, 0] if exact else _in_16_bits(block)
+        done += len(block)
+    return samples
+
+
+def _in_16_bits(channels: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return the mean of the channels, shape (n, channels), rounded and clipped, shape (n,)."""
+    mean: NDArray[np.float64] = channels.mean(axis=1, dtype=np.float64)  # float32 may overflow
+    return np.rint(mean * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)

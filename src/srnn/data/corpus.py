@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""From a folder of recordings to labelled clips in three partitions.
+"""From packed recordings to labelled clips in three partitions.
 
 A corpus has the layout of Speech Commands (Warden 2018, https://arxiv.org/abs/1804.03209): a folder
 a word with its recordings as wav files, `_background_noise_` with long recordings from which
@@ -24,8 +24,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from srnn.data import audio
-from srnn.errors import InputError
+from srnn.data.pack import Pack
+from srnn.errors import InputError, printable
 
 PARTITIONS = ("training", "validation", "testing")
 SILENCE = "_silence_"
@@ -54,12 +54,17 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """The clips of a folder: partition -> clips sorted by folder and file, silence cuts last."""
+    """The clips of a data set: partition -> clips sorted by folder and file, silence cuts last."""
 
-    folder: Path
+    packs: dict[str, Pack]  # partition -> what holds its clips; testing may have one of its own
     labels: tuple[str, ...]
     partitions: dict[str, tuple[Clip, ...]]
     skipped: dict[str, int]  # word folder that belongs to no label -> number of its clips
+
+    @property
+    def folder(self) -> Path:
+        """The data set; that of training, where testing has one of its own."""
+        return self.packs["training"].folder
 
     def counts(self, partition: str) -> dict[str, int]:
         """Return the number of clips of every label, in the order of the labels."""
@@ -73,9 +78,9 @@ def label_names(words: Sequence[str], *, unknown: bool, silence: bool) -> tuple[
 
 
 def choose_labels(
-    folder: Path, words: Sequence[str] | Literal["all"], *, unknown: bool, silence: bool
+    pack: Pack, words: Sequence[str] | Literal["all"], *, unknown: bool, silence: bool
 ) -> tuple[str, ...]:
-    """Return the labels of a task on `folder`; for "all" its word folders sorted, unknown off.
+    """Return the labels of a task on `pack`; for "all" its word folders sorted, unknown off.
 
     Raises
     ------
@@ -84,16 +89,16 @@ def choose_labels(
     """
     if words != "all":
         return label_names(words, unknown=unknown, silence=silence)
-    found = _keywords(_scan(folder))
+    found = _keywords(_words(pack))
     if not found:
         raise InputError(
-            f"data.words: expected word folders with recordings in {folder}, found none"
+            f"data.words: expected word folders with recordings in {pack.folder}, found none"
         )
     return label_names(found, unknown=False, silence=silence)
 
 
 def read_corpus(
-    folder: Path,
+    pack: Pack,
     labels: Sequence[str],
     *,
     silence_clips: Sequence[int],
@@ -102,7 +107,7 @@ def read_corpus(
     sample_rate: int,
     all_testing: bool = False,
 ) -> Corpus:
-    """Label and partition the clips of `folder`, and cut silence from its background recordings.
+    """Label and partition the clips of `pack`, and cut silence from its background recordings.
 
     A word that is no label counts as `_unknown_`, or is skipped and counted where there is no such
     label. Labels without clips are no error here, so that any folder can be evaluated; training
@@ -110,8 +115,8 @@ def read_corpus(
 
     Parameters
     ----------
-    folder
-        Word folders with recordings (`*.wav` in any letter case; hidden files are ignored).
+    pack
+        A data set; the lists are read in its folder.
     labels
         As `choose_labels` returns them or a model has stored them.
     silence_clips : three ints >= 0
@@ -122,16 +127,11 @@ def read_corpus(
     size : int > 0
         Length of a clip of silence in samples at `sample_rate` (Hz).
     all_testing
-        Whether the folder is a test archive even if it does not look like one.
-
-    Raises
-    ------
-    InputError
-        A folder or a background recording cannot be read.
+        Whether the data set is a test archive even if it does not look like one.
     """
     labels = tuple(labels)
-    words = _scan(folder)
-    lists = _read_lists(folder)
+    words = _words(pack)
+    lists = _read_lists(pack.folder)
     is_test_archive = all_testing or (not lists and (SILENCE in words or UNKNOWN in words))
     partitions: dict[str, list[Clip]] = {partition: [] for partition in PARTITIONS}
     skipped = {}
@@ -140,22 +140,22 @@ def read_corpus(
         if label is None:
             skipped[word] = len(names)
             continue
-        place = folder / word
         for name in names:
-            partition = "testing" if is_test_archive else _partition_of(word, name, lists)
-            partitions[partition].append(Clip(place / name, label, word))
+            partition = "testing" if is_test_archive else _partition_of(name, lists)
+            partitions[partition].append(Clip(pack.folder / name, label, word))
     if not is_test_archive:
         if len(lists) < len(_LISTS):
-            _warn_of_shared_speakers(folder, itertools.chain(*partitions.values()))
+            _warn_of_shared_speakers(pack.folder, itertools.chain(*partitions.values()))
         if SILENCE in labels:
-            background = _background(folder, size, sample_rate)
+            background = _background(pack, size, sample_rate)
             for index, partition in enumerate(PARTITIONS):
                 count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
                 rng = np.random.default_rng((seed, index, _PURPOSE))
                 partitions[partition] += _cut(
                     background, partition, count, labels.index(SILENCE), rng
                 )
-    return Corpus(folder, labels, {p: tuple(clips) for p, clips in partitions.items()}, skipped)
+    clips = {partition: tuple(some) for partition, some in partitions.items()}
+    return Corpus(dict.fromkeys(PARTITIONS, pack), labels, clips, skipped)
 
 
 def require_trainable(corpus: Corpus) -> None:
@@ -184,7 +184,9 @@ def require_trainable(corpus: Corpus) -> None:
             f"data.words: expected training clips of each word in {corpus.folder}, "
             f"found none for {', '.join(map(repr, untrained))}"
         )
-    if SILENCE in counts and not counts[SILENCE] and not _recordings(corpus.folder / _BACKGROUND):
+    recordings = corpus.packs["training"].recordings.values()
+    heard = {recording.word for recording in recordings}
+    if SILENCE in counts and not counts[SILENCE] and _BACKGROUND not in heard:
         problems.append(
             f"data.silence: expected recordings to cut silence from in "
             f"{corpus.folder / _BACKGROUND}, found none; add some or set data.silence = false"
@@ -208,15 +210,6 @@ def _with_suggestion(word: str, folders: list[str]) -> str:
     spelt = {folder.lower(): folder for folder in folders}
     near = difflib.get_close_matches(word.lower(), spelt, n=1, cutoff=0.7)
     return f"{word!r} (did you mean {spelt[near[0]]!r}?)" if near else repr(word)
-
-
-def is_recording(name: str) -> bool:
-    """Whether a file in a word folder is a recording.
-
-    By name alone: a corpus has a hundred thousand of them, and hidden files are not recordings
-    (macOS leaves `._x.wav` beside `x.wav`).
-    """
-    return name.lower().endswith(".wav") and not name.startswith(".")
 
 
 def speaker_of(name: str) -> str:
@@ -246,28 +239,18 @@ def describe(corpus: Corpus) -> str:
     lines = [" " * width + "".join(f"{partition:>12}" for partition in PARTITIONS)]
     lines += [f"{name:<{width}}" + "".join(f"{n:>12,}" for n in row) for name, row in rows.items()]
     if corpus.skipped:
-        skipped = ", ".join(f"{word} {count:,}" for word, count in corpus.skipped.items())
+        skipped = ", ".join(f"{printable(w)} {count:,}" for w, count in corpus.skipped.items())
         lines.append(f"skipped, as they belong to no label: {skipped}")
     return "\n".join(lines)
 
 
-def _scan(folder: Path) -> dict[str, list[str]]:
-    """Find the word folders, sorted, and the names of their recordings, sorted."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
-        found = {name: _recordings(folder / name) for name in names if name != _BACKGROUND}
-    except OSError as error:
-        raise InputError(f"data.dataroot: {error.filename}: {error.strerror}") from error
-    return {word: recordings for word, recordings in found.items() if recordings}
-
-
-def _recordings(folder: Path) -> list[str]:
-    """List the recordings of a folder, sorted; none where there is no such folder."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_recording(entry.name))
+def _words(pack: Pack) -> dict[str, list[str]]:
+    """Return the words, sorted, and the names of the recordings of each, sorted."""
+    found: dict[str, list[str]] = {}
+    for recording in pack.recordings.values():
+        if recording.word != _BACKGROUND:
+            found.setdefault(recording.word, []).append(recording.name)
+    return found
 
 
 def _label_of(word: str, labels: tuple[str, ...]) -> int | None:
@@ -292,14 +275,14 @@ def _read_lists(folder: Path) -> dict[str, frozenset[str]]:
     }
 
 
-def _partition_of(word: str, name: str, lists: dict[str, frozenset[str]]) -> str:
+def _partition_of(name: str, lists: dict[str, frozenset[str]]) -> str:
     """Return the partition of a clip: that of the list it is in; by speaker for lists missing."""
     for partition, listed in lists.items():
-        if f"{word}/{name}" in listed:
+        if name in listed:
             return partition
     if len(lists) == len(_LISTS):
         return "training"
-    partition = partition_of_speaker(speaker_of(name))
+    partition = partition_of_speaker(speaker_of(name.partition("/")[2]))
     return "training" if partition in lists else partition
 
 
@@ -309,9 +292,9 @@ def _warn_of_shared_speakers(folder: Path, clips: Iterable[Clip]) -> None:
         _log.warning(
             "%s: %d recordings do not name their speaker (SPEAKER_nohash_N.wav), such as %s: "
             "the same voices may be in several partitions",
-            folder,
+            printable(folder),
             len(unnamed),
-            unnamed[0].relative_to(folder),
+            printable(unnamed[0].relative_to(folder)),
         )
 
 
@@ -323,15 +306,17 @@ class _Background(NamedTuple):
     clip_frames: int  # as long as a clip, at the recording's own rate
 
 
-def _background(folder: Path, size: int, sample_rate: int) -> list[_Background]:
+def _background(pack: Pack, size: int, sample_rate: int) -> list[_Background]:
     """Find the background recordings that are long enough to be divided into tenths."""
-    found = []
-    for name in _recordings(folder / _BACKGROUND):
-        path = folder / _BACKGROUND / name
-        frames, rate = audio.probe(path)
-        if frames >= 10:
-            found.append(_Background(path, frames, round(size * rate / sample_rate)))
-    return found
+    return [
+        _Background(
+            pack.folder / recording.name,
+            recording.frames,
+            round(size * recording.sample_rate / sample_rate),
+        )
+        for recording in pack.recordings.values()
+        if recording.word == _BACKGROUND and recording.frames >= 10
+    ]
 
 
 def _mean_keyword(clips: Iterable[Clip], labels: tuple[str, ...]) -> int:

@@ -3,14 +3,16 @@
 
 A pack holds what the recordings hold, 16-bit samples at the rate of each file, and knows nothing of
 labels, clip lengths or features: whatever is trained on a data set, it is decoded once. Its file
-name is a digest of the names, sizes and times of change of the recordings, so that a data set that
-has changed is packed anew.
+name is a digest of the names, sizes, times of change and permissions of the recordings, so that a
+data set that has changed is packed anew. A recording that cannot be decoded is no error: the pack
+says why.
 
 Layout of the file, little-endian: a header (`_HEADER`), the samples, the index (JSON: name, offset,
-frames and rate of each recording).
+frames and rate of each recording; name and reason of each that is unreadable). Header and index
+are checked when a pack is opened. The samples are not: that would read gigabytes before every run,
+and a pack gets its name only when all of it is on the disk.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -22,6 +24,7 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -31,17 +34,17 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from srnn.data import audio
-from srnn.data.corpus import is_recording, speaker_of
+from srnn.data.locks import locked
 from srnn.data.workers import deaf_to_interruption, one_core_each
-from srnn.errors import InputError
+from srnn.errors import InputError, printable
+from srnn.files import sync_directory
 
 _MAGIC = b"srnnpack"
-_VERSION = 1  # of the layout and of what `audio.decode` makes of a file
+_VERSION = 2  # of the layout and of what `audio.decode` makes of a file
 _HEADER = struct.Struct("<8s32sQQI4x")  # magic, key, samples, bytes of the index, their CRC-32
 _SAMPLE = np.dtype("<i2")
 
@@ -64,29 +67,37 @@ class Recording(NamedTuple):
         """The folder of the recording."""
         return self.name.partition("/")[0]
 
-    @property
-    def speaker(self) -> str:
-        """Who speaks, as far as the file name tells."""
-        return speaker_of(self.name.partition("/")[2])
+
+class _Decoded(NamedTuple):
+    """What became of some recordings; the index of a pack, for all of them."""
+
+    recordings: list[Recording]
+    unreadable: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pack:
     """The recordings of a data set as one array.
 
     Attributes
     ----------
+    folder : Path
+        The data set.
     path : Path
     samples : array, int16
         All samples, mapped into memory: what is read of them is loaded from disk, and may be
         dropped from memory again.
     recordings : dict
-        By `word/file.wav`, sorted.
+        By `word/file.wav`, sorted by word, then by file.
+    unreadable : dict
+        What was found in place of a recording, by `word/file.wav`, in the same order.
     """
 
+    folder: Path
     path: Path
     samples: NDArray[np.int16]
     recordings: dict[str, Recording]
+    unreadable: dict[str, str]
 
     def __getitem__(self, name: str) -> NDArray[np.int16]:
         """Return the samples of a recording, at its own rate; a view."""
@@ -103,7 +114,7 @@ def open_pack(folder: Path, cache: str = "auto", workers: int | Literal["auto"] 
     Parameters
     ----------
     folder : Path
-        Word folders with recordings, as `srnn.data.corpus.read_corpus` takes it.
+        Word folders with recordings (`*.wav` in any letter case; hidden files are ignored).
     cache : str
         Directory for packs, created where missing. "auto": `.cache` in `folder`, or, where that
         cannot be written, ``$XDG_CACHE_HOME/srnn`` (``~/.cache/srnn`` without such a variable).
@@ -113,47 +124,100 @@ def open_pack(folder: Path, cache: str = "auto", workers: int | Literal["auto"] 
     Raises
     ------
     InputError
-        If a recording or folder cannot be read, or the cache cannot be written or the disk is full.
+        If a folder cannot be read, the cache cannot be written, the disk is full, or a worker
+        process dies.
     """
     listing = _scan(folder)
     key = hashlib.sha256(json.dumps([_VERSION, listing]).encode()).digest()
-    names = [name for name, _, _ in listing]
+    names = [name for name, *_ in listing]
     refusals = []
     for directory in _directories(folder, cache):
         stem = f"{folder.resolve().name}-{_digest_of_place(folder, directory)}"
         path = directory / f"{stem}-{key.hex()[:16]}.pack"
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            lock = _locked(directory / f"{stem}.lock", folder)
+            lock = locked(
+                directory / f"{stem}.lock",
+                f"waiting for another process that packs the recordings of {printable(folder)}",
+            )
         except OSError as error:
             refusals.append(f"{directory} ({error.strerror})")
-            if pack := _read(path, key):
+            if pack := _read(path, key, folder):
                 return pack
             continue
-        try:
-            return _read(path, key) or _make(folder, names, path, key, stem, workers)
-        finally:
-            lock.release()
+        with lock:
+            return _read(path, key, folder) or _make(folder, names, path, key, stem, workers)
     raise InputError(
-        f"data.cache: expected a directory that can be written, found {' and '.join(refusals)}"
+        f"data.cache: expected a directory that can be written, found {' and '.join(refusals)}: "
+        "name another"
     )
 
 
-def _scan(folder: Path) -> list[tuple[str, int, int]]:
-    """List the recordings of all words and of the background: name, size and time of change."""
-    found = []
+def expect_readable(pack: Pack, most: float) -> None:
+    """Warn of the recordings that are unreadable, and allow only a share of them.
+
+    Parameters
+    ----------
+    pack : Pack
+    most : float, 0 <= most <= 1
+        Largest share of all recordings.
+
+    Raises
+    ------
+    InputError
+        If more are unreadable.
+    """
+    if not pack.unreadable:
+        return
+    count, total = len(pack.unreadable), len(pack.recordings) + len(pack.unreadable)
+    reasons = [f"{printable(name)}: {found}" for name, found in pack.unreadable.items()]
+    _log.warning(
+        "%s: %s of %s recordings are unreadable and skipped (to try them again, delete %s):\n%s",
+        *(printable(pack.folder), f"{count:,}", f"{total:,}", printable(pack.path)),
+        "\n".join(reasons),
+    )
+    if count > most * total:
+        raise InputError(
+            f"data.max_unreadable: expected at most {most:.2%} unreadable recordings in "
+            f"{pack.folder}, found {count:,} of {total:,} ({'; '.join(reasons[:3])}"
+            f"{'; ...' if count > 3 else ''}): repair or remove them, or allow more"
+        )
+
+
+def _is_recording(name: str) -> bool:
+    """Whether a file in a word folder is a recording.
+
+    By name alone: a corpus has a hundred thousand of them, and hidden files are not recordings
+    (macOS leaves `._x.wav` beside `x.wav`).
+    """
+    return name.lower().endswith(".wav") and not name.startswith(".")
+
+
+def _scan(folder: Path) -> list[tuple[str, int, int, int]]:
+    """List the recordings of all words and of the background, each with its `_state`."""
+    found: list[tuple[str, int, int, int]] = []
     try:
         with os.scandir(folder) as entries:
             words = sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
         for word in words:
             with os.scandir(folder / word) as entries:
-                for entry in entries:
-                    if is_recording(entry.name):
-                        status = entry.stat()
-                        found.append((f"{word}/{entry.name}", status.st_size, status.st_mtime_ns))
+                found += sorted(
+                    (f"{word}/{entry.name}", *_state(entry))
+                    for entry in entries
+                    if _is_recording(entry.name)
+                )
     except OSError as error:
         raise InputError(f"data.dataroot: {error.filename}: {error.strerror}") from error
-    return sorted(found)
+    return found
+
+
+def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
+    """Return size, time of change and permissions: whether a recording is still what it was."""
+    try:
+        status = entry.stat()
+    except OSError:  # a link to nothing; what is wrong, `audio.decode` will tell
+        return -1, -1, -1
+    return status.st_size, status.st_mtime_ns, status.st_mode
 
 
 def _directories(folder: Path, cache: str) -> list[Path]:
@@ -170,18 +234,7 @@ def _digest_of_place(folder: Path, directory: Path) -> str:
     return hashlib.sha256(os.fsencode(way)).hexdigest()[:8]
 
 
-def _locked(path: Path, folder: Path) -> FileLock:
-    """Return a lock that is held; while another process holds it, wait."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        _log.info("waiting for another process that packs the recordings of %s", folder)
-        lock.acquire()
-    return lock
-
-
-def _read(path: Path, key: bytes) -> Pack | None:
+def _read(path: Path, key: bytes, folder: Path) -> Pack | None:
     """Map a pack into memory; None where there is none, or a damaged one."""
     try:
         file = path.open("rb")
@@ -201,8 +254,10 @@ def _read(path: Path, key: bytes) -> Pack | None:
             if zlib.crc32(index) == checksum:
                 memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 samples: NDArray[np.int16] = np.frombuffer(memory, _SAMPLE, count, _HEADER.size)
-                return Pack(path, samples, {row[0]: Recording(*row) for row in json.loads(index)})
-    _log.warning("%s is damaged or was cut off: packing the recordings anew", path)
+                rows, unreadable = json.loads(index)
+                recordings = {row[0]: Recording(*row) for row in rows}
+                return Pack(folder, path, samples, recordings, unreadable)
+    _log.warning("%s is damaged or was cut off: packing the recordings anew", printable(path))
     return None
 
 
@@ -218,33 +273,37 @@ def _make(
 
     The lock of ``stem`` is held: whatever else bears this stem is out of date.
     """
-    _log.info("packing %s recordings of %s into %s", f"{len(names):,}", folder, path)
+    place = printable(path)
+    _log.info("packing %s recordings of %s into %s", f"{len(names):,}", printable(folder), place)
     started = time.monotonic()
     temporary = path.with_name(f"{stem}.part")
     try:
         with temporary.open("wb") as file:
             _write(file, key, _decode(folder, names, temporary, workers))
         temporary.replace(path)
-        _sync(path.parent)
+        sync_directory(path.parent)
         for old in path.parent.iterdir():
             if old.name.startswith(f"{stem}-") and old != path:
                 old.unlink()
         size = path.stat().st_size
     except OSError as error:
-        raise InputError(f"data.cache: {path}: cannot be written ({error.strerror})") from error
+        raise InputError(
+            f"data.cache: {path}: cannot be written ({error.strerror}): make room, or name "
+            "another directory"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     seconds = time.monotonic() - started
-    _log.info("packed %.1f MB in %.1f s; %s may be deleted at any time", size / 1e6, seconds, path)
-    pack = _read(path, key)
+    _log.info("packed %.1f MB in %.1f s; %s may be deleted at any time", size / 1e6, seconds, place)
+    pack = _read(path, key, folder)
     assert pack
     return pack
 
 
-def _write(file: BinaryIO, key: bytes, recordings: list[Recording]) -> None:
+def _write(file: BinaryIO, key: bytes, decoded: _Decoded) -> None:
     """Complete a pack, whose samples are written, by index and header."""
-    count = sum(recording.frames for recording in recordings)
-    index = json.dumps(recordings).encode()
+    count = sum(recording.frames for recording in decoded.recordings)
+    index = json.dumps(decoded).encode()
     file.seek(_HEADER.size + count * _SAMPLE.itemsize)
     file.write(index)
     file.seek(0)
@@ -253,22 +312,10 @@ def _write(file: BinaryIO, key: bytes, recordings: list[Recording]) -> None:
     os.fsync(file.fileno())
 
 
-def _sync(directory: Path) -> None:
-    """Have a new name survive a loss of power."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:  # not every file system can
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(handle)
-
-
 def _decode(
     folder: Path, names: Sequence[str], target: Path, workers: int | Literal["auto"]
-) -> list[Recording]:
-    """Write the samples of all recordings into ``target``; return where each lies, sorted."""
+) -> _Decoded:
+    """Write the samples of all recordings into ``target``; return where each lies, in order."""
     processes = (os.cpu_count() or 1) if workers == "auto" else workers
     tasks = [
         names[first : first + _RECORDINGS_A_TASK]
@@ -281,45 +328,54 @@ def _decode(
         results = _in_processes(processes, context, job, tasks)
     else:
         results = (job(task) for task in tasks)
-    recordings = []
+    decoded = _Decoded([], {})
     bar = tqdm(desc="packing", total=len(names), unit="clip", leave=False, disable=None)
     with closing(results), bar:
         for some in results:
-            recordings += some
-            bar.update(len(some))
-    return recordings
+            decoded.recordings.extend(some.recordings)
+            decoded.unreadable.update(some.unreadable)
+            bar.update(len(some.recordings) + len(some.unreadable))
+    return decoded
 
 
 def _decode_some(
     names: Sequence[str], folder: Path, target: Path, taken: "Synchronized[int]"
-) -> list[Recording]:
+) -> _Decoded:
     """Decode a few recordings and write them behind the samples that have taken a place so far."""
-    decoded = [audio.decode(folder / name) for name in names]
-    with taken.get_lock():
-        first = offset = taken.value
-        taken.value += sum(len(samples) for samples, _ in decoded)
-    recordings = []
+    decoded = _Decoded([], {})
     with target.open("rb+") as file:
-        file.seek(_HEADER.size + first * _SAMPLE.itemsize)
-        for name, (samples, rate) in zip(names, decoded, strict=True):
-            file.write(samples.astype(_SAMPLE, copy=False).tobytes())
-            recordings.append(Recording(name, offset, len(samples), rate))
-            offset += len(samples)
-    return recordings
+        for name in names:
+            try:
+                samples, rate = audio.decode(folder / name)
+            except audio.UnreadableError as error:
+                decoded.unreadable[name] = error.found
+                continue
+            with taken.get_lock():
+                offset = taken.value
+                taken.value += len(samples)
+            file.seek(_HEADER.size + offset * _SAMPLE.itemsize)
+            file.write(samples.astype(_SAMPLE, copy=False).data)
+            decoded.recordings.append(Recording(name, offset, len(samples), rate))
+    return decoded
 
 
-_Job = Callable[[Sequence[str]], list[Recording]]
+_Job = Callable[[Sequence[str]], _Decoded]
 
 
 def _in_processes(
     processes: int, context: SpawnContext, job: _Job, tasks: Iterable[Sequence[str]]
-) -> Generator[list[Recording], None, None]:
+) -> Generator[_Decoded, None, None]:
     """Do ``job`` for each task in worker processes; yield what it returns, in order."""
     pool = ProcessPoolExecutor(processes, context, _take_on, (job,))
     try:
         with one_core_each(), deaf_to_interruption():
             results = pool.map(_work, tasks)
         yield from results
+    except BrokenProcessPool as error:
+        raise InputError(
+            "data.workers: expected worker processes that finish, found one that died (killed, or "
+            "out of memory): run again, with fewer if memory is short"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -332,5 +388,5 @@ def _take_on(job: _Job) -> None:
     _job = job
 
 
-def _work(names: Sequence[str]) -> list[Recording]:
+def _work(names: Sequence[str]) -> _Decoded:
     return _job(names)

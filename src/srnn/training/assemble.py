@@ -2,7 +2,6 @@
 """From a configuration to the parts of a run: corpus, feature specification, network, device."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from srnn.config import Config
 from srnn.data.acquire import Source, acquire, fetch, locate
 from srnn.data.corpus import Corpus, choose_labels, read_corpus, require_trainable
-from srnn.data.pack import Pack, open_pack
+from srnn.data.pack import Pack, expect_readable, open_pack
 from srnn.data.voices import SPEECH_COMMANDS_WORDS, make_corpus
 from srnn.errors import InputError
 from srnn.features.reference import MelSpec
@@ -74,18 +73,20 @@ def make_network(config: Config, classes: int) -> SpikingNetwork:
 
 
 def make_training_corpus(config: Config) -> Corpus:
-    """Find, fetch or make the data set that ``config`` names, and partition it.
+    """Find, fetch or make the data set that ``config`` names, pack and partition it.
 
-    With ``data.test_url`` the testing partition is that archive's.
+    With ``data.test_url`` the testing partition is that archive's. Recordings that cannot be read
+    are warned of and left out.
 
     Raises
     ------
     InputError
-        If the data set cannot be had, or cannot be trained on.
+        If the data set cannot be had or packed, too much of it is unreadable, or it cannot be
+        trained on.
     """
-    data, folder = config.data, _task_folder(config)
-    labels = choose_labels(folder, data.words, unknown=data.unknown, silence=data.silence)
-    corpus = _task_corpus(config, folder, labels)
+    data, pack = config.data, _packed(config, _task_folder(config))
+    labels = choose_labels(pack, data.words, unknown=data.unknown, silence=data.silence)
+    corpus = _task_corpus(config, pack, labels)
     require_trainable(corpus)
     return corpus
 
@@ -95,42 +96,30 @@ def make_evaluation_corpus(
 ) -> Corpus:
     """Partition the data set that lies in ``dataroot``, or the one trained on, by given labels.
 
-    Nothing is downloaded but a test archive that the configuration names.
+    Nothing is downloaded but a test archive that the configuration names. Recordings that cannot be
+    read are warned of and left out.
 
     Raises
     ------
     InputError
-        If there is no data set.
+        If there is no data set, it cannot be packed, or too much of it is unreadable.
     """
     data = config.data
     if dataroot is not None:
-        return _labelled(config, _found(dataroot, data.gsc_url, f"--dataroot {dataroot}"), labels)
+        folder = _found(dataroot, data.gsc_url, f"--dataroot {dataroot}")
+        return _labelled(config, _packed(config, folder), labels)
     if data.gsc_url == SYNTHETIC:
-        return _task_corpus(config, _task_folder(config), labels)
-    trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
-    folder = _found(Path(data.dataroot), data.gsc_url, trained_on)
-    return _task_corpus(config, folder, labels)
+        folder = _task_folder(config)
+    else:
+        trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
+        folder = _found(Path(data.dataroot), data.gsc_url, trained_on)
+    return _task_corpus(config, _packed(config, folder), labels)
 
 
-def open_packs(config: Config, corpus: Corpus, partitions: Sequence[str]) -> dict[str, Pack]:
-    """Return the pack that holds the clips of each partition; on first use it is made.
-
-    Raises
-    ------
-    InputError
-        As `srnn.data.pack.open_pack` does.
-    """
-    folders = {}
-    for name in partitions:
-        clips = corpus.partitions[name]
-        # Testing clips may come from a test archive.
-        folders[name] = clips[0].path.parents[1] if clips else corpus.folder
-    data = config.data
-    packs = {
-        folder: open_pack(folder, data.cache, data.workers)
-        for folder in dict.fromkeys(folders.values())
-    }
-    return {name: packs[folder] for name, folder in folders.items()}
+def _packed(config: Config, folder: Path) -> Pack:
+    pack = open_pack(folder, config.data.cache, config.data.workers)
+    expect_readable(pack, config.data.max_unreadable)
+    return pack
 
 
 def _found(dataroot: Path, gsc_url: str, origin: str) -> Path:
@@ -156,26 +145,30 @@ def _task_folder(config: Config) -> Path:
     )
 
 
-def _task_corpus(config: Config, folder: Path, labels: tuple[str, ...]) -> Corpus:
-    corpus = _labelled(config, folder, labels)
+def _task_corpus(config: Config, pack: Pack, labels: tuple[str, ...]) -> Corpus:
+    corpus = _labelled(config, pack, labels)
     data = config.data
     if not data.test_url:
         return corpus
     source = Source(data.test_url, data.test_sha256, "data.test_url", "data.test_sha256")
-    folder = fetch(Path(data.dataroot), source)
-    testing = _labelled(config, folder, labels, all_testing=True).partitions["testing"]
+    archive = _packed(config, fetch(Path(data.dataroot), source))
+    testing = _labelled(config, archive, labels, all_testing=True).partitions["testing"]
     if not testing:
         raise InputError(
-            f"data.test_url: expected clips of {', '.join(labels)}, found none in {folder}"
+            f"data.test_url: expected clips of {', '.join(labels)}, found none in {archive.folder}"
         )
-    return replace(corpus, partitions=corpus.partitions | {"testing": testing})
+    return replace(
+        corpus,
+        packs=corpus.packs | {"testing": archive},
+        partitions=corpus.partitions | {"testing": testing},
+    )
 
 
 def _labelled(
-    config: Config, folder: Path, labels: tuple[str, ...], *, all_testing: bool = False
+    config: Config, pack: Pack, labels: tuple[str, ...], *, all_testing: bool = False
 ) -> Corpus:
     return read_corpus(
-        folder,
+        pack,
         labels,
         silence_clips=config.data.silence_clips,
         seed=config.srnn.seed,

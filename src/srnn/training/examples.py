@@ -9,7 +9,7 @@ Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a c
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from srnn.data.corpus import Clip
-from srnn.data.pack import Pack
+from srnn.data.corpus import Corpus
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import MelSpec
 from srnn.training.waveforms import Waveforms
@@ -129,8 +128,8 @@ def room_for_examples(device: torch.device) -> int:
 
 
 def make_examples(
-    partitions: Mapping[str, Sequence[Clip]],
-    packs: Mapping[str, Pack],
+    corpus: Corpus,
+    partitions: Sequence[str],
     spec: MelSpec,
     device: torch.device,
     room: int,
@@ -139,10 +138,9 @@ def make_examples(
 
     Parameters
     ----------
-    partitions : mapping of str to sequence of Clip
-        The first have the first claim to memory.
-    packs : mapping of str to Pack
-        The pack that holds the clips of each partition.
+    corpus : Corpus
+    partitions : sequence of str
+        Of the corpus; the first have the first claim to memory.
     spec : MelSpec
     device : torch.device
         What features are computed on.
@@ -152,9 +150,10 @@ def make_examples(
     """
     extract = MelFeatures(spec).to(device)
     examples = {}
-    for name, clips in partitions.items():
+    for name in partitions:
+        clips = corpus.partitions[name]
         labels = torch.from_numpy(np.array([clip.label for clip in clips], np.int64))
-        waveforms = Waveforms(packs[name], clips, spec.size, spec.sample_rate)
+        waveforms = Waveforms(corpus.packs[name], clips, spec.size, spec.sample_rate)
         source, taken = _settle(waveforms, extract, device, room, name)
         room -= taken
         examples[name] = Examples(labels, source)

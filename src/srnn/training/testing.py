@@ -6,7 +6,7 @@ from pathlib import Path
 
 from srnn.data.corpus import describe
 from srnn.errors import InputError
-from srnn.training.assemble import make_device, make_evaluation_corpus, make_spec, open_packs
+from srnn.training.assemble import make_device, make_evaluation_corpus, make_spec
 from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import make_examples
 from srnn.training.recogniser import Recogniser
@@ -30,16 +30,15 @@ def evaluate_recogniser(
     Raises
     ------
     InputError
-        If there is no data set, no clip in the partition, or a file that is no recording.
+        If there is no data set, it cannot be packed, too much of it is unreadable, or no clip is in
+        the partition.
     """
     config, device = recogniser.config, make_device(recogniser.config)
     corpus = make_evaluation_corpus(config, recogniser.labels, dataroot)
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
     if not corpus.partitions[partition]:
         raise InputError(f"--partition {partition}: expected clips in {corpus.folder}, found none")
-    packs = open_packs(config, corpus, [partition])
-    clips = {partition: corpus.partitions[partition]}
     with resources(config, device):
-        examples = make_examples(clips, packs, make_spec(config), device, room=0)[partition]
+        examples = make_examples(corpus, [partition], make_spec(config), device, room=0)[partition]
         spotter, labels = recogniser.spotter.to(device), recogniser.labels
         return evaluate(spotter, examples, labels, partition, config.srnn.batch_size, device)
