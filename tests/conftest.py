@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Fixtures shared by the tests: a small corpus of tones that is learnt in seconds."""
+"""What tests share: a small corpus of tones that is learnt in seconds, the option ``--full``."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from loguru import logger
 
 # Two threads that wait for each other are slow on tensors this small, and on a busy machine.
 torch.set_num_threads(1)
@@ -36,6 +39,24 @@ delta_order = 1
 [cuda]
 cuda = false
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the long form of tests/torture")
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Return whether a test of tests/torture may take minutes."""
+    return bool(pytestconfig.getoption("full"))
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_handlers() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    logger.remove()
 
 
 @pytest.fixture(scope="session")

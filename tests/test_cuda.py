@@ -2,6 +2,7 @@
 """What a CUDA device computes, against the CPU."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,19 @@ def test_replayed_steps_train_as_eager_ones_do(caplog: pytest.LogCaptureFixture)
         torch.manual_seed(0)
         spotter = Spotter(Normaliser(None), SpikingNetwork(10, [13, 11], 4)).cuda()
         optimizer = make_optimizer(spotter.network, SrnnConfig())
-        step = Step(spotter, optimizer, (0.1, 1e4))
+        step = Step(spotter, optimizer, (0.1, 1e4), 0.5, math.log(4))
         train_on = GraphedStep(step, 8) if graphed else step
         with caplog.at_level("INFO"):
             for number, batch in enumerate(batches):
                 set_learning_rates(optimizer, 1 / (1 + number))
                 train_on(batch)
-        trained.append([*spotter.parameters(), step.totals])
+        weights = [parameter.clone() for parameter in spotter.parameters()]
+        trained.append([*weights, step.totals.clone()])
+        train_on(Batch(torch.full_like(batches[0].features, math.nan), batches[0].labels))
+        train_on(batches[0])
+        assert step.failed.item() == 1
+        assert step.taken.item() == len(batches)
+        assert all(map(torch.equal, weights, spotter.parameters()))
     assert "replayed as a CUDA graph" in caplog.text
     for replayed, eager in zip(*trained, strict=True):
         torch.testing.assert_close(replayed, eager)

@@ -2,43 +2,32 @@
 """Runs from TOML to predictions, on a small corpus of tones, within this process."""
 
 import json
+import re
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from loguru import logger
 
 import srnn
+from run_results import RUN_FILES, assert_same_results, metrics, without_times
 from srnn import cli
 from srnn.config import load as load_config
 from srnn.config import to_toml
 from srnn.data import audio
 from srnn.training import examples
-from srnn.training.assemble import make_spec, make_training_corpus, open_packs
+from srnn.training.assemble import make_spec, make_training_corpus
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.examples import Batch, make_examples
-from srnn.training.interrupt import StopRequest
 from srnn.training.loop import Trainer
 from srnn.training.run import RunDirectory, new_run_path
 from srnn.training.step import Step
 
 CPU = torch.device("cpu")
 LABELS = ["low", "high", "_silence_", "_unknown_"]
-RUN_FILES = {"best.pt", "config.toml", "last.pt", "metrics.jsonl", "test.json", "train.log"}
-
-
-@pytest.fixture(autouse=True)
-def _leave_no_handlers() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    logger.remove()
 
 
 @pytest.fixture(scope="module")
@@ -54,42 +43,6 @@ def finished(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _here(tones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tones)
-
-
-def metrics(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    times = ("seconds", "samples_per_second")
-    return [{key: line[key] for key in line if key not in times} for line in lines]
-
-
-def assert_same_results(one: Path, other: Path) -> None:
-    """Everything but times is the same, bit for bit."""
-    for name in ("best.pt", "last.pt"):
-        a, b = load_checkpoint(one / name), load_checkpoint(other / name)
-        assert a.epoch == b.epoch
-        assert_same_tensors(a.weights, b.weights)
-        if a.training and b.training:
-            assert_same_tensors(a.training["optimizer"], b.training["optimizer"])
-    assert (one / "test.json").read_text() == (other / "test.json").read_text()
-    assert without_times(metrics(one)) == without_times(metrics(other))
-
-
-def assert_same_tensors(one: Any, other: Any) -> None:
-    assert type(one) is type(other)
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same_tensors(one[key], other[key])
-    elif isinstance(one, list):
-        for a, b in zip(one, other, strict=True):
-            assert_same_tensors(a, b)
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    else:
-        assert one == other
 
 
 def stop_after(steps: int, number: signal.Signals, patch: pytest.MonkeyPatch) -> None:
@@ -230,11 +183,13 @@ def test_a_run_is_not_overwritten(finished: Path, capsys: pytest.CaptureFixture[
     assert (finished / "metrics.jsonl").read_bytes() == before
 
 
-def test_resuming_a_finished_run_changes_nothing(finished: Path) -> None:
-    before = {name: (finished / name).read_bytes() for name in RUN_FILES - {"train.log"}}
+def test_resuming_a_finished_run_changes_nothing(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {name: (finished / name).read_bytes() for name in RUN_FILES}
     assert cli.run(["tones.toml", "--run-dir", str(finished), "--resume"]) == 0
-    assert {name: (finished / name).read_bytes() for name in before} == before
-    assert "this run is finished" in (finished / "train.log").read_text()
+    assert {name: (finished / name).read_bytes() for name in RUN_FILES} == before
+    assert "this run is finished, nothing is left to do" in capsys.readouterr().err
 
 
 def test_resuming_with_another_configuration_is_refused(
@@ -301,25 +256,122 @@ def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path, tones: Path) -> 
     assert (tmp_path / "config.toml").read_bytes() == before
 
 
+def test_a_state_that_is_damaged_is_named_and_the_best_weights_offered(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
+    offer = f"; the best weights so far are in {run}/best.pt: --init {run}/best.pt starts a new run"
+    whole = (run / "last.pt").read_bytes()
+
+    (run / "last.pt").write_bytes(whole[:-1000])
+    assert cli.run(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"{run}/last.pt: expected a checkpoint of srnn, found a damaged")
+    assert offer in error
+
+    (run / "last.pt").unlink()
+    assert cli.run(command) == 2
+    assert offer in capsys.readouterr().err
+
+    (run / "last.pt").write_bytes(whole)
+    (run / "best.pt").unlink()
+    assert cli.run(command) == 2
+    assert f"{run}/best.pt: expected a checkpoint" in capsys.readouterr().err
+    assert (run / "last.pt").read_bytes() == whole
+
+
+def test_a_state_of_weights_only_cannot_be_resumed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shutil.copy(run / "best.pt", run / "last.pt")
+    command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
+    assert cli.run(command) == 2
+    assert "last.pt: expected a state to resume from, found weights only" in capsys.readouterr().err
+
+
+def test_a_run_stopped_before_it_has_a_state_is_told_to_start_from_the_same_weights(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def validate(self: Trainer) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    run = tmp_path / "run"
+    assert cli.run(["tones.toml", "--run-dir", str(run), "--init", str(finished)]) == 143
+    again = f"--run-dir {run} --resume --init {finished}"
+    assert again in capsys.readouterr().err
+
+
 def test_numbers_that_are_not_finite_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, real_epoch = tmp_path / "run", Trainer._train_epoch
+    run, real_step, done = tmp_path / "run", Step.__call__, iter(range(1, 100))
 
-    def train_epoch(self: Trainer, stop: StopRequest) -> None:
-        if self.progress.epoch == 2:
+    def step(self: Step, batch: Batch) -> None:
+        if next(done) == 11:  # 7 steps are an epoch
             with torch.no_grad():
                 self.spotter.network.encoder.threshold.fill_(torch.nan)
-        real_epoch(self, stop)
+        real_step(self, batch)
 
-    monkeypatch.setattr(Trainer, "_train_epoch", train_epoch)
+    monkeypatch.setattr(Step, "__call__", step)
     assert cli.run(["tones.toml", "--run-dir", str(run)]) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("epoch 2: expected finite numbers, found NaN or infinity in ")
-    assert "network.encoder.threshold" in error
+    *_, error = capsys.readouterr().err.splitlines()
+    assert error.startswith(
+        "epoch 2, step 4: expected finite numbers and losses below 139 in each step and 5.5 on "
+        "average, found a loss of "
+    )
+    assert "; encoder.threshold: 1 of 1 values not finite" in error
+    assert re.search(r"; clips: (\w+/\w+\.wav, ){2}\w+/\w+\.wav and 13 more", error)
     assert [line["epoch"] for line in metrics(run)] == [1]
+    last = load_checkpoint(run / "last.pt")
+    assert last.training
+    assert (last.training.progress.epoch, last.training.progress.step) == (2, 0)
+    log = (run / "train.log").read_text()
+    assert log.count("_nohash_0.wav") >= 12
+    assert "parameters before epoch 2, step 4:\nencoder.threshold: 1 of 1 values" in log
+
+
+def test_a_learning_rate_beyond_reason_ends_in_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    command = ["tones.toml", "--run-dir", str(run), "--set", "srnn.learning_rate=10"]
+    assert cli.run([*command, "--set", "srnn.epochs=20"]) == 1
+    *_, error = capsys.readouterr().err.splitlines()
+    assert re.match(r"epoch 1, step \d+: expected .* found .* on average; readout\.", error)
+    assert error.endswith("lower srnn.learning_rate (now 10) or limit srnn.gradient_clip (now 0)")
+    assert not (run / "test.json").exists()
+    load_checkpoint(run / "last.pt")
+
+
+def test_time_constants_stay_in_their_range_whatever_the_learning_rate(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = ["srnn.tau_learning_rate=1000", "srnn.tau_range=[2.0, 210.0]"]
+    sets = [word for change in changes for word in ("--set", change)]
+    assert cli.run(["tones.toml", "--run-dir", str(run), *sets]) == 0
     weights = load_checkpoint(run / "last.pt").weights
-    assert all(value.isfinite().all() for value in weights.values())
+    taus = torch.cat([value for name, value in weights.items() if ".tau_" in name])
+    assert taus.min() == 2
+    assert taus.max() == 210
+
+
+def test_a_full_disk_ends_the_log_but_not_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "train.log").symlink_to("/dev/full")
+    assert cli.run(["tones.toml", "--run-dir", str(run)]) == 0
+    error = capsys.readouterr().err
+    assert error.count(f"{run}/train.log ends here: it cannot be written (No space left") == 1
+    assert (run / "test.json").exists()
 
 
 def test_evaluate_downloads_nothing(
@@ -438,8 +490,7 @@ def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
     config = load_config("tones.toml")
     corpus = make_training_corpus(config)
     clips = corpus.partitions["validation"]
-    packs = open_packs(config, corpus, ["validation"])
-    made = make_examples({"validation": clips}, packs, make_spec(config), CPU, room=0)
+    made = make_examples(corpus, ["validation"], make_spec(config), CPU, room=0)
     (batch,) = made["validation"].batches(torch.arange(len(clips)), len(clips), CPU)
     together = recogniser.spotter(batch.features).log_probabilities.exp()
     for clip, probabilities in zip(clips, together, strict=True):
@@ -489,7 +540,7 @@ def test_init_from_another_network_names_the_keys(
         ('data.words=["low", "hihg"]', "data.words: expected a folder of recordings"),
         ("data.dataroot=nowhere", "data.gsc_url"),
         ("srnn.epoch=3", "--set srnn.epoch: unknown key; did you mean srnn.epochs?"),
-        ("srnn.epochs=0", "--set srnn.epochs: expected an integer >= 1, found 0"),
+        ("srnn.epochs=0", "--set srnn.epochs: expected an integer from 1 to 1000000, found 0"),
     ],
 )
 def test_bad_input_is_named_in_one_line(

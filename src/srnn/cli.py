@@ -6,6 +6,7 @@ the user's input is wrong, 1 when anything else failed, 130 after Ctrl-C and 143
 What needs torch is imported by the command that needs it, so that ``--help`` answers at once.
 """
 
+import contextlib
 import difflib
 import json
 import logging
@@ -24,12 +25,14 @@ from tqdm import tqdm
 
 import srnn
 from srnn import config as configuration
-from srnn.errors import DivergenceError, InputError
+from srnn.errors import DivergenceError, InputError, printable
+from srnn.files import write_text
 from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from srnn.training.evaluate import Evaluation
     from srnn.training.recogniser import Prediction
+    from srnn.training.run import RunDirectory
 
 _EXAMPLES = """
 \b
@@ -84,9 +87,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(text: str, code: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    click.echo(text, err=True)
+    with contextlib.suppress(BrokenPipeError):  # `tee` ends at Ctrl-C, too: nobody listens
+        if debug:
+            traceback.print_exc()
+        click.echo(text, err=True)
     logger.bind(file_only=True).error(text)
     return code
 
@@ -142,19 +146,24 @@ def train(
     from srnn.training.assemble import SYNTHETIC
     from srnn.training.checkpoint import checkpoint_path, load_checkpoint
     from srnn.training.run import RunDirectory, new_run_path
+    from srnn.training.train import is_finished, state_to_resume
     from srnn.training.train import train as run_training
 
     start = load_checkpoint(checkpoint_path(init)) if init else None
     directory = RunDirectory(run_dir or new_run_path(config.stem))
     with directory.prepared(resume=resume):
+        last = state_to_resume(settings, directory) if resume else None
+        if last and is_finished(settings, directory, last):
+            _set_up_logging(settings.logger.level)
+            logger.info("{}: this run is finished, nothing is left to do", directory.path)
+            return
         _set_up_logging(settings.logger.level, directory.log)
-        if resume and not directory.last.exists():
+        if resume and not last:
             logger.warning("{} is missing: starting from the beginning", directory.last)
         try:
-            run_training(settings, directory, init=start)
+            run_training(settings, directory, last=last, init=start)
         except Interrupted:
-            place = str(directory.path)
-            logger.info("go on with: {}", _shell(directory.config, "--run-dir", place, "--resume"))
+            logger.info("go on with: {}", _resumption(directory, init))
             raise
         logger.info("the run is in {}", directory.path)
         logger.info("next, your own recording: {}", _shell("predict", directory.path, "YOUR.wav"))
@@ -223,7 +232,7 @@ def predict(run: Path, files: tuple[Path, ...], top: int, as_json: bool) -> int:
         if as_json:
             click.echo(json.dumps({"file": str(file), **prediction._asdict()}, allow_nan=False))
         else:
-            click.echo(f"{file}: {_most_probable(prediction, top)}")
+            click.echo(f"{printable(file)}: {_most_probable(prediction, top)}")
     return 2 if failures else 0
 
 
@@ -249,7 +258,6 @@ def bench(file: Path | None, quick: bool, dataroot: Path | None) -> None:
     """
     from srnn.instruments.bench import FULL, QUICK, to_json, to_text
     from srnn.instruments.bench import bench as run_bench
-    from srnn.training.run import write_text
 
     if file and not file.absolute().parent.is_dir():
         raise InputError(f"--json {file}: expected an existing directory, found none")
@@ -267,6 +275,12 @@ def bench(file: Path | None, quick: bool, dataroot: Path | None) -> None:
 def show_config(config: Path, overrides: tuple[str, ...]) -> None:
     """Print CONFIG with every key: itself a valid configuration."""
     click.echo(configuration.to_toml(configuration.load(config, overrides)), nl=False)
+
+
+def _resumption(run: "RunDirectory", init: Path | None) -> str:
+    """Return the command line that goes on with a run."""
+    start = ("--init", init) if init and not run.last.exists() else ()
+    return _shell(run.config, "--run-dir", run.path, "--resume", *start)
 
 
 def _shell(*arguments: str | Path) -> str:
@@ -299,6 +313,27 @@ def _report(result: "Evaluation") -> str:
     return "\n".join(lines)
 
 
+class _LogFile:
+    """The log on disk. When that takes no more of it, the run goes on: it matters more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_writable = True
+
+    def write(self, text: str) -> None:
+        if not self.is_writable:
+            return
+        try:
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError as error:
+            self.is_writable = False
+            # Not by way of the logger, within which this is.
+            tqdm.write(
+                f"{self.path} ends here: it cannot be written ({error.strerror})", sys.stderr
+            )
+
+
 class _ToLoguru(logging.Handler):
     """Passes records of the standard library, which the rooms log to, on to loguru."""
 
@@ -316,7 +351,11 @@ def _set_up_logging(level: str, file: Path | None = None) -> None:
         filter=lambda record: "file_only" not in record["extra"],
     )
     if file:
-        logger.add(file, level=level, format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}")
+        logger.add(
+            _LogFile(file).write,
+            level=level,
+            format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}",
+        )
     handler: logging.Handler = _ToLoguru()
     for name in ("srnn", "py.warnings"):
         source = logging.getLogger(name)

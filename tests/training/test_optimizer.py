@@ -7,6 +7,7 @@ from srnn.network.model import SpikingNetwork
 from srnn.training.optimizer import (
     limit_time_constants,
     make_optimizer,
+    restore_optimizer,
     schedule_factor,
     set_learning_rates,
 )
@@ -60,3 +61,16 @@ def test_time_constants_stay_within_their_limits() -> None:
     limit_time_constants(optimizer, (0.1, 100.0))
     assert all(tau.unique().tolist() == [pytest.approx(0.1)] for tau in taus)
     assert network(torch.randn(3, 1, 12, 6)).log_probabilities.isfinite().all()
+
+
+def test_the_state_of_another_optimizer_is_refused() -> None:
+    own, other = (make_optimizer(SpikingNetwork(4, [n, n], 2), SrnnConfig()) for n in (3, 5))
+    for optimizer in (own, other):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    restore_optimizer(own, own.state_dict())
+    for state in (other.state_dict(), {}, {"state": {}, "param_groups": 3}):
+        with pytest.raises(ValueError, match="expected the state of "):
+            restore_optimizer(own, state)

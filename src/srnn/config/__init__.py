@@ -5,7 +5,7 @@
 names everything that is wrong with them; `writing` says the keys and values back as text.
 """
 
-from srnn.config.reading import find, load
+from srnn.config.reading import find, from_tables, load
 from srnn.config.tables import (
     Config,
     CudaConfig,
@@ -24,6 +24,7 @@ __all__ = [
     "MelConfig",
     "SrnnConfig",
     "find",
+    "from_tables",
     "key_table",
     "load",
     "to_toml",

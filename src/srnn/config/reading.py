@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Read a configuration file and its overrides, and name everything that is wrong with them."""
 
+import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,24 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
     overridden, problems = _override(document, overrides)
+    return _validated(document, str(path), overridden, problems)
+
+
+def from_tables(tables: Document, source: str) -> Config:
+    """Validate the tables of a configuration that was read from `source`, such as a checkpoint.
+
+    Raises
+    ------
+    InputError
+        As `load` does.
+    """
+    return _validated(copy.deepcopy(tables), source, set(), [])
+
+
+def _validated(
+    document: Document, path: str, overridden: set[Place], problems: list[str]
+) -> Config:
+    """Return the configuration, or raise `problems` and everything else that is wrong with it."""
 
     def report(places: Sequence[Place], text: str) -> None:
         is_override = any(place[: len(at)] == at for place in overridden for at in places)

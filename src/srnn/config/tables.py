@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
 
 _STEPS = "time steps of 10 ms"
+_MANY = 1_000_000  # beyond what anyone needs, and far from where numbers overflow
 
 
 def _key(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
@@ -73,9 +74,9 @@ _Limits = Annotated[
 ]
 _ClipCounts = Annotated[
     tuple[
-        Annotated[int, Field(ge=0, title="training")],
-        Annotated[int, Field(ge=0, title="validation")],
-        Annotated[int, Field(ge=0, title="testing")],
+        Annotated[int, Field(ge=0, le=_MANY, title="training")],
+        Annotated[int, Field(ge=0, le=_MANY, title="validation")],
+        Annotated[int, Field(ge=0, le=_MANY, title="testing")],
     ],
     Strict(False),
 ]
@@ -161,7 +162,7 @@ class SrnnConfig(_Table):
     learning_rate: float = _key(
         3e-3, "learning rate of weights and biases at the start", gt=0, le=1000
     )
-    epochs: int = _key(30, "passes over the training partition", ge=1)
+    epochs: int = _key(30, "passes over the training partition", ge=1, le=_MANY)
     batch_size: int = _key(32, "clips per training step", ge=1, le=65_536)
     size: int = _key(
         16_000, "length every clip is padded or cut to", "samples", ge=1, le=10_000_000
@@ -182,11 +183,14 @@ class SrnnConfig(_Table):
         "slowly",
     )
     threshold: float = _key(
-        1.6, "firing threshold of a neuron, before its adaptation is added", gt=0
+        1.6, "firing threshold of a neuron, before its adaptation is added", gt=0, le=1000
     )
-    adaptation: float = _key(0.184, "how strongly past spikes raise the threshold", ge=0)
+    adaptation: float = _key(0.184, "how strongly past spikes raise the threshold", ge=0, le=1000)
     encoder_threshold: float = _key(
-        0.05, "size a feature must exceed to become a spike, at the start of training", ge=0
+        0.05,
+        "size a feature must exceed to become a spike, at the start of training",
+        ge=0,
+        le=1000,
     )
     tau_mem: _Distribution = _key(
         (20.0, 5.0), "membrane time constants at the start of training", _STEPS
@@ -203,17 +207,23 @@ class SrnnConfig(_Table):
         (0.1, 10_000.0), "limits within which every time constant is kept", _STEPS
     )
     encoder_learning_rate: float = _key(
-        0.01, "learning rate of the encoder threshold", "multiples of `learning_rate`", ge=0
+        0.01,
+        "learning rate of the encoder threshold",
+        "multiples of `learning_rate`",
+        ge=0,
+        le=1000,
     )
     tau_learning_rate: float = _key(
-        2.0, "learning rate of the time constants", "multiples of `learning_rate`", ge=0
+        2.0, "learning rate of the time constants", "multiples of `learning_rate`", ge=0, le=1000
     )
     schedule: Literal["step", "cosine", "constant"] = _key(
         "step",
         "course of the learning rates: multiplied by `schedule_factor` every `schedule_epochs`, "
         "falling to 0 along half a cosine, or unchanged",
     )
-    schedule_epochs: int = _key(10, "distance of two drops of the step schedule", "epochs", ge=1)
+    schedule_epochs: int = _key(
+        10, "distance of two drops of the step schedule", "epochs", ge=1, le=_MANY
+    )
     schedule_factor: float = _key(0.1, "what a drop of the step schedule multiplies by", gt=0, le=1)
     gradient_clip: float = _key(
         0.0, "longest gradient (norm over all parameters), scaled down to it; 0: any length", ge=0

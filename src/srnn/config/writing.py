@@ -12,7 +12,9 @@ _TOML_INTEGERS = 2**63  # beyond, Python may refuse to print decimals; TOML has 
 
 
 def toml_value(value: Any) -> str:
-    """Return `value` as TOML on one line."""
+    """Return `value` as TOML on one line; None, which a checkpoint may hold, as "null"."""
+    if value is None:
+        return "null"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(toml_value(item) for item in value)}]"
     if isinstance(value, dict):

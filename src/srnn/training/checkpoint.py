@@ -4,20 +4,92 @@
 Only tensors, numbers, text, lists and dictionaries are stored, so that loading one runs no code.
 """
 
-from dataclasses import dataclass
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from srnn.config import Config
+import srnn
+from srnn.config import Config, from_tables
 from srnn.errors import InputError
-from srnn.training.run import RunDirectory, write_atomically
+from srnn.files import write_atomically
+from srnn.training.run import RunDirectory
 
 _FORMAT = "srnn checkpoint"
-_VERSION = 1
+_VERSION = 1  # of the layout; keys that a configuration lacks have their defaults
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """A line of ``metrics.jsonl``; README, "A run directory", explains it."""
+
+    epoch: int
+    lr: FiniteFloat
+    train_loss: FiniteFloat
+    train_accuracy: FiniteFloat
+    valid_loss: FiniteFloat
+    valid_accuracy: FiniteFloat
+    firing_rate: list[FiniteFloat]
+    seconds: FiniteFloat
+    samples_per_second: FiniteFloat
+
+
+@dataclass
+class Progress:
+    """How far training has come; with weights and optimizer all that resuming needs.
+
+    No random state is among it: whatever is drawn in training is a function of seed, epoch and
+    step or clip.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch under way, from 1.
+    step : int
+        Steps of it that are done.
+    loss, hits : float
+        Sum over the clips of these steps.
+    seconds : float
+        Time that these steps took (s).
+    best_accuracy : float
+        Highest validation accuracy of a finished epoch; -1 before the first.
+    history : list
+        A line of ``metrics.jsonl`` for each finished epoch.
+    """
+
+    epoch: Annotated[int, Field(ge=1)] = 1
+    step: _Count = 0
+    loss: FiniteFloat = 0.0
+    hits: FiniteFloat = 0.0
+    seconds: FiniteFloat = 0.0
+    best_accuracy: FiniteFloat = -1.0
+    history: list[EpochMetrics] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class State:
+    """What ``last.pt`` holds beside the weights.
+
+    Attributes
+    ----------
+    optimizer : dict
+        The state of the optimizer, as torch gives it.
+    progress : Progress
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    optimizer: dict[str, Any]
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -35,26 +107,42 @@ class Checkpoint:
     epoch : int
         Epochs that the weights were trained for.
     weights : dict of Tensor
-        State of the `srnn.training.spotter.Spotter`.
-    training : dict, or None
+        State of the `srnn.training.spotter.Spotter`: finite float32.
+    training : State, or None
         What else resuming needs (``last.pt`` only).
     """
 
-    config: dict[str, Any]
-    labels: list[str]
+    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    config: dict[str, dict[str, JsonValue]]
+    labels: Annotated[list[str], Field(min_length=1)]
     clips: str
-    epoch: int
+    epoch: _Count
     weights: dict[str, Tensor]
-    training: dict[str, Any] | None = None
+    training: State | None = None
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint to ``path``, whole or not at all."""
-        content = {"format": _FORMAT, "version": _VERSION, **vars(self)}
-        write_atomically(path, lambda file: torch.save(content, file))
+        """Write the checkpoint to ``path``, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If the disk does not take it.
+        """
+        content = {"format": _FORMAT, "version": _VERSION, "srnn": srnn.__version__, **vars(self)}
+        if self.training:
+            progress = asdict(self.training.progress)
+            content["training"] = {"optimizer": self.training.optimizer, "progress": progress}
+        file = io.BytesIO()  # in one piece: torch says nothing sensible where a disk is full
+        torch.save(content, file)
+        write_atomically(path, file.getbuffer())
 
     def parsed_config(self) -> Config:
         """Return the configuration as a `Config`."""
         return Config.model_validate(self.config)
+
+
+_SCHEMA = TypeAdapter(Checkpoint)
 
 
 def checkpoint_path(run: Path) -> Path:
@@ -67,43 +155,77 @@ def checkpoint_path(run: Path) -> Path:
     """
     path = RunDirectory(run).best if run.is_dir() else run
     if not path.is_file():
+        found = "a directory without one" if run.is_dir() else "nothing there"
         expected = "a run directory that holds best.pt, or a checkpoint file"
-        raise InputError(f"{run}: expected {expected}, found {_what(run)}")
+        raise InputError(f"{run}: expected {expected}, found {found}")
     return path
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint file.
+    """Read a checkpoint file, which may be anybody's: nothing in it is run or believed.
 
     Raises
     ------
     InputError
-        If it is missing, damaged, no checkpoint of this package, or of another version of it.
+        If it is missing, damaged, no checkpoint of this package, of another version of it, or its
+        weights are not finite.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of any kind: foreign bytes break the unpickler anywhere
-        raise InputError(f"{path}: expected a checkpoint of srnn, found {_why(error)}") from error
-    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-        raise InputError(f"{path}: expected a checkpoint of srnn, found another file of torch")
-    version = content.pop("version", None)
-    if version != _VERSION:
-        raise InputError(f"{path}: expected checkpoint version {_VERSION}, found {version}")
-    try:
-        checkpoint = Checkpoint(**content)
-        checkpoint.parsed_config()
-    except (TypeError, ValidationError) as error:
-        raise InputError(
-            f"{path}: expected a checkpoint of this version of srnn, found other contents"
-        ) from error
+        content = _read(path)
+        if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+            raise _RefusedError("another file of torch")
+        version, writer = content.pop("version", None), content.pop("srnn", "0.1.0")
+        if version != _VERSION:
+            raise _RefusedError(
+                f"version {version!r} of it, written by srnn {writer}, not {_VERSION}"
+            )
+        checkpoint = _SCHEMA.validate_python(content)
+        _expect_sound(checkpoint.weights)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"])) or "it"
+        found = f"other contents ({place}: {error.errors()[0]['msg']})"
+        raise InputError(f"{path}: expected a checkpoint of srnn, found {found}") from error
+    except _RefusedError as error:
+        raise InputError(f"{path}: expected a checkpoint of srnn, found {error}") from error
+    from_tables(checkpoint.config, f"{path} (written by srnn {writer})")
     return checkpoint
 
 
-def _what(path: Path) -> str:
-    return "a directory without one" if path.is_dir() else "nothing there"
+class _RefusedError(Exception):
+    """What was found instead of a checkpoint."""
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return "a damaged or foreign file"
+def _read(path: Path) -> object:
+    """Return what torch has saved in a file."""
+    try:
+        _expect_whole(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise _RefusedError(error.strerror or str(error)) from error
+    except pickle.UnpicklingError as error:
+        raise _RefusedError("more than data in it, none of which was run") from error
+    except _RefusedError:
+        raise
+    except Exception as error:  # of any kind: foreign bytes break zipfile and torch anywhere
+        raise _RefusedError("a damaged or foreign file") from error
+
+
+def _expect_whole(path: Path) -> None:
+    """Compare the checksums of all parts of a file; torch itself does not."""
+    with zipfile.ZipFile(path) as parts:
+        sizes = [part.file_size for part in parts.infolist()]
+        stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist())
+        # torch compresses nothing: what would grow on reading is not torch's.
+        if not stored or sum(sizes) > path.stat().st_size or parts.testzip():
+            raise _RefusedError("a damaged or foreign file")
+
+
+def _expect_sound(weights: Mapping[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        dense = weight.layout == torch.strided and weight.dtype == torch.float32
+        # A view may claim to be larger than what lies in the file.
+        if not dense or weight.nbytes > weight.untyped_storage().nbytes():
+            raise _RefusedError(f"{name} in another form than dense float32")
+        wrong = weight.numel() - int(weight.isfinite().sum())
+        if wrong:
+            raise _RefusedError(f"NaN or infinity in {wrong} of {weight.numel()} values of {name}")

@@ -11,6 +11,7 @@ from srnn.config import Config, toml_value
 from srnn.data.corpus import Corpus
 from srnn.errors import InputError
 from srnn.training.checkpoint import Checkpoint
+from srnn.training.recogniser import restore_spotter
 from srnn.training.spotter import Spotter
 
 _log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ _FREE_KEYS = {
     "data.workers",
     "data.dataroot",
     "data.cache",
+    "data.max_unreadable",
     "srnn.checkpoint_minutes",
 }
 
@@ -99,7 +101,7 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     new = [labels.index(label) for label in kept]
     old = [source.labels.index(label) for label in kept]
     state = spotter.state_dict()
-    for name, weights in source.weights.items():
+    for name, weights in restore_spotter(source, "--init").state_dict().items():
         if name.startswith("network.readout."):
             state[name][new] = weights[old]
         else:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from srnn.errors import DivergenceError
 from srnn.training.examples import Examples
 from srnn.training.spotter import Spotter
 
@@ -111,7 +112,13 @@ def evaluate(
     batch_size: int,
     device: torch.device,
 ) -> Evaluation:
-    """Run ``spotter`` over all examples, in their order, and read the results once at the end."""
+    """Run ``spotter`` over all examples, in their order, and read the results once at the end.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss is not finite.
+    """
     classes, count = len(labels), len(examples.labels)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -123,6 +130,8 @@ def evaluate(
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
         loss += F.nll_loss(output.log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
+    if not loss.isfinite():
+        raise DivergenceError(f"{partition}: expected a finite loss, found {loss.item()}")
     _, steps, _ = examples.shape
     places = torch.tensor([count * steps * size for size in spotter.network.hidden_sizes])
     return Evaluation(

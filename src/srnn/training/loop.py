@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MPL-2.0
 """The training loop: epochs of steps, validation, and the state to go on from at any step."""
 
+import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
 from srnn.config import Config
 from srnn.data.corpus import Corpus
 from srnn.data.sampling import epoch_order
 from srnn.errors import DivergenceError, InputError
-from srnn.training.checkpoint import Checkpoint
+from srnn.files import write_text
+from srnn.training.checkpoint import Checkpoint, EpochMetrics, Progress, State
 from srnn.training.compatibility import clips_digest
+from srnn.training.divergence import divergence
 from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import Examples
 from srnn.training.interrupt import StopRequest
@@ -25,40 +30,14 @@ from srnn.training.optimizer import (
     schedule_factor,
     set_learning_rates,
 )
-from srnn.training.run import RunDirectory, write_json_lines
-from srnn.training.spotter import Spotter
+from srnn.training.run import RunDirectory
+from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import GraphedStep, Step
 
+_MOST_MEAN_LOSS = 4  # times the loss of guessing, over an epoch: worse than having learnt nothing
+_STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class Progress:
-    """How far training has come; with weights and optimizer all that resuming needs.
-
-    Attributes
-    ----------
-    epoch : int
-        The epoch under way, from 1.
-    step : int
-        Steps of it that are done.
-    loss, hits : float
-        Sum over the clips of these steps.
-    seconds : float
-        Time that these steps took (s).
-    best_accuracy : float
-        Highest validation accuracy of a finished epoch; -1 before the first.
-    history : list
-        A line of ``metrics.jsonl`` for each finished epoch.
-    """
-
-    epoch: int = 1
-    step: int = 0
-    loss: float = 0.0
-    hits: float = 0.0
-    seconds: float = 0.0
-    best_accuracy: float = -1.0
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Trainer:
@@ -88,6 +67,7 @@ class Trainer:
     ) -> None:
         self.config = config
         self.spotter = spotter
+        self.corpus = corpus
         self.labels = corpus.labels
         self.clips = clips_digest(corpus)
         self.training = training
@@ -97,7 +77,14 @@ class Trainer:
         self.optimizer = make_optimizer(spotter.network, config.srnn)
         self.progress = Progress()
         self.steps_per_epoch = -(-len(training.labels) // config.srnn.batch_size)
-        self._step = Step(spotter, self.optimizer, config.srnn.tau_range)
+        self._guessing = math.log(max(2, len(corpus.labels)))
+        self._step = Step(
+            spotter,
+            self.optimizer,
+            config.srnn.tau_range,
+            config.srnn.gradient_clip,
+            self._guessing,
+        )
         graphed = device.type == "cuda" and config.srnn.backend == "auto"
         self._train_on = GraphedStep(self._step, config.srnn.batch_size) if graphed else self._step
 
@@ -108,6 +95,10 @@ class Trainer:
         ------
         Interrupted
             After the step in which ``stop`` was requested, with the state saved.
+        DivergenceError
+            If a step leads to numbers that are not finite; the checkpoints hold what was before.
+        InputError
+            If the disk does not take a checkpoint.
         """
         while self.progress.epoch <= self.config.srnn.epochs:
             self._train_epoch(stop)
@@ -120,16 +111,25 @@ class Trainer:
         Raises
         ------
         InputError
-            If it is the checkpoint of finished weights only.
+            If it is the checkpoint of finished weights only, or of another network or run.
         """
-        if checkpoint.training is None:
+        source, state = str(self.run.last), checkpoint.training
+        if state is None:
+            raise InputError(f"{source}: expected a state to resume from, found weights only")
+        load_weights(self.spotter, checkpoint.weights, source)
+        progress = state.progress
+        possible = progress.step <= self.steps_per_epoch
+        if not possible or len(progress.history) != progress.epoch - 1:
             raise InputError(
-                f"{self.run.last}: expected a state to resume from, found weights only"
+                f"{source}: expected a state of this run, found epoch "
+                f"{progress.epoch}, step {progress.step}, {len(progress.history)} epochs recorded"
             )
-        self.spotter.load_state_dict(checkpoint.weights)
-        restore_optimizer(self.optimizer, checkpoint.training["optimizer"])
-        self.progress = Progress(**checkpoint.training["progress"])
-        write_json_lines(self.run.metrics, self.progress.history)
+        try:
+            restore_optimizer(self.optimizer, state.optimizer)
+        except ValueError as error:
+            raise InputError(f"{source}: {error}") from error
+        self.progress = progress
+        self._write_metrics()
 
     def validate(self) -> Evaluation:
         """Evaluate the current weights on the validation partition."""
@@ -143,18 +143,23 @@ class Trainer:
             self.device,
         )
 
+    def save(self) -> None:
+        """Write ``last.pt``."""
+        state = State(self.optimizer.state_dict(), self.progress)
+        self._checkpoint(self.progress.epoch - 1, state).save(self.run.last)
+
     def _train_epoch(self, stop: StopRequest) -> None:
         settings, progress = self.config.srnn, self.progress
         self.spotter.train()
         labels = self.training.labels.numpy()
         order = epoch_order(labels, self.config.data.sampling, settings.seed, progress.epoch)
-        left = torch.from_numpy(order)[progress.step * settings.batch_size :]
-        totals = self._step.totals
-        totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
+        left = order[progress.step * settings.batch_size :]
+        self._step.totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
+        self._step.taken.fill_(progress.step)
         started = saved = time.monotonic()
         before = progress.seconds
         bar = tqdm(
-            self.training.batches(left, settings.batch_size, self.device),
+            self.training.batches(torch.from_numpy(left), settings.batch_size, self.device),
             f"epoch {progress.epoch}/{settings.epochs}",
             total=self.steps_per_epoch,
             initial=progress.step,
@@ -169,104 +174,114 @@ class Trainer:
                 self._train_on(batch)
                 progress.step += 1
                 now = time.monotonic()
+                progress.seconds = before + now - started
+                due = 0 < settings.checkpoint_minutes * 60 <= now - saved
                 requested = stop.requested
-                if requested or 0 < settings.checkpoint_minutes * 60 <= now - saved:
-                    progress.seconds = before + now - started
-                    progress.loss, progress.hits = totals.tolist()
-                    self._expect_finite()
-                    self._save_last()
+                if requested or due or progress.step % _STEPS_UNSEEN == 0:
+                    self._take_stock(order)
+                if requested or due:
+                    self.save()
                     saved = now
                 if requested:
                     stop.check()
-        progress.loss, progress.hits = totals.tolist()
+        self._take_stock(order)
+        mean = progress.loss / len(order)
+        if mean > _MOST_MEAN_LOSS * self._guessing:
+            raise self._divergence(order, progress.step - 1, f"{mean:.4g} on average")
         progress.seconds = before + time.monotonic() - started
+
+    def _take_stock(self, order: NDArray[np.int64]) -> None:
+        """Read from the device how the steps of the epoch, in this order of clips, went."""
+        self.progress.loss, self.progress.hits = self._step.totals.tolist()
+        weights = get_total_norm(self.spotter.parameters())
+        if self._step.failed.item() or not weights.isfinite():
+            raise self._divergence(order, int(self._step.taken))
+
+    def _divergence(
+        self, order: NDArray[np.int64], step: int, found: str | None = None
+    ) -> DivergenceError:
+        """Repeat a step (from 0) of the epoch to tell what is wrong; nothing is updated."""
+        settings = self.config.srnn
+        clips = order[step * settings.batch_size :][: settings.batch_size]
+        (batch,) = self.training.batches(torch.from_numpy(clips), settings.batch_size, self.device)
+        loss, _, _ = self._step.differentiate(batch)
+        return divergence(
+            f"epoch {self.progress.epoch}, step {step + 1}",
+            f"finite numbers and losses below {self._step.most_loss:.0f} in each step and "
+            f"{_MOST_MEAN_LOSS * self._guessing:.1f} on average",
+            found or f"a loss of {loss:.4g}",
+            self.spotter.network,
+            [self.corpus.partitions["training"][index] for index in clips],
+            f"lower srnn.learning_rate (now {settings.learning_rate:g}) or limit "
+            f"srnn.gradient_clip (now {settings.gradient_clip:g})",
+        )
 
     def _finish_epoch(self) -> None:
         """Validate, record the epoch, keep it if it is the best, and save the state."""
         progress, clips = self.progress, len(self.training.labels)
-        self._expect_finite()
         started = time.monotonic()
         validation = self.validate()
         assert validation.accuracy is not None
+        assert validation.loss is not None
         progress.history.append(
-            {
-                "epoch": progress.epoch,
-                "lr": float(self.optimizer.param_groups[0]["lr"]),
-                "train_loss": progress.loss / clips,
-                "train_accuracy": progress.hits / clips,
-                "valid_loss": validation.loss,
-                "valid_accuracy": validation.accuracy,
-                "firing_rate": list(validation.firing_rate or ()),
-                "seconds": progress.seconds + time.monotonic() - started,
-                "samples_per_second": clips / progress.seconds,
-            }
+            EpochMetrics(
+                epoch=progress.epoch,
+                lr=float(self.optimizer.param_groups[0]["lr"]),
+                train_loss=progress.loss / clips,
+                train_accuracy=progress.hits / clips,
+                valid_loss=validation.loss,
+                valid_accuracy=validation.accuracy,
+                firing_rate=list(validation.firing_rate or ()),
+                seconds=progress.seconds + time.monotonic() - started,
+                samples_per_second=clips / progress.seconds,
+            )
         )
         is_best = validation.accuracy > progress.best_accuracy
         if is_best:
             progress.best_accuracy = validation.accuracy
-            self._checkpoint().save(self.run.best)
+            self._checkpoint(progress.epoch, None).save(self.run.best)
         self._log_epoch(is_best)
         self.progress = Progress(
             epoch=progress.epoch + 1,
             best_accuracy=progress.best_accuracy,
             history=progress.history,
         )
-        write_json_lines(self.run.metrics, progress.history)
-        self._save_last()
+        self._write_metrics()
+        self.save()
 
-    def _expect_finite(self) -> None:
-        """Check loss and weights before they are kept.
+    def _write_metrics(self) -> None:
+        lines = (json.dumps(asdict(line), allow_nan=False) for line in self.progress.history)
+        write_text(self.run.metrics, "".join(f"{line}\n" for line in lines))
 
-        Raises
-        ------
-        DivergenceError
-            Naming what is not finite; the checkpoints still hold what was.
-        """
-        named = dict(self.spotter.named_parameters())
-        wrong = [name for name, value in named.items() if not value.isfinite().all()]
-        if not math.isfinite(self.progress.loss):
-            wrong.insert(0, "the loss")
-        if wrong:
-            raise DivergenceError(
-                f"epoch {self.progress.epoch}: expected finite numbers, found NaN or infinity in "
-                f"{', '.join(wrong)}; lower srnn.learning_rate "
-                f"(now {self.config.srnn.learning_rate:g})"
-            )
-
-    def _save_last(self) -> None:
-        self._checkpoint(
-            {"optimizer": self.optimizer.state_dict(), "progress": asdict(self.progress)}
-        ).save(self.run.last)
-
-    def _checkpoint(self, training: dict[str, Any] | None = None) -> Checkpoint:
+    def _checkpoint(self, epoch: int, state: State | None) -> Checkpoint:
         return Checkpoint(
             self.config.model_dump(mode="json"),
             list(self.labels),
             self.clips,
-            self.progress.epoch if training is None else self.progress.epoch - 1,
+            epoch,
             self.spotter.state_dict(),
-            training,
+            state,
         )
 
     def _log_epoch(self, is_best: bool) -> None:
         epochs, line = self.config.srnn.epochs, self.progress.history[-1]
-        durations = [each["seconds"] for each in self.progress.history]
-        left = (epochs - line["epoch"]) * sum(durations) / len(durations)
-        firing = " ".join(f"{rate:.3f}" for rate in line["firing_rate"])
+        durations = [each.seconds for each in self.progress.history]
+        left = (epochs - line.epoch) * sum(durations) / len(durations)
+        firing = " ".join(f"{rate:.3f}" for rate in line.firing_rate)
         _log.info(
             "epoch %*d/%d: loss %.4f, validation %.4f; accuracy %.2f %%, validation %.2f %%%s; "
             "firing %s; lr %.1e; %.0f clips/s; time left %s",
             len(str(epochs)),
-            line["epoch"],
+            line.epoch,
             epochs,
-            line["train_loss"],
-            line["valid_loss"],
-            100 * line["train_accuracy"],
-            100 * line["valid_accuracy"],
+            line.train_loss,
+            line.valid_loss,
+            100 * line.train_accuracy,
+            100 * line.valid_accuracy,
             " (best)" if is_best else "",
             firing,
-            line["lr"],
-            line["samples_per_second"],
+            line.lr,
+            line.samples_per_second,
             _duration(left),
         )
 

@@ -12,14 +12,30 @@ from srnn.config import SrnnConfig
 from srnn.network.encoder import TernaryEncoder
 
 
-def make_optimizer(network: nn.Module, settings: SrnnConfig) -> Adam:
+class SkippingAdam(Adam):
+    """Adam that changes nothing while `found_inf` is 1, which is looked at on the device only.
+
+    Torch's fused implementation looks for an attribute of this name, which its gradient scaler
+    sets.
+
+    Attributes
+    ----------
+    found_inf : Tensor, shape (), float32
+        0 or 1.
+    """
+
+    found_inf: Tensor
+
+
+def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
     """Return Adam with a group each for weights, time constants and the encoder's threshold.
 
     Every parameter of ``network`` is in exactly one group. A group's ``peak_lr`` is the learning
     rate before the schedule; the groups' names are ``weights``, ``tau`` and ``encoder``. On a CUDA
     device its steps can be recorded in a CUDA graph.
     """
-    on_cuda = next(network.parameters()).is_cuda
+    device = next(network.parameters()).device
+    on_cuda = device.type == "cuda"
     encoder = {
         id(parameter)
         for module in network.modules()
@@ -37,7 +53,7 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> Adam:
         "tau": settings.tau_learning_rate,
         "encoder": settings.encoder_learning_rate,
     }
-    return Adam(
+    optimizer = SkippingAdam(
         [
             {
                 "params": parameters,
@@ -50,6 +66,8 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> Adam:
         fused=True,
         capturable=on_cuda,
     )
+    optimizer.found_inf = torch.zeros((), device=device)
+    return optimizer
 
 
 def _rate(value: float, on_cuda: bool) -> float | Tensor:
@@ -58,13 +76,44 @@ def _rate(value: float, on_cuda: bool) -> float | Tensor:
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load the state of an optimizer that may have worked on another kind of device."""
+    """Load the state of an optimizer that may have worked on another kind of device.
+
+    Raises
+    ------
+    ValueError
+        If it is the state of an optimizer of other parameters.
+    """
+    _expect_state(optimizer, state)
     own = [{key: group[key] for key in ("lr", "capturable")} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, kept in zip(optimizer.param_groups, own, strict=True):
         saved = float(group["lr"])
         group.update(kept)
         _set_rate(group, saved)
+
+
+def _expect_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Check the form of a state, of which torch checks little."""
+    groups = optimizer.param_groups
+    try:
+        names = [(group["name"], len(group["params"])) for group in state["param_groups"]]
+        rates = [float(group["lr"]) for group in state["param_groups"]]
+        shapes = {
+            index: {name: value.shape for name, value in moments.items()}
+            for index, moments in state["state"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("expected the state of an optimizer, found something else") from error
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    moments = [
+        {"step": torch.Size(), "exp_avg": p.shape, "exp_avg_sq": p.shape} for p in parameters
+    ]
+    if (
+        names != [(group["name"], len(group["params"])) for group in groups]
+        or not all(map(math.isfinite, rates))
+        or (shapes and shapes != dict(enumerate(moments)))
+    ):
+        raise ValueError("expected the state of this network's optimizer, found another's")
 
 
 def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:

@@ -15,7 +15,7 @@ from srnn.features.normaliser import Normaliser
 from srnn.features.reference import cut
 from srnn.training.assemble import make_network, make_spec
 from srnn.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
-from srnn.training.spotter import Spotter
+from srnn.training.spotter import Spotter, load_weights
 
 
 class Prediction(NamedTuple):
@@ -48,11 +48,11 @@ class Recogniser:
         Features of shape (B, C, T, M) in, log-probabilities out.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, source: str = "checkpoint") -> None:
         self.config: Config = checkpoint.parsed_config()
         self.labels = tuple(checkpoint.labels)
         self._extract = MelFeatures(make_spec(self.config))
-        self.spotter = restore_spotter(checkpoint)
+        self.spotter = restore_spotter(checkpoint, source)
         self.spotter.eval()
 
     def predict(self, recording: str | Path) -> Prediction:
@@ -100,12 +100,23 @@ def load(run: str | Path) -> Recogniser:
     >>> recogniser.predict("yes.wav").label  # doctest: +SKIP
     'yes'
     """
-    return Recogniser(load_checkpoint(checkpoint_path(Path(run))))
+    path = checkpoint_path(Path(run))
+    return Recogniser(load_checkpoint(path), str(path))
 
 
-def restore_spotter(checkpoint: Checkpoint) -> Spotter:
-    """Return the network of a checkpoint, on the CPU."""
-    network = make_network(checkpoint.parsed_config(), len(checkpoint.labels))
-    spotter = Spotter(Normaliser(checkpoint.weights.get("normaliser.scale")), network)
-    spotter.load_state_dict(checkpoint.weights)
+def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
+    """Return the network of a checkpoint, which was read from ``source``, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If its weights do not fit its configuration.
+    """
+    config = checkpoint.parsed_config()
+    with torch.device("meta"):  # no memory for what the file may not hold, nothing drawn at random
+        channels, _, bands = make_spec(config).shape
+        own_scale = config.data.normalisation == "dataset"
+        normaliser = Normaliser(torch.empty(channels, bands) if own_scale else None)
+        spotter = Spotter(normaliser, make_network(config, len(checkpoint.labels)))
+    load_weights(spotter, checkpoint.weights, source)
     return spotter

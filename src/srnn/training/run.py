@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The run directory: the files a training run leaves behind, and how they are written."""
+"""The run directory: the files a training run leaves behind."""
 
-import json
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -100,26 +97,3 @@ def new_run_path(name: str) -> Path:
             raise InputError(
                 f"{path}: expected a directory that can be created, found {error.strerror}"
             ) from error
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a temporary file and rename it to ``path``: whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text to ``path``, whole or not at all."""
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def write_json_lines(path: Path, lines: Iterable[object]) -> None:
-    """Write one JSON object a line to ``path``, whole or not at all."""
-    write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))

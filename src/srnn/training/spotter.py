@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
 """What is trained and saved as one: the normaliser and the network behind it."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
+from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import Output, SpikingNetwork
 
@@ -19,3 +22,24 @@ class Spotter(nn.Module):
         """Normalise and classify a batch of features."""
         output: Output = self.network(self.normaliser(features))
         return output
+
+
+def load_weights(spotter: Spotter, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put ``weights`` from a file, ``source``, in the place of the spotter's own.
+
+    Raises
+    ------
+    InputError
+        If they are those of another network than its configuration describes.
+    """
+    own = spotter.state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise InputError(
+                f"{source}: expected {name} of shape {expected.get(name, 'none')}, as its "
+                f"configuration describes it, found {found.get(name, 'none')}"
+            )
+    # Of a spotter without memory of its own, the weights become the parameters themselves.
+    spotter.load_state_dict(weights, assign=any(tensor.is_meta for tensor in own.values()))

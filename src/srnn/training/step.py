@@ -8,12 +8,14 @@ import logging
 
 import torch
 import torch.nn.functional as F
-from torch.optim import Optimizer
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from srnn.training.examples import Batch
-from srnn.training.optimizer import limit_time_constants
+from srnn.training.optimizer import SkippingAdam, limit_time_constants
 from srnn.training.spotter import Spotter
 
+_MOST_LOSS = 100  # times the loss of guessing; beyond it numbers are finite, but mean nothing
 _WARM_UP = 3  # steps in which kernels are compiled and the optimizer makes its state
 
 _log = logging.getLogger(__name__)
@@ -22,36 +24,74 @@ _log = logging.getLogger(__name__)
 class Step:
     """Trains on one batch: loss, gradients, update.
 
+    A step whose loss or gradients are not finite, or whose loss is far beyond that of guessing,
+    changes no weight, and neither does any step after it: they stay as the last sound step left
+    them. Nobody has to look after each step, only before the weights are kept.
+
     Parameters
     ----------
     spotter : Spotter
-    optimizer : Optimizer
+    optimizer : SkippingAdam
     limits : tuple of two floats
         Of the time constants, see `srnn.training.optimizer.limit_time_constants`.
+    clip : float >= 0
+        Norm that gradients are scaled down to; 0: they stay as they are.
+    guessing : float
+        Loss of a network that guesses (nats), the measure of a loss beyond reason.
 
     Attributes
     ----------
+    most_loss : float
+        What a mean loss of a batch must stay below (nats).
     totals : Tensor, shape (2,), float64
         The sums of the losses and of the hits of all clips so far, on the device.
+    taken : Tensor, shape (), int64
+        Sound steps so far, on the device.
     """
 
-    def __init__(self, spotter: Spotter, optimizer: Optimizer, limits: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        spotter: Spotter,
+        optimizer: SkippingAdam,
+        limits: tuple[float, float],
+        clip: float,
+        guessing: float,
+    ) -> None:
         self.spotter = spotter
         self.optimizer = optimizer
         self.limits = limits
+        self.clip = clip
+        self.most_loss = _MOST_LOSS * guessing
         device = next(spotter.parameters()).device
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
+        self.taken = torch.zeros((), dtype=torch.int64, device=device)
+
+    @property
+    def failed(self) -> Tensor:
+        """1 since a step was not sound, else 0; shape (), float32, on the device."""
+        return self.optimizer.found_inf
 
     def __call__(self, batch: Batch) -> None:
         """Train on ``batch``."""
+        loss, hits, norm = self.differentiate(batch)
+        sound = (loss < self.most_loss) & norm.isfinite()
+        torch.maximum(self.failed, (~sound).float(), out=self.failed)
+        if self.clip:
+            clip_grads_with_norm_(self.spotter.parameters(), self.clip, norm)
+        self.optimizer.step()
+        limit_time_constants(self.optimizer, self.limits)
+        self.totals += torch.stack([loss.double() * len(batch.labels), hits.double()])
+        self.taken += 1 - self.failed.long()
+
+    def differentiate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Leave the gradients of a batch in the parameters; return mean loss, hits, and norm."""
         log_probabilities = self.spotter(batch.features).log_probabilities
         loss = F.nll_loss(log_probabilities, batch.labels)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        limit_time_constants(self.optimizer, self.limits)
+        norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
         hits = (log_probabilities.argmax(dim=1) == batch.labels).sum()
-        self.totals += torch.stack([loss.detach().double() * len(batch.labels), hits.double()])
+        return loss.detach(), hits, norm
 
 
 class GraphedStep:

@@ -6,18 +6,20 @@ import logging
 import platform
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 import srnn
 from srnn.config import Config, to_toml
-from srnn.data.corpus import PARTITIONS, Corpus, describe
+from srnn.data.corpus import Corpus, describe
+from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, spread
+from srnn.files import write_text
 from srnn.training.assemble import (
     make_device,
     make_network,
     make_spec,
     make_training_corpus,
-    open_packs,
 )
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.compatibility import (
@@ -31,25 +33,29 @@ from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer
 from srnn.training.recogniser import restore_spotter
 from srnn.training.resources import resources
-from srnn.training.run import RunDirectory, write_text
+from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter
 
 _log = logging.getLogger(__name__)
 
 
 def train(
-    config: Config, run: RunDirectory, *, init: Checkpoint | None = None, room: int | None = None
+    config: Config,
+    run: RunDirectory,
+    *,
+    last: Checkpoint | None = None,
+    init: Checkpoint | None = None,
+    room: int | None = None,
 ) -> None:
     """Train as ``config`` says, test once with the best weights, and fill ``run``.
-
-    A run that was interrupted goes on where its ``last.pt`` was saved; a finished one is left as
-    it is.
 
     Parameters
     ----------
     config : Config
     run : RunDirectory
         Prepared.
+    last : Checkpoint, optional
+        What `state_to_resume` found in ``run``: training goes on there.
     init : Checkpoint, optional
         Weights to start from instead of fresh ones; see `srnn.training.compatibility.transfer`.
     room : int, optional
@@ -61,13 +67,9 @@ def train(
         If the data set, the run directory or ``init`` do not fit the configuration.
     Interrupted
         After Ctrl-C or SIGTERM, with the state saved.
+    DivergenceError
+        If numbers are no longer finite.
     """
-    last = load_checkpoint(run.last) if run.last.exists() else None
-    if last:
-        expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
-        if run.test.exists() and last.epoch == config.srnn.epochs:
-            _log.info("%s: this run is finished, nothing is left to do", run.path)
-            return
     device = make_device(config)
     _log_header(config, device)
     corpus = make_training_corpus(config)
@@ -76,12 +78,40 @@ def train(
         _log.warning("%s holds no clips for testing: the run will not be tested", corpus.folder)
     if last:
         expect_same_clips(corpus, last.clips, str(run.last))
-    run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
-    write_text(run.config, to_toml(config))
+    else:
+        write_text(run.config, to_toml(config))
     with resources(config, device):
         room = room_for_examples(device) if room is None else room
         examples = _make_examples(config, corpus, device, room)
         _train(config, corpus, examples, run, device, last, init)
+
+
+def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
+    """Return the state that a run goes on from; None where it was stopped before it had one.
+
+    Raises
+    ------
+    InputError
+        If the state is lost or damaged, or ``config`` would make another run of it.
+    """
+    offer = f"the best weights so far are in {run.best}: --init {run.best} starts a new run there"
+    if not run.last.exists():
+        if run.best.exists():
+            raise InputError(f"{run.last}: expected a state to resume from, found none; {offer}")
+        return None
+    try:
+        last = load_checkpoint(run.last)
+    except InputError as error:
+        raise InputError(f"{error}; {offer}" if run.best.exists() else str(error)) from error
+    expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
+    if last.epoch:
+        load_checkpoint(run.best)
+    return last
+
+
+def is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
+    """Whether a run, whose state is ``last``, has nothing left to do."""
+    return run.test.exists() and last.epoch == config.srnn.epochs
 
 
 def _train(
@@ -96,7 +126,8 @@ def _train(
     torch.manual_seed(config.srnn.seed)
     network = make_network(config, len(corpus.labels))
     training, validation, testing = examples
-    spotter = Spotter(_make_normaliser(config, training, device), network)
+    scale = last.weights.get("normaliser.scale") if last else _scale(config, training, device)
+    spotter = Spotter(Normaliser(scale), network)
     if init:
         transfer(init, spotter, config, corpus.labels)
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
@@ -105,27 +136,30 @@ def _train(
         trainer.restore(last)
         done = trainer.progress
         _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
+        run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
+        write_text(run.config, to_toml(config))
     else:
         _log.info("before training: %s", trainer.validate())
+        trainer.save()
     with stop_on_signals() as stop:
         trainer.fit(stop)
-    _test(load_checkpoint(run.best), testing, run, device)
+    _test(testing, run, device)
 
 
 def _make_examples(
     config: Config, corpus: Corpus, device: torch.device, room: int
 ) -> tuple[Examples, Examples, Examples]:
     """Return the examples of the three partitions; testing, heard once, takes no memory."""
-    packs = open_packs(config, corpus, PARTITIONS)
-    clips, spec = dict(corpus.partitions), make_spec(config)
-    testing = make_examples({"testing": clips.pop("testing")}, packs, spec, device, room=0)
-    made = make_examples(clips, packs, spec, device, room) | testing
+    spec = make_spec(config)
+    made = make_examples(corpus, ["training", "validation"], spec, device, room)
+    made |= make_examples(corpus, ["testing"], spec, device, room=0)
     return made["training"], made["validation"], made["testing"]
 
 
-def _make_normaliser(config: Config, training: Examples, device: torch.device) -> Normaliser:
+def _scale(config: Config, training: Examples, device: torch.device) -> Tensor | None:
+    """Return what features are divided by, shape (C, M); None where that is each batch's own."""
     if config.data.normalisation == "batch":
-        return Normaliser(None)
+        return None
     bar = tqdm(
         training.chunks(device),
         "deviation of the features",
@@ -133,11 +167,12 @@ def _make_normaliser(config: Config, training: Examples, device: torch.device) -
         leave=False,
         disable=None,
     )
-    return Normaliser(spread(batch.features for batch in bar).cpu())
+    return spread(batch.features for batch in bar).cpu()
 
 
-def _test(best: Checkpoint, testing: Examples, run: RunDirectory, device: torch.device) -> None:
-    spotter = restore_spotter(best).to(device).eval()
+def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
+    best = load_checkpoint(run.best)
+    spotter = restore_spotter(best, str(run.best)).to(device).eval()
     batch_size = best.parsed_config().srnn.batch_size
     result = evaluate(spotter, testing, best.labels, "testing", batch_size, device)
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")

@@ -4,6 +4,7 @@
 Legend: T time steps, B batch, C channels, M mel bands, H neurons of a hidden layer, K classes.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from srnn.network.model import SpikingNetwork
 from srnn.network.ops.threads import own_cores
 from srnn.training.assemble import make_spec
 from srnn.training.examples import Batch
-from srnn.training.optimizer import make_optimizer, set_learning_rates
+from srnn.training.optimizer import SkippingAdam, make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
 from srnn.training.step import GraphedStep, Step
 
@@ -133,22 +134,19 @@ def engine(network: SpikingNetwork, regimes: tuple[Regime, ...] = ENGINE) -> Sub
     return Subject(model, optimizer, regimes, replay)
 
 
-def _graphed(network: SpikingNetwork, optimizer: Optimizer) -> Callable[[Batch], None]:
+def _graphed(network: SpikingNetwork, optimizer: SkippingAdam) -> Callable[[Batch], None]:
     """Return the step that training replays on a GPU, of whatever size the first batch has."""
     steps: list[GraphedStep] = []
 
-    def step(batch: Batch) -> None:
+    def replay(batch: Batch) -> None:
         if not steps:
             spotter = Spotter(Normaliser(torch.ones(batch.features.shape[1::2])), network)
-            limits = Config().srnn.tau_range
-            steps.append(
-                GraphedStep(
-                    Step(spotter.to(batch.features.device), optimizer, limits), len(batch.labels)
-                )
-            )
+            spotter = spotter.to(batch.features.device)
+            step = Step(spotter, optimizer, Config().srnn.tau_range, 0.0, math.log(CLASSES))
+            steps.append(GraphedStep(step, len(batch.labels)))
         steps[0](batch)
 
-    return step
+    return replay
 
 
 def eager_loop(network: SpikingNetwork) -> Subject:

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Files that are there whole or not at all, also after a crash."""
+
+import errno
+import os
+from pathlib import Path
+
+from srnn.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write ``content`` beside ``path``, have it on the disk, and rename it to ``path``.
+
+    Raises
+    ------
+    InputError
+        If the disk does not take it; what was at ``path`` is still there then.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a disk that takes {len(content):,} bytes, found "
+            f"{error.strerror or error}: make room or choose another place; what was there before "
+            "is still there"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text to ``path`` as `write_atomically` does."""
+    write_atomically(path, text.encode())
+
+
+def sync_directory(directory: Path) -> None:
+    """Have a new name in ``directory`` survive a loss of power."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # not every file system can
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)

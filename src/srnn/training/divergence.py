@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What to tell when a step of training leads to numbers that are none."""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from srnn.data.corpus import Clip
+from srnn.errors import DivergenceError, printable
+
+_NAMED_CLIPS = 3  # in the error; the log has all of them
+
+_log = logging.getLogger(__name__)
+
+
+class _Numbers(NamedTuple):
+    """What a parameter looks like."""
+
+    wrong: int  # values and gradients that are not finite
+    slope: float  # norm of the gradient
+    text: str
+
+
+def divergence(
+    place: str, expected: str, found: str, network: nn.Module, clips: Sequence[Clip], advice: str
+) -> DivergenceError:
+    """Return the error of a step, and log every parameter and every clip of its batch.
+
+    Parameters
+    ----------
+    place : str
+        Which step.
+    expected, found : str
+        What its loss should have been, and is.
+    network : Module
+        With the weights before that step and the gradients in it.
+    clips : sequence of Clip
+        The batch.
+    advice : str
+        What to do.
+    """
+    numbers = [_look_at(name, parameter) for name, parameter in network.named_parameters()]
+    worst = max(numbers, key=lambda each: (each.wrong, each.slope))
+    names = [printable(f"{clip.word}/{clip.path.name}") for clip in clips]
+    lines = "\n".join(each.text for each in numbers)
+    _log.error("parameters before %s:\n%s\nits clips: %s", place, lines, ", ".join(names))
+    shown = ", ".join(names[:_NAMED_CLIPS])
+    more = f" and {len(names) - _NAMED_CLIPS} more (see the log)" * (len(names) > _NAMED_CLIPS)
+    return DivergenceError(
+        f"{place}: expected {expected}, found {found}; {worst.text}; clips: {shown}{more}; {advice}"
+    )
+
+
+def _look_at(name: str, parameter: Tensor) -> _Numbers:
+    values = parameter.detach()
+    finite = values[values.isfinite()]
+    wrong = values.numel() - finite.numel()
+    text = f"{name}: {wrong} of {values.numel()} values not finite"
+    slope = 0.0
+    if finite.numel():
+        text += f", the others {finite.min():.3g} to {finite.max():.3g}, mean {finite.mean():.3g}"
+    if parameter.grad is not None:
+        gradient = parameter.grad
+        bad = gradient.numel() - int(gradient.isfinite().sum())
+        slope = gradient[gradient.isfinite()].norm().item()
+        text += f", gradient of norm {slope:.3g} with {bad} not finite"
+        wrong += bad
+    return _Numbers(wrong, slope, text)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What a run leaves behind, and whether two runs left the same."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srnn.training.checkpoint import load_checkpoint
+
+RUN_FILES = {"best.pt", "config.toml", "last.pt", "metrics.jsonl", "test.json", "train.log"}
+TIMES = ("seconds", "samples_per_second")
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_times(value[key]) for key in value if key not in TIMES}
+    return [without_times(each) for each in value] if isinstance(value, list) else value
+
+
+def assert_same_results(one: Path, other: Path) -> None:
+    """Everything but times is the same, bit for bit."""
+    for name in ("best.pt", "last.pt"):
+        a, b = (without_times(asdict(load_checkpoint(run / name))) for run in (one, other))
+        assert_same_tensors(a, b)
+    assert (one / "test.json").read_text() == (other / "test.json").read_text()
+    assert without_times(metrics(one)) == without_times(metrics(other))
+
+
+def assert_same_tensors(one: Any, other: Any) -> None:
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same_tensors(one[key], other[key])
+    elif isinstance(one, list):
+        for a, b in zip(one, other, strict=True):
+            assert_same_tensors(a, b)
+    elif isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    else:
+        assert one == other

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Checkpoints as input: of today, of an earlier version, damaged, foreign, malicious."""
+
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import srnn
+from srnn.errors import InputError
+from srnn.training.checkpoint import load_checkpoint
+from srnn.training.recogniser import restore_spotter
+
+# Written by version 0.1.0: the last.pt of three epochs on the tones of tests/conftest.py.
+OLD = Path(__file__).parents[1] / "fixtures" / "checkpoint-0.1.0.pt"
+ABSENT = object()
+
+
+def content() -> dict[str, Any]:
+    read: dict[str, Any] = torch.load(OLD, weights_only=True)
+    return read
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        srnn.load(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(str(path))
+    return text.removeprefix(str(path))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_understood() -> None:
+    old = load_checkpoint(OLD)
+    assert old.labels == ["low", "high", "_silence_", "_unknown_"]
+    assert old.epoch == 3
+    assert old.training
+    assert [line.epoch for line in old.training.progress.history] == [1, 2, 3]
+    assert old.training.progress.best_accuracy == pytest.approx(20 / 34)
+    assert old.parsed_config().data.max_unreadable == 0.01  # a key it does not know
+    features = torch.arange(2 * 26 * 8).reshape(1, 2, 26, 8) % 7 - 3.0
+    log_probabilities = restore_spotter(old, "old")(features).log_probabilities
+    expected = [-1.1786154, -1.2714252, -2.0165238, -1.2774529]  # what that version said
+    assert log_probabilities[0].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    one = load_checkpoint(OLD)
+    one.save(tmp_path / "copy.pt")
+    other = load_checkpoint(tmp_path / "copy.pt")
+    assert one.training
+    assert other.training
+    assert one.training.progress == other.training.progress
+    assert one.config == other.config
+    for name, weight in one.weights.items():
+        assert torch.equal(weight, other.weights[name])
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.pt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, ": expected a checkpoint of srnn, found another file of torch"),
+        (
+            {"version": 2, "srnn": "7.0"},
+            ": expected a checkpoint of srnn, found version 2 of it, written by srnn 7.0, not 1",
+        ),
+        ({"labels": ABSENT}, ": expected a checkpoint of srnn, found other contents (labels: "),
+        ({"labels": []}, ": expected a checkpoint of srnn, found other contents (labels: "),
+        ({"epoch": "many"}, ": expected a checkpoint of srnn, found other contents (epoch: "),
+        ({"extra": 1}, ": expected a checkpoint of srnn, found other contents (extra: "),
+        ({"weights": {"a": 1}}, ": expected a checkpoint of srnn, found other contents (weights.a"),
+        (
+            {"config": {"srnn": {"tau": 3}}},
+            " (written by srnn 0.1.0): srnn.tau: unknown key; did you mean srnn.tau_mem?",
+        ),
+        (
+            {"config": {"mel": {"fmin": 5000.0}}},
+            " (written by srnn 0.1.0): mel.fmin: expected a number < mel.fmax = 4000.0, found",
+        ),
+        (
+            {"config": {}},
+            ": expected network.hidden.0.input.bias of shape (256,), as its configuration "
+            "describes it, found (8,)",
+        ),
+    ],
+)
+def test_other_contents_are_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    changed = content() | change
+    file = tmp_path / "changed.pt"
+    torch.save({name: value for name, value in changed.items() if value is not ABSENT}, file)
+    assert complaint(file).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w[:1], "expected network.hidden.0.input.weight of shape (8, 16), as its"),
+        (lambda w: w.fill_(torch.nan), "found NaN or infinity in 128 of 128 values of network."),
+        (lambda w: w.double(), "found network.hidden.0.input.weight in another form than dense"),
+        (lambda w: w.int(), "found network.hidden.0.input.weight in another form than"),
+        (lambda w: w[:1, :1].expand(10**9, 10**9), "in another form than dense float32"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(
+    change: Callable[[torch.Tensor], torch.Tensor], message: str, tmp_path: Path
+) -> None:
+    changed, file = content(), tmp_path / "changed.pt"
+    name = "network.hidden.0.input.weight"
+    changed["weights"][name] = change(changed["weights"][name])
+    torch.save(changed, file)
+    assert message in complaint(file)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    class Malice:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (tmp_path / "marker").touch, ()
+
+    torch.save(content() | {"labels": Malice()}, tmp_path / "malice.pt")
+    assert complaint(tmp_path / "malice.pt") == (
+        ": expected a checkpoint of srnn, found more than data in it, none of which was run"
+    )
+    with (tmp_path / "bare.pt").open("wb") as file:
+        pickle.dump(Malice(), file)
+    assert "found a damaged or foreign file" in complaint(tmp_path / "bare.pt")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_bit_that_flipped_is_found_in_every_part(tmp_path: Path) -> None:
+    whole = OLD.read_bytes()
+    with zipfile.ZipFile(OLD) as parts:
+        headers = [(part.header_offset, part.file_size) for part in parts.infolist()]
+    for header, size in headers:
+        name, extra = struct.unpack_from("<HH", whole, header + 26)
+        place = header + 30 + name + extra + size // 2
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        (tmp_path / "flipped.pt").write_bytes(flipped)
+        with pytest.raises(InputError, match="found a damaged or foreign file"):
+            load_checkpoint(tmp_path / "flipped.pt")
+
+
+def test_what_would_grow_on_reading_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("archive/data.pkl", bytes(10**6))
+    assert "found a damaged or foreign file" in complaint(tmp_path / "bomb.pt")
