@@ -13,7 +13,13 @@ import soundfile
 import torch
 
 import srnn
-from run_results import RUN_FILES, assert_same_results, metrics, without_times
+from run_results import (
+    RUN_FILES,
+    assert_same_results,
+    assert_same_tensors,
+    metrics,
+    without_times,
+)
 from srnn import cli
 from srnn.config import load as load_config
 from srnn.config import to_toml
@@ -171,6 +177,55 @@ def test_resumed_run_equals_one_never_interrupted(
     assert cli.run([*command, "--resume"]) == 0
     assert_same_results(finished, run)
     assert "resuming in epoch" in (run / "train.log").read_text()
+
+
+def test_several_seeds_make_a_run_each_and_a_table(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["tones.toml", "--run-dir", str(tmp_path), "--seeds", "2"]
+    assert cli.run(command) == 0
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title.split()[:3] == ["validation", "testing", "firing"]
+    assert [row.split()[0] for row in rows] == ["seed-0", "seed-1", "mean", "deviation"]
+    zero, one, mean, _ = (float(row.split()[1]) for row in rows)
+    best = max(line["valid_accuracy"] for line in metrics(finished))
+    assert zero == pytest.approx(100 * best, abs=0.01)
+    assert mean == pytest.approx((zero + one) / 2, abs=0.01)
+    assert_same_results(finished, tmp_path / "seed-0")
+    assert cli.run([*command, "--resume"]) == 0
+    assert capsys.readouterr().out.splitlines() == [title, *rows]
+
+
+def test_training_ends_where_nothing_gets_better(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ["srnn.learning_rate=1e-12", "srnn.patience=2", "srnn.epochs=9"]
+    sets = [word for key in keys for word in ("--set", key)]
+    command = ["tones.toml", "--run-dir", str(tmp_path / "run"), *sets]
+    assert cli.run(command) == 0
+    assert len(metrics(tmp_path / "run")) == 3
+    assert (tmp_path / "run" / "test.json").exists()
+    assert cli.run([*command, "--resume"]) == 0
+    assert "this run is finished" in capsys.readouterr().err
+
+
+def test_a_resumed_run_has_the_same_average_of_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = ["--set", "srnn.averaging=0.8", "--set", "srnn.warmup_epochs=1"]
+    assert cli.run(["tones.toml", "--run-dir", str(whole), *options]) == 0
+    command = ["tones.toml", "--run-dir", str(parts), *options]
+    with monkeypatch.context() as patch:
+        stop_after(9, signal.SIGTERM, patch)
+        assert cli.run(command) == 143
+    assert cli.run([*command, "--resume"]) == 0
+    assert_same_results(whole, parts)
+    best, last = load_checkpoint(whole / "best.pt"), load_checkpoint(whole / "last.pt")
+    assert last.training
+    assert last.training.average
+    if best.epoch == last.epoch:
+        assert_same_tensors(best.weights, last.training.average)
 
 
 def test_a_run_is_not_overwritten(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ from srnn.files import write_text
 from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
+    from srnn.training.checkpoint import Checkpoint
     from srnn.training.evaluate import Evaluation
     from srnn.training.recogniser import Prediction
     from srnn.training.run import RunDirectory
@@ -40,6 +41,7 @@ Examples:
   srnn config-v1-cuda.toml                      train on Speech Commands
   srnn my.toml --set srnn.epochs=5 --run-dir a  train with a key changed, into a/
   srnn my.toml --run-dir a --resume             go on after an interruption
+  srnn my.toml --run-dir b --seeds 3            three runs, and mean and deviation
   srnn evaluate a --partition validation        accuracy of what was trained
   srnn predict a yes.wav no.flac --top 3        words in recordings of one's own
   srnn config my.toml                           every key and its value
@@ -66,7 +68,6 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    logger.remove()
     signal.signal(signal.SIGTERM, _interrupt)
     debug = "--debug" in arguments
     try:
@@ -132,9 +133,20 @@ def cli() -> None:
     metavar="RUN",
     help="Start from the weights of another run.",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Train N runs, with seeds from srnn.seed on, and print a table of them.",
+)
 @_debug
 def train(
-    config: Path, overrides: tuple[str, ...], run_dir: Path | None, resume: bool, init: Path | None
+    config: Path,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    resume: bool,
+    init: Path | None,
+    seeds: int | None,
 ) -> None:
     """Train as CONFIG says (the default command).
 
@@ -143,14 +155,44 @@ def train(
     settings = configuration.load(config, overrides)
     if resume and run_dir is None:
         raise click.UsageError("--resume: expected --run-dir DIR with it, found none")
-    from srnn.training.assemble import SYNTHETIC
     from srnn.training.checkpoint import checkpoint_path, load_checkpoint
     from srnn.training.run import RunDirectory, new_run_path
+
+    start = load_checkpoint(checkpoint_path(init)) if init else None
+    path = run_dir or new_run_path(config.stem)
+    if seeds is None:
+        directory = RunDirectory(path)
+        try:
+            _train_once(settings, directory, resume, start)
+        except Interrupted:
+            # Without a state yet it would start from other weights.
+            again = ("--init", init) if init and not directory.last.exists() else ()
+            logger.info(
+                "go on with: {}", _shell(directory.config, "--run-dir", path, "--resume", *again)
+            )
+            raise
+        _log_next_steps(settings, path)
+        return
+    first = settings.srnn.seed
+    runs = [RunDirectory(path / f"seed-{seed}") for seed in range(first, first + seeds)]
+    for seed, directory in enumerate(runs, first):
+        chosen = settings.srnn.model_copy(update={"seed": seed})
+        _train_once(settings.model_copy(update={"srnn": chosen}), directory, resume, start)
+    from srnn.instruments.seeds import summary
+
+    click.echo(summary(runs))
+
+
+def _train_once(
+    settings: "configuration.Config",
+    directory: "RunDirectory",
+    resume: bool,
+    start: "Checkpoint | None",
+) -> None:
+    """Train one run, or what is left of it, with its log in its directory."""
     from srnn.training.train import is_finished, state_to_resume
     from srnn.training.train import train as run_training
 
-    start = load_checkpoint(checkpoint_path(init)) if init else None
-    directory = RunDirectory(run_dir or new_run_path(config.stem))
     with directory.prepared(resume=resume):
         last = state_to_resume(settings, directory) if resume else None
         if last and is_finished(settings, directory, last):
@@ -160,16 +202,17 @@ def train(
         _set_up_logging(settings.logger.level, directory.log)
         if resume and not last:
             logger.warning("{} is missing: starting from the beginning", directory.last)
-        try:
-            run_training(settings, directory, last=last, init=start)
-        except Interrupted:
-            logger.info("go on with: {}", _resumption(directory, init))
-            raise
+        run_training(settings, directory, last=last, init=start)
         logger.info("the run is in {}", directory.path)
-        logger.info("next, your own recording: {}", _shell("predict", directory.path, "YOUR.wav"))
-        if settings.data.gsc_url == SYNTHETIC:
-            real = _shell("config-v1-cuda.toml")
-            logger.info("or real voices instead of synthetic ones: {} (downloads 1.5 GB)", real)
+
+
+def _log_next_steps(settings: "configuration.Config", run: Path) -> None:
+    from srnn.training.assemble import SYNTHETIC
+
+    logger.info("next, your own recording: {}", _shell("predict", run, "YOUR.wav"))
+    if settings.data.gsc_url == SYNTHETIC:
+        real = _shell("config-v1-cuda.toml")
+        logger.info("or real voices instead of synthetic ones: {} (downloads 1.5 GB)", real)
 
 
 @cli.command()
@@ -277,12 +320,6 @@ def show_config(config: Path, overrides: tuple[str, ...]) -> None:
     click.echo(configuration.to_toml(configuration.load(config, overrides)), nl=False)
 
 
-def _resumption(run: "RunDirectory", init: Path | None) -> str:
-    """Return the command line that goes on with a run."""
-    start = ("--init", init) if init and not run.last.exists() else ()
-    return _shell(run.config, "--run-dir", run.path, "--resume", *start)
-
-
 def _shell(*arguments: str | Path) -> str:
     """Return a command line to type in the project's folder."""
     return shlex.join(["pdm", "run", "srnn", *map(str, arguments)])
@@ -343,6 +380,7 @@ class _ToLoguru(logging.Handler):
 
 def _set_up_logging(level: str, file: Path | None = None) -> None:
     """Log to stderr, beside a progress bar if there is one, and to ``file``."""
+    logger.remove()
     logger.add(
         lambda text: tqdm.write(text, file=sys.stderr, end=""),
         level=level,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Files that are there whole or not at all, also after a crash."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -25,13 +26,15 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "make room there" if full else "choose another place"
         raise InputError(
             f"{path}: expected a disk that takes {len(content):,} bytes, found "
-            f"{error.strerror or error}: make room or choose another place; what was there before "
-            "is still there"
+            f"{error.strerror or error}: {remedy}"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is left of it does no harm
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
