@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """What a CUDA device computes, against the CPU."""
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -47,15 +48,18 @@ def test_replayed_steps_train_as_eager_ones_do(caplog: pytest.LogCaptureFixture)
     for graphed in (False, True):
         torch.manual_seed(0)
         spotter = Spotter(Normaliser(None), SpikingNetwork(10, [13, 11], 4)).cuda()
-        optimizer = make_optimizer(spotter.network, SrnnConfig())
-        step = Step(spotter, optimizer, (0.1, 1e4), 0.5, math.log(4))
+        settings = SrnnConfig(gradient_clip=0.5, averaging=0.9, label_smoothing=0.1)
+        optimizer = make_optimizer(spotter.network, settings)
+        average = copy.deepcopy(spotter)
+        step = Step(spotter, optimizer, settings, 4, average)
         train_on = GraphedStep(step, 8) if graphed else step
         with caplog.at_level("INFO"):
             for number, batch in enumerate(batches):
                 set_learning_rates(optimizer, 1 / (1 + number))
                 train_on(batch)
         weights = [parameter.clone() for parameter in spotter.parameters()]
-        trained.append([*weights, step.totals.clone()])
+        followed = [parameter.clone() for parameter in average.parameters()]
+        trained.append([*weights, *followed, step.totals.clone()])
         train_on(Batch(torch.full_like(batches[0].features, math.nan), batches[0].labels))
         train_on(batches[0])
         assert step.failed.item() == 1

@@ -209,15 +209,17 @@ def test_training_ends_where_nothing_gets_better(
     assert "this run is finished" in capsys.readouterr().err
 
 
-def test_a_resumed_run_has_the_same_average_of_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("steps", [9, 14])  # in mid-epoch; the last of all
+def test_a_resumed_run_has_the_same_average_of_weights_and_learning_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    options = ["--set", "srnn.averaging=0.8", "--set", "srnn.warmup_epochs=1"]
+    keys = ["srnn.averaging=0.8", "srnn.warmup_epochs=1", "srnn.schedule=cosine"]
+    options = [word for key in keys for word in ("--set", key)]
     assert cli.run(["tones.toml", "--run-dir", str(whole), *options]) == 0
     command = ["tones.toml", "--run-dir", str(parts), *options]
     with monkeypatch.context() as patch:
-        stop_after(9, signal.SIGTERM, patch)
+        stop_after(steps, signal.SIGTERM, patch)
         assert cli.run(command) == 143
     assert cli.run([*command, "--resume"]) == 0
     assert_same_results(whole, parts)

@@ -68,6 +68,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
+    logger.remove()
     signal.signal(signal.SIGTERM, _interrupt)
     debug = "--debug" in arguments
     try:

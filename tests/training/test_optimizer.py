@@ -71,6 +71,6 @@ def test_the_state_of_another_optimizer_is_refused() -> None:
                 parameter.grad = torch.ones_like(parameter)
         optimizer.step()
     restore_optimizer(own, own.state_dict())
-    for state in (other.state_dict(), {}, {"state": {}, "param_groups": 3}):
+    for state in (other.state_dict(), {}, {"state": 3}, {"state": {0: 3}}):
         with pytest.raises(ValueError, match="expected the state of "):
             restore_optimizer(own, state)

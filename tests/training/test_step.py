@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: MPL-2.0
 """One step of training: what it changes, and when it changes nothing."""
 
+import copy
 import math
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
+from srnn.network.neuron import Neuron
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step
 
-LIMITS = (0.1, 1000.0)
 
-
-def make_step(clip: float = 0.0) -> Step:
+def make_step(**settings: Any) -> Step:
     torch.manual_seed(0)
-    spotter = Spotter(Normaliser(None), SpikingNetwork(4, [5, 5], 3))
-    return Step(spotter, make_optimizer(spotter.network, SrnnConfig()), LIMITS, clip, math.log(3))
+    spotter = Spotter(Normaliser(None), SpikingNetwork(4, [5, 5], 3, neuron=Neuron(threshold=0.02)))
+    keys = SrnnConfig(**settings)
+    average = copy.deepcopy(spotter) if keys.averaging else None
+    return Step(spotter, make_optimizer(spotter.network, keys), keys, 3, average)
 
 
 def make_batch(scale: float = 1.0) -> Batch:
@@ -64,7 +68,40 @@ def test_gradients_are_scaled_down_to_the_longest_allowed(share: float) -> None:
     free = make_step()
     free(make_batch())
     norm = gradients(free).norm().item()
-    step = make_step(clip=share * norm)
+    step = make_step(gradient_clip=share * norm)
     step(make_batch())
     expected = gradients(free) * min(1.0, share)
-    torch.testing.assert_close(gradients(step), expected, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(gradients(step), expected, rtol=1e-3, atol=1e-7)
+
+
+def test_smoothed_labels_cost_what_torch_says() -> None:
+    plain, smoothed = make_step(), make_step(label_smoothing=0.2)
+    batch = make_batch()
+    log_probabilities = plain.spotter(batch.features).log_probabilities
+    expected = F.cross_entropy(log_probabilities, batch.labels, label_smoothing=0.2)
+    loss, _, _ = smoothed.differentiate(batch)
+    torch.testing.assert_close(loss, expected.detach())
+
+
+def test_spikes_cost_nothing_up_to_the_target_and_in_proportion_beyond() -> None:
+    batch = make_batch(100.0)
+    free = make_step()
+    output = free.spotter(batch.features)
+    rate = torch.stack([spikes.mean() for spikes in output.hidden]).mean().item()
+    assert rate > 0.01
+    loss, _, _ = free.differentiate(batch)
+    for target in (0.5 * rate, 2 * rate):
+        step = make_step(firing_penalty=3.0, firing_target=target)
+        penalised, _, _ = step.differentiate(batch)
+        expected = 3 * max(0.0, rate - target)
+        assert (penalised - loss).item() == pytest.approx(expected, abs=1e-6)
+    assert not torch.equal(gradients(free), gradients(step)) or target > rate
+
+
+def test_the_average_follows_the_weights() -> None:
+    step = make_step(averaging=0.75)
+    assert step.average
+    before = torch.cat([each.flatten() for each in step.average.parameters()])
+    step(make_batch())
+    after = torch.cat([each.flatten() for each in step.average.parameters()])
+    torch.testing.assert_close(after, 0.75 * before + 0.25 * weights(step))

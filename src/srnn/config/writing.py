@@ -70,6 +70,8 @@ def _noun(schema: dict[str, Any]) -> str:
             return f"{kind} from {low} to {high}"
         case {"exclusiveMinimum": low, "maximum": high}:
             return f"{kind} > {low} and <= {high}"
+        case {"minimum": low, "exclusiveMaximum": high}:
+            return f"{kind} >= {low} and < {high}"
         case {"minimum": low}:
             return f"{kind} >= {low}"
         case {"exclusiveMinimum": low}:

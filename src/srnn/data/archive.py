@@ -26,6 +26,7 @@ _DAMAGES = (
 _IMPOSSIBLE = {
     *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.EFBIG),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),  # both a file and a folder
+    errno.ENOENT,  # both a file and a link to nothing
 }
 
 

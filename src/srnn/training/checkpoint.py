@@ -74,6 +74,15 @@ class Progress:
     best_accuracy: FiniteFloat = -1.0
     history: list[EpochMetrics] = field(default_factory=list)
 
+    def is_complete(self, epochs: int, patience: int) -> bool:
+        """Whether ``epochs`` are over, or ``patience`` (if not 0) of them without a new best."""
+        done = len(self.history)
+        if not done:
+            return False
+        accuracies = [line.valid_accuracy for line in self.history]
+        since_best = done - 1 - accuracies.index(max(accuracies))
+        return done >= epochs or 0 < patience <= since_best
+
 
 @dataclass(frozen=True)
 class State:
@@ -84,12 +93,15 @@ class State:
     optimizer : dict
         The state of the optimizer, as torch gives it.
     progress : Progress
+    average : dict of Tensor, or None
+        The average of the weights, where there is one.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     optimizer: dict[str, Any]
     progress: Progress
+    average: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +144,7 @@ class Checkpoint:
         content = {"format": _FORMAT, "version": _VERSION, "srnn": srnn.__version__, **vars(self)}
         if self.training:
             progress = asdict(self.training.progress)
-            content["training"] = {"optimizer": self.training.optimizer, "progress": progress}
+            content["training"] = {**vars(self.training), "progress": progress}
         file = io.BytesIO()  # in one piece: torch says nothing sensible where a disk is full
         torch.save(content, file)
         write_atomically(path, file.getbuffer())
@@ -181,6 +193,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             )
         checkpoint = _SCHEMA.validate_python(content)
         _expect_sound(checkpoint.weights)
+        _expect_sound((checkpoint.training and checkpoint.training.average) or {})
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "it"
         found = f"other contents ({place}: {error.errors()[0]['msg']})"

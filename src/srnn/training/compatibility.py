@@ -36,6 +36,8 @@ _SHAPING_KEYS = (
     "srnn.threshold",
     "srnn.adaptation",
     "mel.delta_order",
+    "mel.features",
+    "mel.floor",
     "mel.fmax",
     "mel.fmin",
     "mel.n_mels",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The training loop: epochs of steps, validation, and the state to go on from at any step."""
 
+import copy
 import json
 import logging
 import math
@@ -77,14 +78,10 @@ class Trainer:
         self.optimizer = make_optimizer(spotter.network, config.srnn)
         self.progress = Progress()
         self.steps_per_epoch = -(-len(training.labels) // config.srnn.batch_size)
+        average = copy.deepcopy(spotter) if config.srnn.averaging else None
+        self.judged = average or spotter  # what is validated and kept
         self._guessing = math.log(max(2, len(corpus.labels)))
-        self._step = Step(
-            spotter,
-            self.optimizer,
-            config.srnn.tau_range,
-            config.srnn.gradient_clip,
-            self._guessing,
-        )
+        self._step = Step(spotter, self.optimizer, config.srnn, len(corpus.labels), average)
         graphed = device.type == "cuda" and config.srnn.backend == "auto"
         self._train_on = GraphedStep(self._step, config.srnn.batch_size) if graphed else self._step
 
@@ -100,7 +97,8 @@ class Trainer:
         InputError
             If the disk does not take a checkpoint.
         """
-        while self.progress.epoch <= self.config.srnn.epochs:
+        settings = self.config.srnn
+        while not self.progress.is_complete(settings.epochs, settings.patience):
             self._train_epoch(stop)
             self._finish_epoch()
             stop.check()
@@ -117,6 +115,8 @@ class Trainer:
         if state is None:
             raise InputError(f"{source}: expected a state to resume from, found weights only")
         load_weights(self.spotter, checkpoint.weights, source)
+        if self.judged is not self.spotter:
+            load_weights(self.judged, state.average or {}, source)
         progress = state.progress
         possible = progress.step <= self.steps_per_epoch
         if not possible or len(progress.history) != progress.epoch - 1:
@@ -129,13 +129,14 @@ class Trainer:
         except ValueError as error:
             raise InputError(f"{source}: {error}") from error
         self.progress = progress
+        self._set_learning_rates(max(0, progress.step - 1))  # as the last step had them
         self._write_metrics()
 
     def validate(self) -> Evaluation:
-        """Evaluate the current weights on the validation partition."""
-        self.spotter.eval()
+        """Evaluate the current weights, or their average, on the validation partition."""
+        self.judged.eval()
         return evaluate(
-            self.spotter,
+            self.judged,
             self.validation,
             self.labels,
             "validation",
@@ -145,21 +146,28 @@ class Trainer:
 
     def save(self) -> None:
         """Write ``last.pt``."""
-        state = State(self.optimizer.state_dict(), self.progress)
-        self._checkpoint(self.progress.epoch - 1, state).save(self.run.last)
+        average = None if self.judged is self.spotter else self.judged.state_dict()
+        state = State(self.optimizer.state_dict(), self.progress, average)
+        epochs_done = self.progress.epoch - 1
+        self._checkpoint(epochs_done, self.spotter, state).save(self.run.last)
 
     def _train_epoch(self, stop: StopRequest) -> None:
         settings, progress = self.config.srnn, self.progress
         self.spotter.train()
         labels = self.training.labels.numpy()
         order = epoch_order(labels, self.config.data.sampling, settings.seed, progress.epoch)
-        left = order[progress.step * settings.batch_size :]
         self._step.totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
         self._step.taken.fill_(progress.step)
         started = saved = time.monotonic()
         before = progress.seconds
         bar = tqdm(
-            self.training.batches(torch.from_numpy(left), settings.batch_size, self.device),
+            self.training.batches(
+                torch.from_numpy(order),
+                settings.batch_size,
+                self.device,
+                epoch=progress.epoch,
+                first=progress.step * settings.batch_size,
+            ),
             f"epoch {progress.epoch}/{settings.epochs}",
             total=self.steps_per_epoch,
             initial=progress.step,
@@ -169,8 +177,7 @@ class Trainer:
         )
         with bar:
             for batch in bar:
-                epochs_done = progress.epoch - 1 + progress.step / self.steps_per_epoch
-                set_learning_rates(self.optimizer, schedule_factor(settings, epochs_done))
+                self._set_learning_rates(progress.step)
                 self._train_on(batch)
                 progress.step += 1
                 now = time.monotonic()
@@ -190,6 +197,11 @@ class Trainer:
             raise self._divergence(order, progress.step - 1, f"{mean:.4g} on average")
         progress.seconds = before + time.monotonic() - started
 
+    def _set_learning_rates(self, step: int) -> None:
+        """Set them for a step (from 0) of the epoch under way."""
+        epochs_done = self.progress.epoch - 1 + step / self.steps_per_epoch
+        set_learning_rates(self.optimizer, schedule_factor(self.config.srnn, epochs_done))
+
     def _take_stock(self, order: NDArray[np.int64]) -> None:
         """Read from the device how the steps of the epoch, in this order of clips, went."""
         self.progress.loss, self.progress.hits = self._step.totals.tolist()
@@ -201,9 +213,15 @@ class Trainer:
         self, order: NDArray[np.int64], step: int, found: str | None = None
     ) -> DivergenceError:
         """Repeat a step (from 0) of the epoch to tell what is wrong; nothing is updated."""
-        settings = self.config.srnn
-        clips = order[step * settings.batch_size :][: settings.batch_size]
-        (batch,) = self.training.batches(torch.from_numpy(clips), settings.batch_size, self.device)
+        settings, first = self.config.srnn, step * self.config.srnn.batch_size
+        head = order[: first + settings.batch_size]
+        (batch,) = self.training.batches(
+            torch.from_numpy(head),
+            settings.batch_size,
+            self.device,
+            epoch=self.progress.epoch,
+            first=first,
+        )
         loss, _, _ = self._step.differentiate(batch)
         return divergence(
             f"epoch {self.progress.epoch}, step {step + 1}",
@@ -211,7 +229,7 @@ class Trainer:
             f"{_MOST_MEAN_LOSS * self._guessing:.1f} on average",
             found or f"a loss of {loss:.4g}",
             self.spotter.network,
-            [self.corpus.partitions["training"][index] for index in clips],
+            [self.corpus.partitions["training"][index] for index in head[first:]],
             f"lower srnn.learning_rate (now {settings.learning_rate:g}) or limit "
             f"srnn.gradient_clip (now {settings.gradient_clip:g})",
         )
@@ -239,7 +257,7 @@ class Trainer:
         is_best = validation.accuracy > progress.best_accuracy
         if is_best:
             progress.best_accuracy = validation.accuracy
-            self._checkpoint(progress.epoch, None).save(self.run.best)
+            self._checkpoint(progress.epoch, self.judged).save(self.run.best)
         self._log_epoch(is_best)
         self.progress = Progress(
             epoch=progress.epoch + 1,
@@ -253,13 +271,13 @@ class Trainer:
         lines = (json.dumps(asdict(line), allow_nan=False) for line in self.progress.history)
         write_text(self.run.metrics, "".join(f"{line}\n" for line in lines))
 
-    def _checkpoint(self, epoch: int, state: State | None) -> Checkpoint:
+    def _checkpoint(self, epoch: int, spotter: Spotter, state: State | None = None) -> Checkpoint:
         return Checkpoint(
             self.config.model_dump(mode="json"),
             list(self.labels),
             self.clips,
             epoch,
-            self.spotter.state_dict(),
+            spotter.state_dict(),
             state,
         )
 

@@ -30,6 +30,7 @@ class SkippingAdam(Adam):
 def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
     """Return Adam with a group each for weights, time constants and the encoder's threshold.
 
+    With a weight decay it is AdamW, which lets the weights alone decay.
     Every parameter of ``network`` is in exactly one group. A group's ``peak_lr`` is the learning
     rate before the schedule; the groups' names are ``weights``, ``tau`` and ``encoder``. On a CUDA
     device its steps can be recorded in a CUDA graph.
@@ -60,9 +61,11 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
                 "name": name,
                 "peak_lr": factors[name] * settings.learning_rate,
                 "lr": _rate(factors[name] * settings.learning_rate, on_cuda),
+                "weight_decay": settings.weight_decay if name == "weights" else 0.0,
             }
             for name, parameters in groups.items()
         ],
+        decoupled_weight_decay=settings.weight_decay > 0,
         fused=True,
         capturable=on_cuda,
     )
@@ -76,44 +79,35 @@ def _rate(value: float, on_cuda: bool) -> float | Tensor:
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load the state of an optimizer that may have worked on another kind of device.
+    """Load the moments of an optimizer that may have worked on another kind of device.
+
+    All else, such as learning rates, follows from the configuration.
 
     Raises
     ------
     ValueError
-        If it is the state of an optimizer of other parameters.
+        If they are those of an optimizer of other parameters.
     """
-    _expect_state(optimizer, state)
-    own = [{key: group[key] for key in ("lr", "capturable")} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, kept in zip(optimizer.param_groups, own, strict=True):
-        saved = float(group["lr"])
-        group.update(kept)
-        _set_rate(group, saved)
-
-
-def _expect_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Check the form of a state, of which torch checks little."""
-    groups = optimizer.param_groups
+    own = optimizer.state_dict()["param_groups"]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    expected = {
+        index: {"step": torch.Size(), "exp_avg": p.shape, "exp_avg_sq": p.shape}
+        for index, p in enumerate(parameters)
+    }
     try:
-        names = [(group["name"], len(group["params"])) for group in state["param_groups"]]
-        rates = [float(group["lr"]) for group in state["param_groups"]]
-        shapes = {
-            index: {name: value.shape for name, value in moments.items()}
-            for index, moments in state["state"].items()
+        moments = {
+            index: {name: value.float() for name, value in values.items()}
+            for index, values in state["state"].items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found = {
+            index: {name: value.shape for name, value in values.items()}
+            for index, values in moments.items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("expected the state of an optimizer, found something else") from error
-    parameters = [parameter for group in groups for parameter in group["params"]]
-    moments = [
-        {"step": torch.Size(), "exp_avg": p.shape, "exp_avg_sq": p.shape} for p in parameters
-    ]
-    if (
-        names != [(group["name"], len(group["params"])) for group in groups]
-        or not all(map(math.isfinite, rates))
-        or (shapes and shapes != dict(enumerate(moments)))
-    ):
+    if found and found != expected:
         raise ValueError("expected the state of this network's optimizer, found another's")
+    optimizer.load_state_dict({"state": moments, "param_groups": own})
 
 
 def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
@@ -123,15 +117,17 @@ def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
     ----------
     settings : SrnnConfig
     epochs_done : float, 0 <= epochs_done <= epochs
-        With fractions: the cosine moves at every step.
+        With fractions: the cosine and the rise at the start move at every step.
     """
+    rise = min(1.0, epochs_done / settings.warmup_epochs) if settings.warmup_epochs else 1.0
     match settings.schedule:
         case "step":
-            return float(settings.schedule_factor ** (int(epochs_done) // settings.schedule_epochs))
+            drops = int(epochs_done) // settings.schedule_epochs
+            return float(rise * settings.schedule_factor**drops)
         case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * epochs_done / settings.epochs))
+            return rise * 0.5 * (1 + math.cos(math.pi * epochs_done / settings.epochs))
         case "constant":
-            return 1.0
+            return rise
 
 
 def set_learning_rates(optimizer: Optimizer, factor: float) -> None:

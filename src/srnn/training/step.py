@@ -5,12 +5,15 @@ Legend: B batch.
 """
 
 import logging
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from srnn.config import SrnnConfig
+from srnn.network.model import Output
 from srnn.training.examples import Batch
 from srnn.training.optimizer import SkippingAdam, limit_time_constants
 from srnn.training.spotter import Spotter
@@ -32,12 +35,11 @@ class Step:
     ----------
     spotter : Spotter
     optimizer : SkippingAdam
-    limits : tuple of two floats
-        Of the time constants, see `srnn.training.optimizer.limit_time_constants`.
-    clip : float >= 0
-        Norm that gradients are scaled down to; 0: they stay as they are.
-    guessing : float
-        Loss of a network that guesses (nats), the measure of a loss beyond reason.
+    settings : SrnnConfig
+    classes : int
+        Classes K, which tell what guessing costs.
+    average : Spotter, optional
+        Follows the weights by ``settings.averaging``.
 
     Attributes
     ----------
@@ -53,15 +55,15 @@ class Step:
         self,
         spotter: Spotter,
         optimizer: SkippingAdam,
-        limits: tuple[float, float],
-        clip: float,
-        guessing: float,
+        settings: SrnnConfig,
+        classes: int,
+        average: Spotter | None = None,
     ) -> None:
         self.spotter = spotter
         self.optimizer = optimizer
-        self.limits = limits
-        self.clip = clip
-        self.most_loss = _MOST_LOSS * guessing
+        self.settings = settings
+        self.average = average
+        self.most_loss = _MOST_LOSS * math.log(max(2, classes))
         device = next(spotter.parameters()).device
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
         self.taken = torch.zeros((), dtype=torch.int64, device=device)
@@ -76,22 +78,45 @@ class Step:
         loss, hits, norm = self.differentiate(batch)
         sound = (loss < self.most_loss) & norm.isfinite()
         torch.maximum(self.failed, (~sound).float(), out=self.failed)
-        if self.clip:
-            clip_grads_with_norm_(self.spotter.parameters(), self.clip, norm)
+        if self.settings.gradient_clip:
+            clip_grads_with_norm_(self.spotter.parameters(), self.settings.gradient_clip, norm)
         self.optimizer.step()
-        limit_time_constants(self.optimizer, self.limits)
+        limit_time_constants(self.optimizer, self.settings.tau_range)
+        if self.average:
+            self._follow(self.average)
         self.totals += torch.stack([loss.double() * len(batch.labels), hits.double()])
         self.taken += 1 - self.failed.long()
 
     def differentiate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Leave the gradients of a batch in the parameters; return mean loss, hits, and norm."""
-        log_probabilities = self.spotter(batch.features).log_probabilities
-        loss = F.nll_loss(log_probabilities, batch.labels)
+        output = self.spotter(batch.features)
+        loss = self._loss(output, batch.labels)
         self.optimizer.zero_grad()
         loss.backward()
         norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
-        hits = (log_probabilities.argmax(dim=1) == batch.labels).sum()
+        hits = (output.log_probabilities.argmax(dim=1) == batch.labels).sum()
         return loss.detach(), hits, norm
+
+    def _loss(self, output: Output, labels: Tensor) -> Tensor:
+        settings = self.settings
+        loss = F.nll_loss(output.log_probabilities, labels)
+        if settings.label_smoothing:
+            # Cross entropy with labels of which a share is spread evenly (Szegedy et al. 2016).
+            evenly = -output.log_probabilities.mean()
+            loss = torch.lerp(loss, evenly, settings.label_smoothing)
+        if settings.firing_penalty:
+            rates = torch.stack([spikes.mean() for spikes in output.hidden])
+            excess = F.relu(rates.mean() - settings.firing_target)
+            loss = loss + settings.firing_penalty * excess
+        return loss
+
+    def _follow(self, average: Spotter) -> None:
+        """Move the average towards the weights, running statistics included."""
+        with torch.no_grad():
+            for mean, current in zip(
+                average.state_dict().values(), self.spotter.state_dict().values(), strict=True
+            ):
+                mean.lerp_(current, 1 - self.settings.averaging)
 
 
 class GraphedStep:

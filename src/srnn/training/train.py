@@ -4,19 +4,21 @@
 import json
 import logging
 import platform
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 import srnn
 from srnn.config import Config, to_toml
 from srnn.data.corpus import Corpus, describe
 from srnn.errors import InputError
-from srnn.features.normaliser import Normaliser, spread
+from srnn.features.normaliser import Normaliser, moments
 from srnn.files import write_text
 from srnn.training.assemble import (
+    make_augmenter,
     make_device,
+    make_masker,
     make_network,
     make_spec,
     make_training_corpus,
@@ -111,7 +113,10 @@ def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
 
 def is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
     """Whether a run, whose state is ``last``, has nothing left to do."""
-    return run.test.exists() and last.epoch == config.srnn.epochs
+    settings = config.srnn
+    progress = last.training.progress if last.training else None
+    complete = progress is not None and progress.is_complete(settings.epochs, settings.patience)
+    return complete and run.test.exists()
 
 
 def _train(
@@ -126,8 +131,9 @@ def _train(
     torch.manual_seed(config.srnn.seed)
     network = make_network(config, len(corpus.labels))
     training, validation, testing = examples
-    scale = last.weights.get("normaliser.scale") if last else _scale(config, training, device)
-    spotter = Spotter(Normaliser(scale), network)
+    normaliser = _normaliser(config, training, device, last)
+    training = replace(training, masks=make_masker(config, normaliser, device))
+    spotter = Spotter(normaliser, network)
     if init:
         transfer(init, spotter, config, corpus.labels)
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
@@ -151,23 +157,31 @@ def _make_examples(
 ) -> tuple[Examples, Examples, Examples]:
     """Return the examples of the three partitions; testing, heard once, takes no memory."""
     spec = make_spec(config)
-    made = make_examples(corpus, ["training", "validation"], spec, device, room)
+    augmenter = make_augmenter(config, corpus, device)
+    made = make_examples(corpus, ["training", "validation"], spec, device, room, augmenter)
     made |= make_examples(corpus, ["testing"], spec, device, room=0)
     return made["training"], made["validation"], made["testing"]
 
 
-def _scale(config: Config, training: Examples, device: torch.device) -> Tensor | None:
-    """Return what features are divided by, shape (C, M); None where that is each batch's own."""
-    if config.data.normalisation == "batch":
-        return None
+def _normaliser(
+    config: Config, training: Examples, device: torch.device, last: Checkpoint | None
+) -> Normaliser:
+    """Return the normaliser of the state to resume, or one measured on the training partition."""
+    normalisation = config.data.normalisation
+    if last:
+        weights = last.weights
+        return Normaliser(weights.get("normaliser.scale"), weights.get("normaliser.mean"))
+    if normalisation == "batch":
+        return Normaliser(None)
     bar = tqdm(
         training.chunks(device),
-        "deviation of the features",
+        "mean and deviation of the features",
         unit="chunk",
         leave=False,
         disable=None,
     )
-    return spread(batch.features for batch in bar).cpu()
+    mean, scale = moments(batch.features for batch in bar)
+    return Normaliser(scale.cpu(), mean.cpu() if normalisation == "standardise" else None)
 
 
 def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:

@@ -4,7 +4,6 @@
 Legend: T time steps, B batch, C channels, M mel bands, H neurons of a hidden layer, K classes.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -142,7 +141,7 @@ def _graphed(network: SpikingNetwork, optimizer: SkippingAdam) -> Callable[[Batc
         if not steps:
             spotter = Spotter(Normaliser(torch.ones(batch.features.shape[1::2])), network)
             spotter = spotter.to(batch.features.device)
-            step = Step(spotter, optimizer, Config().srnn.tau_range, 0.0, math.log(CLASSES))
+            step = Step(spotter, optimizer, Config().srnn, CLASSES)
             steps.append(GraphedStep(step, len(batch.labels)))
         steps[0](batch)
 
