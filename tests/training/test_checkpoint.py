@@ -40,6 +40,7 @@ def test_a_checkpoint_of_an_earlier_version_is_understood() -> None:
     assert old.labels == ["low", "high", "_silence_", "_unknown_"]
     assert old.epoch == 3
     assert old.training
+    assert len(old.training.moments) == 14
     assert [line.epoch for line in old.training.progress.history] == [1, 2, 3]
     assert old.training.progress.best_accuracy == pytest.approx(20 / 34)
     assert old.parsed_config().data.max_unreadable == 0.01  # a key it does not know
@@ -67,8 +68,8 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     [
         ({"format": "other"}, ": expected a checkpoint of srnn, found another file of torch"),
         (
-            {"version": 2, "srnn": "7.0"},
-            ": expected a checkpoint of srnn, found version 2 of it, written by srnn 7.0, not 1",
+            {"version": 3, "srnn": "7.0"},
+            ": expected a checkpoint of srnn, found version 3 of it, written by srnn 7.0, not 2",
         ),
         ({"labels": ABSENT}, ": expected a checkpoint of srnn, found other contents (labels: "),
         ({"labels": []}, ": expected a checkpoint of srnn, found other contents (labels: "),
@@ -115,6 +116,14 @@ def test_weights_that_do_not_fit_are_named(
     changed["weights"][name] = change(changed["weights"][name])
     torch.save(changed, file)
     assert message in complaint(file)
+
+
+def test_moments_that_would_be_written_outside_of_their_memory_are_refused(tmp_path: Path) -> None:
+    changed, file = content(), tmp_path / "changed.pt"
+    moment = changed["training"]["optimizer"]["state"][0]
+    moment["exp_avg"] = torch.zeros(()).expand(moment["exp_avg"].shape)
+    torch.save(changed, file)
+    assert "found exp_avg of parameter 0 in another form than dense float32" in complaint(file)
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_state_of_another_optimizer_is_refused() -> None:
             for parameter in group["params"]:
                 parameter.grad = torch.ones_like(parameter)
         optimizer.step()
-    restore_optimizer(own, own.state_dict())
-    for state in (other.state_dict(), {}, {"state": 3}, {"state": {0: 3}}):
-        with pytest.raises(ValueError, match="expected the state of "):
-            restore_optimizer(own, state)
+    restore_optimizer(own, own.state_dict()["state"])
+    restore_optimizer(own, {})
+    with pytest.raises(ValueError, match="expected the moments of this network's optimizer"):
+        restore_optimizer(own, other.state_dict()["state"])

@@ -23,7 +23,7 @@ from srnn.files import write_atomically
 from srnn.training.run import RunDirectory
 
 _FORMAT = "srnn checkpoint"
-_VERSION = 1  # of the layout; keys that a configuration lacks have their defaults
+_VERSION = 2  # of the layout; keys that a configuration lacks have their defaults
 
 _Count = Annotated[int, Field(ge=0)]
 
@@ -90,8 +90,8 @@ class State:
 
     Attributes
     ----------
-    optimizer : dict
-        The state of the optimizer, as torch gives it.
+    moments : dict of dict of Tensor
+        What the optimizer remembers, by parameter and name, as torch gives it.
     progress : Progress
     average : dict of Tensor, or None
         The average of the weights, where there is one.
@@ -99,7 +99,7 @@ class State:
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    optimizer: dict[str, Any]
+    moments: dict[int, dict[str, Tensor]]
     progress: Progress
     average: dict[str, Tensor] | None = None
 
@@ -187,13 +187,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise _RefusedError("another file of torch")
         version, writer = content.pop("version", None), content.pop("srnn", "0.1.0")
-        if version != _VERSION:
+        if version == 1:
+            _upgrade(content)
+        elif version != _VERSION:
             raise _RefusedError(
                 f"version {version!r} of it, written by srnn {writer}, not {_VERSION}"
             )
         checkpoint = _SCHEMA.validate_python(content)
         _expect_sound(checkpoint.weights)
-        _expect_sound((checkpoint.training and checkpoint.training.average) or {})
+        if checkpoint.training:
+            _expect_sound(checkpoint.training.average or {})
+            for index, moments in checkpoint.training.moments.items():
+                _expect_sound(moments, f"of parameter {index} ")
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "it"
         found = f"other contents ({place}: {error.errors()[0]['msg']})"
@@ -233,12 +238,23 @@ def _expect_whole(path: Path) -> None:
             raise _RefusedError("a damaged or foreign file")
 
 
-def _expect_sound(weights: Mapping[str, Tensor]) -> None:
-    for name, weight in weights.items():
-        dense = weight.layout == torch.strided and weight.dtype == torch.float32
-        # A view may claim to be larger than what lies in the file.
-        if not dense or weight.nbytes > weight.untyped_storage().nbytes():
-            raise _RefusedError(f"{name} in another form than dense float32")
-        wrong = weight.numel() - int(weight.isfinite().sum())
+def _upgrade(content: dict[Any, Any]) -> None:
+    """Turn version 1, which held the whole state of the optimizer, into version 2."""
+    training = content.get("training")
+    if isinstance(training, dict) and isinstance(training.get("optimizer"), dict):
+        training["moments"] = training.pop("optimizer").get("state")
+
+
+def _expect_sound(tensors: Mapping[str, Tensor], owner: str = "") -> None:
+    """Check that tensors are finite float32, each number in its own place: kernels rely on it."""
+    for name, tensor in tensors.items():
+        if not (
+            tensor.layout == torch.strided
+            and tensor.dtype == torch.float32
+            and tensor.device.type == "cpu"
+            and tensor.is_contiguous()
+        ):
+            raise _RefusedError(f"{name} {owner}in another form than dense float32")
+        wrong = tensor.numel() - int(tensor.isfinite().sum())
         if wrong:
-            raise _RefusedError(f"NaN or infinity in {wrong} of {weight.numel()} values of {name}")
+            raise _RefusedError(f"NaN or infinity in {wrong} of {tensor.numel()} values of {name}")

@@ -125,7 +125,7 @@ class Trainer:
                 f"{progress.epoch}, step {progress.step}, {len(progress.history)} epochs recorded"
             )
         try:
-            restore_optimizer(self.optimizer, state.optimizer)
+            restore_optimizer(self.optimizer, state.moments)
         except ValueError as error:
             raise InputError(f"{source}: {error}") from error
         self.progress = progress
@@ -147,7 +147,7 @@ class Trainer:
     def save(self) -> None:
         """Write ``last.pt``."""
         average = None if self.judged is self.spotter else self.judged.state_dict()
-        state = State(self.optimizer.state_dict(), self.progress, average)
+        state = State(self.optimizer.state_dict()["state"], self.progress, average)
         epochs_done = self.progress.epoch - 1
         self._checkpoint(epochs_done, self.spotter, state).save(self.run.last)
 
@@ -205,9 +205,11 @@ class Trainer:
     def _take_stock(self, order: NDArray[np.int64]) -> None:
         """Read from the device how the steps of the epoch, in this order of clips, went."""
         self.progress.loss, self.progress.hits = self._step.totals.tolist()
-        weights = get_total_norm(self.spotter.parameters())
-        if self._step.failed.item() or not weights.isfinite():
+        if self._step.failed.item():
             raise self._divergence(order, int(self._step.taken))
+        norm = get_total_norm(self.spotter.parameters()).item()
+        if not math.isfinite(norm):
+            raise self._divergence(order, self.progress.step - 1, f"weights of norm {norm}")
 
     def _divergence(
         self, order: NDArray[np.int64], step: int, found: str | None = None

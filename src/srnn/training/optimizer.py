@@ -2,6 +2,7 @@
 """The optimizer: parameter groups, the learning-rate schedule, and limits of time constants."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -78,36 +79,31 @@ def _rate(value: float, on_cuda: bool) -> float | Tensor:
     return torch.tensor(value, device="cuda") if on_cuda else value
 
 
-def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load the moments of an optimizer that may have worked on another kind of device.
+def restore_optimizer(optimizer: Optimizer, moments: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Load what an optimizer remembers, which may have worked on another kind of device.
 
     All else, such as learning rates, follows from the configuration.
 
     Raises
     ------
     ValueError
-        If they are those of an optimizer of other parameters.
+        If it is that of an optimizer of other parameters.
     """
-    own = optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    expected = {
-        index: {"step": torch.Size(), "exp_avg": p.shape, "exp_avg_sq": p.shape}
-        for index, p in enumerate(parameters)
+    expected = [
+        {"step": torch.Size(), "exp_avg": p.shape, "exp_avg_sq": p.shape} for p in parameters
+    ]
+    found = {
+        index: {name: moment.shape for name, moment in each.items()}
+        for index, each in moments.items()
     }
-    try:
-        moments = {
-            index: {name: value.float() for name, value in values.items()}
-            for index, values in state["state"].items()
-        }
-        found = {
-            index: {name: value.shape for name, value in values.items()}
-            for index, values in moments.items()
-        }
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError("expected the state of an optimizer, found something else") from error
-    if found and found != expected:
-        raise ValueError("expected the state of this network's optimizer, found another's")
-    optimizer.load_state_dict({"state": moments, "param_groups": own})
+    if found not in ({}, dict(enumerate(expected))):  # none before the first step
+        raise ValueError("expected the moments of this network's optimizer, found another's")
+    rates = [group["lr"] for group in optimizer.param_groups]
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate  # the tensor that a recording reads
 
 
 def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
