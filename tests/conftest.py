@@ -53,9 +53,10 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 @pytest.fixture(autouse=True)
 def _leave_no_handlers() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     logger.remove()
 
 

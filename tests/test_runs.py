@@ -24,8 +24,9 @@ from srnn import cli
 from srnn.config import load as load_config
 from srnn.config import to_toml
 from srnn.data import audio
+from srnn.errors import InputError
 from srnn.training import examples
-from srnn.training.assemble import make_spec, make_training_corpus
+from srnn.training.assemble import make_evaluation_corpus, make_spec, make_training_corpus
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.examples import Batch, make_examples
 from srnn.training.loop import Trainer
@@ -209,6 +210,18 @@ def test_training_ends_where_nothing_gets_better(
     assert "this run is finished" in capsys.readouterr().err
 
 
+def test_several_seeds_are_all_checked_before_the_first_is_trained(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, tmp_path / "seed-1")
+    assert cli.run(["tones.toml", "--run-dir", str(tmp_path), "--seeds", "2"]) == 2
+    assert not (tmp_path / "seed-0").exists()
+    last_seed = ["--set", f"srnn.seed={2**32 - 1}", "--run-dir", str(tmp_path / "other")]
+    assert cli.run(["tones.toml", *last_seed, "--seeds", "2"]) == 2
+    assert "--set srnn.seed: expected an integer from 0 to" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("steps", [9, 14])  # in mid-epoch; the last of all
 def test_a_resumed_run_has_the_same_average_of_weights_and_learning_rates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
@@ -319,14 +332,15 @@ def test_a_state_that_is_damaged_is_named_and_the_best_weights_offered(
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
-    offer = f"; the best weights so far are in {run}/best.pt: --init {run}/best.pt starts a new run"
+    best = f"{run}/best.pt"
+    offer = f"{best}: the best weights so far: --init {best} starts a new run from them"
     whole = (run / "last.pt").read_bytes()
 
     (run / "last.pt").write_bytes(whole[:-1000])
     assert cli.run(command) == 2
-    error = capsys.readouterr().err
+    error, second = capsys.readouterr().err.splitlines()
     assert error.startswith(f"{run}/last.pt: expected a checkpoint of srnn, found a damaged")
-    assert offer in error
+    assert second == offer
 
     (run / "last.pt").unlink()
     assert cli.run(command) == 2
@@ -350,20 +364,51 @@ def test_a_state_of_weights_only_cannot_be_resumed(
     assert "last.pt: expected a state to resume from, found weights only" in capsys.readouterr().err
 
 
-def test_a_run_stopped_before_it_has_a_state_is_told_to_start_from_the_same_weights(
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_stopped_before_it_has_a_state_starts_again_from_the_same_weights(
     finished: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
 ) -> None:
-    def validate(self: Trainer) -> None:
-        signal.raise_signal(signal.SIGTERM)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command = ["tones.toml", "--init", str(finished)]
+    assert cli.run([*command, "--run-dir", str(whole)]) == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "validate", lambda _: signal.raise_signal(number))
+        assert cli.run([*command, "--run-dir", str(parts)]) == code
+    again = ["srnn", f"{parts}/config.toml", "--run-dir", str(parts), "--resume"]
+    assert f"go on with: pdm run {' '.join(again)}\n" in capsys.readouterr().err
+    assert cli.run(again[1:]) == 0
+    assert_same_results(whole, parts)
 
-    monkeypatch.setattr(Trainer, "validate", validate)
+
+def test_a_run_stopped_before_it_has_a_configuration_is_told_to_begin_as_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "srnn.training.train.make_training_corpus", lambda _: signal.raise_signal(signal.SIGTERM)
+    )
+    begun = ["tones.toml", "--set", "srnn.epochs=3", "--run-dir", str(tmp_path / "run")]
+    assert cli.run(begun) == 143
+    assert f"go on with: pdm run srnn {' '.join(begun)} --resume\n" in capsys.readouterr().err
+
+
+def test_the_last_step_of_an_epoch_is_judged_by_what_it_leads_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
-    assert cli.run(["tones.toml", "--run-dir", str(run), "--init", str(finished)]) == 143
-    again = f"--run-dir {run} --resume --init {finished}"
-    assert again in capsys.readouterr().err
+    keys = ["srnn.learning_rate=1000", "srnn.batch_size=500"]  # one step an epoch
+    sets = [word for key in keys for word in ("--set", key)]
+    assert cli.run(["tones.toml", "--run-dir", str(run), *sets]) == 1
+    *_, error = capsys.readouterr().err.splitlines()
+    assert re.search(r"found a mean loss of \S+ in validation; ", error)
+    epoch = int(error.removeprefix("epoch ").partition(",")[0])
+    assert [line["epoch"] for line in metrics(run)] == list(range(1, epoch))
+    assert load_checkpoint(run / "best.pt").epoch < epoch
 
 
 def test_numbers_that_are_not_finite_end_the_run(
@@ -402,8 +447,10 @@ def test_a_learning_rate_beyond_reason_ends_in_a_message(
     command = ["tones.toml", "--run-dir", str(run), "--set", "srnn.learning_rate=10"]
     assert cli.run([*command, "--set", "srnn.epochs=20"]) == 1
     *_, error = capsys.readouterr().err.splitlines()
-    assert re.match(r"epoch 1, step \d+: expected .* found .* on average; readout\.", error)
-    assert error.endswith("lower srnn.learning_rate (now 10) or limit srnn.gradient_clip (now 0)")
+    assert re.match(
+        r"epoch 1, step \d+: expected .* found a mean loss of .* in training; readout\.", error
+    )
+    assert error.endswith("a lower srnn.learning_rate (now 10) or srnn.gradient_clip (now 0)")
     assert not (run / "test.json").exists()
     load_checkpoint(run / "last.pt")
 
@@ -496,9 +543,15 @@ def test_test_archive_by_configuration(tmp_path: Path, tones: Path) -> None:
         "data.test_url=speech_commands_test_set_v0.01",
         "data.unknown=true",
     ]
-    corpus = make_training_corpus(load_config("tones.toml", overrides))
+    config = load_config("tones.toml", overrides)
+    corpus = make_training_corpus(config)
     assert corpus.counts("testing") == {"low": 40, "high": 0, "_silence_": 0, "_unknown_": 40}
     assert corpus.counts("training")["low"] > 20
+    again = make_evaluation_corpus(config, corpus.labels)
+    assert again.partitions["testing"] == corpus.partitions["testing"]
+    archive.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"^data\.test_url: expected the test archive that train"):
+        make_evaluation_corpus(config, corpus.labels)
 
 
 def test_evaluate_without_a_data_set(

@@ -8,6 +8,7 @@ What needs torch is imported by the command that needs it, so that ``--help`` an
 
 import contextlib
 import difflib
+import errno
 import json
 import logging
 import shlex
@@ -30,7 +31,6 @@ from srnn.files import write_text
 from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
-    from srnn.training.checkpoint import Checkpoint
     from srnn.training.evaluate import Evaluation
     from srnn.training.recogniser import Prediction
     from srnn.training.run import RunDirectory
@@ -69,7 +69,8 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     logger.remove()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     debug = "--debug" in arguments
     try:
         code = cli.main(list(arguments), prog_name="srnn", standalone_mode=False)
@@ -78,18 +79,18 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(text, 2, debug)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal, debug)
-    except (KeyboardInterrupt, click.Abort):
-        return _complain("stopped by SIGINT", 128 + signal.SIGINT, debug)
     except DivergenceError as error:
         return _complain(str(error), 1, debug)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return _complain(f"{error.filename}: {error.strerror}", 2, debug)
         advice = "" if debug else " (--debug shows where)"
         return _complain(f"{type(error).__name__}: {error}{advice}", 1, debug)
     return int(code or 0)
 
 
 def _complain(text: str, code: int, debug: bool) -> int:
-    with contextlib.suppress(BrokenPipeError):  # `tee` ends at Ctrl-C, too: nobody listens
+    with contextlib.suppress(OSError):  # as where `tee` has ended at Ctrl-C, too: nobody listens
         if debug:
             traceback.print_exc()
         click.echo(text, err=True)
@@ -156,41 +157,44 @@ def train(
     settings = configuration.load(config, overrides)
     if resume and run_dir is None:
         raise click.UsageError("--resume: expected --run-dir DIR with it, found none")
-    from srnn.training.checkpoint import checkpoint_path, load_checkpoint
     from srnn.training.run import RunDirectory, new_run_path
 
-    start = load_checkpoint(checkpoint_path(init)) if init else None
     path = run_dir or new_run_path(config.stem)
-    if seeds is None:
-        directory = RunDirectory(path)
-        try:
-            _train_once(settings, directory, resume, start)
-        except Interrupted:
-            # Without a state yet it would start from other weights.
-            again = ("--init", init) if init and not directory.last.exists() else ()
-            logger.info(
-                "go on with: {}", _shell(directory.config, "--run-dir", path, "--resume", *again)
-            )
-            raise
-        _log_next_steps(settings, path)
-        return
-    first = settings.srnn.seed
-    runs = [RunDirectory(path / f"seed-{seed}") for seed in range(first, first + seeds)]
-    for seed, directory in enumerate(runs, first):
-        chosen = settings.srnn.model_copy(update={"seed": seed})
-        _train_once(settings.model_copy(update={"srnn": chosen}), directory, resume, start)
-    from srnn.instruments.seeds import summary
+    places = [path]
+    if seeds:
+        first = settings.srnn.seed
+        places = [path / f"seed-{seed}" for seed in range(first, first + seeds)]
+        own = [f"srnn.seed={seed}" for seed in range(first, first + seeds)]
+        several = [configuration.load(config, [*overrides, seed]) for seed in own]
+    runs = [RunDirectory(place) for place in places]
+    if not resume:
+        for directory in runs:
+            directory.expect_unused()
+    try:
+        for directory, each in zip(runs, several if seeds else [settings], strict=True):
+            _train_once(each, directory, resume, init)
+    except Interrupted:
+        sets = [word for override in overrides for word in ("--set", override)]
+        what: list[str | Path] = (
+            [config, *sets, "--seeds", str(seeds)] if seeds else [config, *sets]
+        )
+        if not seeds and runs[0].config.exists():
+            what = [runs[0].config]
+        logger.info("go on with: {}", _shell(*what, "--run-dir", path, "--resume"))
+        raise
+    if seeds:
+        from srnn.instruments.seeds import summary
 
-    click.echo(summary(runs))
+        click.echo(summary(runs))
+    else:
+        _log_next_steps(settings, path)
 
 
 def _train_once(
-    settings: "configuration.Config",
-    directory: "RunDirectory",
-    resume: bool,
-    start: "Checkpoint | None",
+    settings: "configuration.Config", directory: "RunDirectory", resume: bool, init: Path | None
 ) -> None:
     """Train one run, or what is left of it, with its log in its directory."""
+    from srnn.training.checkpoint import checkpoint_path, load_checkpoint
     from srnn.training.train import is_finished, state_to_resume
     from srnn.training.train import train as run_training
 
@@ -200,6 +204,12 @@ def _train_once(
             _set_up_logging(settings.logger.level)
             logger.info("{}: this run is finished, nothing is left to do", directory.path)
             return
+        start = None
+        if init and not last:
+            start = load_checkpoint(checkpoint_path(init))
+            start.save(directory.init)
+        elif directory.init.exists() and not last:
+            start = load_checkpoint(directory.init)
         _set_up_logging(settings.logger.level, directory.log)
         if resume and not last:
             logger.warning("{} is missing: starting from the beginning", directory.last)

@@ -373,12 +373,12 @@ class TestArchive:
         refused(tmp_path, Source("mine"), "expected one data set", f"found {found}")
 
 
-def full() -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def full(number: int = errno.ENOSPC) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 class TestUnpacking:
-    @pytest.mark.parametrize("error", [KeyboardInterrupt(), full()])
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), full(), full(errno.EFBIG)])
     @pytest.mark.parametrize("method", ["extract", "rename"])
     def test_interrupted_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, error: BaseException
@@ -397,7 +397,8 @@ class TestUnpacking:
         else:
             monkeypatch.setattr(Path, "rename", fail_to_rename)
         (tmp_path / "mine.tar.gz").write_bytes(GOOD)
-        message = f"data.dataroot: {tmp_path}: No space left on device: free some space there"
+        found = getattr(error, "strerror", "")
+        message = f"data.dataroot: {tmp_path}: {found}: free some space there"
         with pytest.raises((KeyboardInterrupt, InputError), match=f"^$|{re.escape(message)}"):
             acquire(tmp_path, Source("mine"))
         assert names(tmp_path) == ["SpeechCommands", "mine.tar.gz"]

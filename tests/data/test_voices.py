@@ -13,8 +13,10 @@ import pytest
 import soundfile
 
 from srnn.data import espeak, voices
+from srnn.data.acquire import locate
 from srnn.data.corpus import UNKNOWN, choose_labels, read_corpus, require_trainable
 from srnn.data.pack import open_pack
+from srnn.data.words import COMMON_WORDS
 from srnn.errors import InputError
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
@@ -201,3 +203,50 @@ def test_missing_synthesiser_says_what_to_install(
     with pytest.raises(InputError, match="pip install espeakng-loader"):
         make(tmp_path)
     assert not (tmp_path / "SpeechCommands").exists()
+
+
+def test_sounds_leave_out_stress_and_length() -> None:
+    texts = ["know", "no", "four", "for", "hey computer"]
+    know, no, four, sounds_of_for, hey = espeak.pronounce(texts, "en-us", *voices._find_espeak())
+    assert know == no == ["n", "oʊ"]
+    assert four == sounds_of_for
+    assert hey[:2] == ["h", "eɪ"]
+    assert len(hey) > 8
+
+
+def test_common_words_are_distinct_and_not_those_of_speech_commands() -> None:
+    assert len(set(COMMON_WORDS)) == len(COMMON_WORDS) > 600
+    assert not set(COMMON_WORDS) & set(voices.SPEECH_COMMANDS_WORDS)
+    assert all(word.isascii() and word.isalpha() and word.islower() for word in COMMON_WORDS)
+
+
+def test_words_that_sound_like_a_keyword_are_left_out() -> None:
+    assert {"knee", "mouth", "rain"} <= set(COMMON_WORDS)
+    left = set(voices._unlike(["three", "Mouse", "reign", "table"]))
+    assert not left & {"mouth", "rain", "table"}
+    assert {"knee", "water"} <= left  # "knee" is two sounds from "three"
+    assert len(left) > 600
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "distance"),
+    [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("abc", "bc", 1), ("abc", "axcd", 2)],
+)
+def test_distance_counts_sounds(one: str, other: str, distance: int) -> None:
+    assert voices._distance(one, other) == voices._distance(other, one) == distance
+
+
+def test_unknown_words_are_for_training_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voices, "COMMON_WORDS", ("know", "water", "seven", "apple"))
+    made = voices.make_unknown_words(tmp_path, ["no"], 8, RATE, SIZE, 0)
+    assert made.parent == tmp_path / "SyntheticWords"
+    assert {path.name for path in made.iterdir()} == {"water", "seven", "apple", "README.txt"}
+    counts = sorted(len(list((made / word).iterdir())) for word in ("water", "seven", "apple"))
+    assert counts == [2, 3, 3]
+    crew = {speaker.name for speaker in voices._speakers("training", 0)}
+    assert {path.name[:8] for path in made.glob("*/*.wav")} <= crew
+    assert locate(tmp_path, "speech_commands_v0.02") is None  # no data set to train on
+    monkeypatch.setattr(espeak, "speak", None)
+    assert voices.make_unknown_words(tmp_path, ["no", "no"], 8, RATE, SIZE, 0) == made

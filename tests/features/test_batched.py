@@ -26,6 +26,7 @@ PAPER = MelSpec(
     delta_order=2,
     stack=True,
 )
+LOG_MEL = replace(PAPER, kind="log_mel", fmax=8000.0)
 SPECS = [
     PAPER,
     replace(PAPER, n_mels=1),
@@ -39,6 +40,9 @@ SPECS = [
     replace(PAPER, size=44_100, sample_rate=44_100, n_fft=1323, hop=441, n_mels=64, fmax=16_000.0),
     *(replace(PAPER, size=4_000, delta_order=order) for order in range(9)),
     *(replace(PAPER, size=4_000, delta_order=order, stack=False) for order in range(9)),
+    LOG_MEL,
+    replace(LOG_MEL, floor=1e-7, fmax=4000.0),
+    replace(LOG_MEL, floor=1.0, n_mels=13, size=1_280, delta_order=8),
 ]
 
 
@@ -71,7 +75,9 @@ def deviation(
 ) -> NDArray[np.float32]:
     """The largest deviation from the reference in each clip, relative to its largest feature."""
     heard = MelFeatures(spec)(torch.from_numpy(waveforms)).numpy()
-    expected = np.stack([features(waveform.astype(np.float32), spec) for waveform in waveforms])
+    full_scale = 1 if waveforms.dtype == np.float32 else 2**15
+    numbers = waveforms.astype(np.float32) / np.float32(full_scale)
+    expected = np.stack([features(waveform, spec) for waveform in numbers])
     assert heard.shape == (len(waveforms), *spec.shape)
     assert heard.dtype == np.float32
     scale = np.abs(expected).max(axis=(1, 2, 3))
@@ -99,7 +105,13 @@ def test_features_of_real_speech_are_the_references() -> None:
         ]
     waveforms = np.stack([np.pad(clip, (0, 16_000 - len(clip))) for clip in clips])
     assert len(waveforms) > 20
-    for spec in (PAPER, replace(PAPER, delta_order=8), replace(PAPER, n_mels=64, fmax=8000.0)):
+    for spec in (
+        PAPER,
+        replace(PAPER, delta_order=8),
+        replace(PAPER, n_mels=64, fmax=8000.0),
+        LOG_MEL,
+        replace(LOG_MEL, floor=1e-7, n_mels=64),
+    ):
         assert deviation(waveforms, spec).max() < 1e-4
 
 
@@ -109,6 +121,17 @@ def test_integers_and_numbers_of_any_loudness_sound_alike() -> None:
     expected = extract(integers)
     for loudness in (1.0, 2**-15, 1e-4):
         torch.testing.assert_close(extract(integers * loudness), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_log_mel_keeps_the_loudness() -> None:
+    integers = torch.from_numpy(sounds(16_000)["loud integers"])[None]
+    extract = MelFeatures(LOG_MEL)
+    loud, quiet = extract(integers), extract(integers * (0.1 / 2**15))
+    difference = (loud - quiet)[0]
+    torch.testing.assert_close(
+        difference[0], torch.full_like(difference[0], np.log(100)), rtol=0, atol=1e-3
+    )
+    assert difference[1:].abs().max() < 1e-3
 
 
 def test_batch_mates_do_not_matter() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 import torch
 
-from srnn.features.normaliser import Normaliser, spread
+from srnn.features.normaliser import Normaliser, moments, spread
 
 
 def some_features() -> torch.Tensor:
@@ -21,6 +21,22 @@ def test_normalised_data_set_has_spread_one() -> None:
     features = some_features()
     normalised = Normaliser(spread([features]))(features)
     torch.testing.assert_close(spread([normalised]), torch.ones(2, 3))
+
+
+def test_standardised_data_set_has_mean_zero_and_spread_one() -> None:
+    features = some_features()
+    mean, deviation = moments(features.split(600))
+    torch.testing.assert_close(mean, features.mean(dim=(0, 2)))
+    heard, spread_heard = moments([Normaliser(deviation, mean)(features)])
+    torch.testing.assert_close(heard, torch.zeros(2, 3), rtol=0, atol=1e-5)
+    expected = torch.ones(2, 3)
+    torch.testing.assert_close(spread_heard, expected)
+
+
+def test_only_a_mean_that_is_used_is_stored() -> None:
+    ones = torch.ones(2, 3)
+    assert Normaliser(ones).state_dict().keys() == {"scale"}
+    assert Normaliser(ones, ones).state_dict().keys() == {"scale", "mean"}
 
 
 def test_batch_mates_matter_only_when_each_batch_is_normalised_by_itself() -> None:

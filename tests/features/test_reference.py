@@ -92,6 +92,25 @@ def test_what_varies_by_rounding_errors_only_is_not_blown_up() -> None:
     assert np.abs(heard[2]).max() < 1
 
 
+def test_log_mel_is_librosas_without_any_division() -> None:
+    waveform = chirp()
+    mel = librosa.feature.melspectrogram(
+        y=waveform, sr=16_000, n_fft=480, hop_length=160, n_mels=40, fmin=20, fmax=8000
+    )
+    mel = np.log(1e-6 + mel)
+    maps = [mel, librosa.feature.delta(mel), librosa.feature.delta(mel, order=2)]
+    expected = np.stack([each.T for each in maps])
+    heard = features(waveform, replace(PAPER, kind="log_mel", fmax=8000.0))
+    assert heard.dtype == np.float32
+    np.testing.assert_allclose(heard, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_log_mel_of_silence_is_the_floor() -> None:
+    heard = features(np.zeros(9_000, np.float32), replace(PAPER, kind="log_mel", floor=1e-3))
+    np.testing.assert_allclose(heard[0], np.log(1e-3), rtol=1e-6)
+    assert np.abs(heard[1:]).max() < 1e-12
+
+
 def test_silence_is_zeros() -> None:
     assert not features(np.zeros(16_000, np.float32), PAPER).any()
 

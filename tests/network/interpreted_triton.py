@@ -14,7 +14,8 @@ from layer_parity import ALL_FIRE, SILENT, draw
 from triton.runtime import interpreter
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.ops import cuda
+from srnn.network.neuron import NEURONS
+from srnn.network.ops import cuda, reference
 from srnn.network.surrogate import SURROGATES
 
 
@@ -32,26 +33,33 @@ def _plain_integers(monkeypatch: pytest.MonkeyPatch) -> None:
 # 200 neurons are two blocks, the second cut; 17 clips are two programs.
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("size", [(1, 1, 1), (5, 3, 12), (7, 17, 33), (4, 3, 200)])
-def test_layer_agrees_with_the_definition(size: tuple[int, int, int], recurrent: bool) -> None:
-    layer_parity.check(draw(cuda, *size, recurrent=recurrent))
+@pytest.mark.parametrize("kind", NEURONS)
+def test_layer_agrees_with_the_definition(
+    kind: str, size: tuple[int, int, int], recurrent: bool
+) -> None:
+    layer_parity.check(draw(cuda, *size, kind=kind, recurrent=recurrent))
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
-def test_every_surrogate_agrees_with_the_definition(surrogate: str) -> None:
-    layer_parity.check(draw(cuda, 4, 2, 9, surrogate=surrogate))
+@pytest.mark.parametrize("kind", NEURONS)
+def test_every_surrogate_agrees_with_the_definition(kind: str, surrogate: str) -> None:
+    layer_parity.check(draw(cuda, 4, 2, 9, kind=kind, surrogate=surrogate))
 
 
 @pytest.mark.parametrize(("level", "rate"), [(SILENT, 0.0), (ALL_FIRE, 1.0)])
 @pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("kind", NEURONS)
 def test_layers_that_never_and_always_fire_agree(
-    recurrent: bool, level: float, rate: float
+    kind: str, recurrent: bool, level: float, rate: float
 ) -> None:
-    assert layer_parity.check(draw(cuda, 4, 3, 20, recurrent=recurrent, level=level)) == rate
+    case = draw(cuda, 4, 3, 20, kind=kind, recurrent=recurrent, level=level)
+    assert layer_parity.check(case) == rate
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_two_halves_continue_each_other(recurrent: bool) -> None:
-    case = draw(cuda, 6, 3, 20, recurrent=recurrent)
+@pytest.mark.parametrize("kind", NEURONS)
+def test_two_halves_continue_each_other(kind: str, recurrent: bool) -> None:
+    case = draw(cuda, 6, 3, 20, kind=kind, recurrent=recurrent)
     spikes, trace, potential, adapted = layer_parity.forward(case)
     first, _, *middle = layer_parity.forward(replace(case, current=case.current[:2]))
     layer = replace(case.layer, spikes0=first[-1], potential0=middle[0], adaptation0=middle[1])
@@ -85,6 +93,20 @@ def test_the_layout_of_the_inputs_does_not_matter(recurrent: bool) -> None:
     expected = layer_parity.backward(dense, spikes, trace)
     found = layer_parity.backward(other, spikes.contiguous(), trace.contiguous())
     assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+def test_sums_of_products_are_those_of_the_inputs() -> None:
+    inputs = torch.randn(5, 4, 7).transpose(0, 1)
+    total, products = cuda.gram(inputs)
+    vectors = inputs.double().flatten(0, 1)
+    torch.testing.assert_close(total, vectors.sum(dim=0).float())
+    torch.testing.assert_close(products, (vectors.t() @ vectors).float())
+
+
+@pytest.mark.parametrize("key", [(0, 0), (2**32 - 1, 2**32 - 5), (12345, 3_000_000_000)])
+def test_dropout_agrees_with_the_definition(key: tuple[int, int]) -> None:
+    arguments = torch.randn(5, 40, 7).transpose(0, 1), torch.tensor(key), 0.3
+    torch.testing.assert_close(cuda.drop(*arguments), reference.drop(*arguments))
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)

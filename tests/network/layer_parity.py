@@ -7,6 +7,7 @@ own spikes.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any
@@ -15,8 +16,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from srnn.network import neuron
-from srnn.network.neuron import ADAPTATION, THRESHOLD, State, decay
+import srnn.network.neuron
+from srnn.network.neuron import NEURONS, AnyNeuron, Neuron, State
 from srnn.network.surrogate import SURROGATES, Surrogate
 
 SILENT, ALL_FIRE = -100.0, 300.0  # levels of the current
@@ -27,18 +28,22 @@ class Layer:
     """What the operator needs beside the current, in its order."""
 
     recurrent_weight: Tensor | None
-    alpha: Tensor
-    rho: Tensor
+    rows: Tensor
     spikes0: Tensor
     potential0: Tensor
     adaptation0: Tensor
+    neuron: str
+    constants: tuple[float, ...]
     surrogate: str
-    threshold: float = THRESHOLD
-    adaptation: float = ADAPTATION
 
     @property
     def arguments(self) -> tuple[Any, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def definition(self) -> AnyNeuron:
+        kind: Callable[..., AnyNeuron] = NEURONS[self.neuron]
+        return kind(*self.constants, surrogate=SURROGATES[self.surrogate])
 
     @property
     def leaves(self) -> dict[str, Tensor]:
@@ -64,12 +69,14 @@ def draw(
     batch: int,
     neurons: int,
     *,
+    kind: str = "adaptive_threshold",
     recurrent: bool = True,
     surrogate: str = "multi_gaussian",
     level: float = 5.0,
     device: str = "cpu",
 ) -> Case:
     """Draw a case; ``level`` is the mean of the current and decides how many neurons fire."""
+    neuron = NEURONS[kind]()
     generator = torch.Generator().manual_seed(neurons)
 
     def normal(*shape: int) -> Tensor:
@@ -79,14 +86,26 @@ def draw(
     current = (level + 20 * normal(batch, steps, neurons)).transpose(0, 1)
     layer = Layer(
         normal(neurons, neurons) * math.sqrt(2 / neurons) if recurrent else None,
-        decay((20 + 5 * normal(neurons)).clamp(min=1)),
-        decay((200 + 50 * normal(neurons)).clamp(min=1)),
+        _rows(neuron, normal(len(neuron.learnable), neurons)),
         (normal(*clips) > 0.5).float() if level > SILENT else torch.zeros(clips, device=device),
         normal(*clips) if level > SILENT else -10 * torch.ones(clips, device=device),
         1.6 + normal(*clips),
+        kind,
+        neuron.constants,
         surrogate,
     )
     return Case(kernels, current, layer, (normal(steps, *clips), normal(*clips), normal(*clips)))
+
+
+def _rows(neuron: AnyNeuron, normal: Tensor) -> Tensor:
+    """Return parameters of usual size, of some of the second kind at the ends of their ranges."""
+    if isinstance(neuron, Neuron):
+        tau_mem, tau_adapt = normal
+        return neuron.rows([(20 + 5 * tau_mem).clamp(min=1), (200 + 50 * tau_adapt).clamp(min=1)])
+    middles = [(limits.lowest + limits.highest) / 2 for limits in neuron.ranges.values()]
+    halves = [(limits.highest - limits.lowest) / 2 for limits in neuron.ranges.values()]
+    spread = zip(middles, halves, normal, strict=True)
+    return neuron.rows([middle + half * each for middle, half, each in spread])
 
 
 def forward(case: Case, keep_trace: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -122,7 +141,11 @@ def check(case: Case, tolerance: float = 2e-6) -> float:
     _close("adaptation", adapted, state.adaptation, tolerance)
     found = backward(case, spikes, trace)
     for name, gradient in gradients.items():
-        _close(name, found[name], gradient, tolerance)
+        if name == "rows":
+            for row, (here, there) in enumerate(zip(found[name], gradient, strict=True)):
+                _close(f"row {row}", here, there, tolerance)
+        else:
+            _close(name, found[name], gradient, tolerance)
     return spikes.mean().item()
 
 
@@ -148,12 +171,11 @@ def _definition(
         fired.append(_Forced.apply(distance, fires, surrogate))
         return fired[-1]
 
-    with patch.object(neuron, "spike", spike):
+    with patch.object(srnn.network.neuron, "spike", spike):
         for inflow in leaves["current"]:
             if weight is not None:
                 inflow = inflow + state.spikes @ weight.t()
-            surrogate = SURROGATES[case.layer.surrogate]
-            state = neuron.step(inflow, state, leaves["alpha"], leaves["rho"], surrogate)
+            state = case.layer.definition.step(inflow, state, leaves["rows"])
     outputs = torch.stack(fired), state.potential, state.adaptation
     into = [gradient.double() for gradient in case.gradients]
     gradients = torch.autograd.grad(outputs, list(leaves.values()), into)

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from layer_parity import ALL_FIRE, SILENT, draw
 from torch import Tensor
 
-from srnn.network.ops import cpu, reference, threads
+from srnn.network.neuron import NEURONS
+from srnn.network.ops import cpu, library, reference, threads
 from srnn.network.surrogate import SURROGATES
 
 
@@ -24,29 +25,35 @@ def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("neurons", [1, 12, 100, 256, 300])
 @pytest.mark.parametrize(("steps", "batch"), [(1, 5), (63, 32), (101, 1)])
+@pytest.mark.parametrize("kind", NEURONS)
 def test_layer_agrees_with_the_definition(
-    steps: int, batch: int, neurons: int, recurrent: bool
+    kind: str, steps: int, batch: int, neurons: int, recurrent: bool
 ) -> None:
-    # A single neuron has sums of both signs that nearly cancel: hence not 2e-6.
-    layer_parity.check(draw(cpu, steps, batch, neurons, recurrent=recurrent), tolerance=3e-5)
+    case = draw(cpu, steps, batch, neurons, kind=kind, recurrent=recurrent)
+    # A single neuron has sums of both signs that nearly cancel.
+    layer_parity.check(case, tolerance=1e-4 if neurons == 1 else 3e-5)
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
-def test_every_surrogate_agrees_with_the_definition(surrogate: str) -> None:
-    layer_parity.check(draw(cpu, 9, 7, 33, surrogate=surrogate))
+@pytest.mark.parametrize("kind", NEURONS)
+def test_every_surrogate_agrees_with_the_definition(kind: str, surrogate: str) -> None:
+    layer_parity.check(draw(cpu, 9, 7, 33, kind=kind, surrogate=surrogate))
 
 
 @pytest.mark.parametrize(("level", "rate"), [(SILENT, 0.0), (ALL_FIRE, 1.0)])
 @pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("kind", NEURONS)
 def test_layers_that_never_and_always_fire_agree(
-    recurrent: bool, level: float, rate: float
+    kind: str, recurrent: bool, level: float, rate: float
 ) -> None:
-    assert layer_parity.check(draw(cpu, 4, 9, 20, recurrent=recurrent, level=level)) == rate
+    case = draw(cpu, 4, 9, 20, kind=kind, recurrent=recurrent, level=level)
+    assert layer_parity.check(case) == rate
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_two_halves_continue_each_other(recurrent: bool) -> None:
-    case = draw(cpu, 6, 3, 20, recurrent=recurrent)
+@pytest.mark.parametrize("kind", NEURONS)
+def test_two_halves_continue_each_other(kind: str, recurrent: bool) -> None:
+    case = draw(cpu, 6, 3, 20, kind=kind, recurrent=recurrent)
     spikes, trace, potential, adapted = layer_parity.forward(case)
     first, _, *middle = layer_parity.forward(replace(case, current=case.current[:2]))
     layer = replace(case.layer, spikes0=first[-1], potential0=middle[0], adaptation0=middle[1])
@@ -90,10 +97,11 @@ def test_gradients_are_the_same_bits_every_time() -> None:
 @pytest.mark.parametrize(
     ("steps", "batch", "inputs", "neurons"), [(5, 11, 7, 33), (101, 3, 120, 64)]
 )
+@pytest.mark.parametrize("kind", NEURONS)
 def test_a_layer_with_its_weights_is_the_product_and_the_layer(
-    steps: int, batch: int, inputs: int, neurons: int, recurrent: bool
+    kind: str, steps: int, batch: int, inputs: int, neurons: int, recurrent: bool
 ) -> None:
-    case = draw(cpu, steps, batch, neurons, recurrent=recurrent)
+    case = draw(cpu, steps, batch, neurons, kind=kind, recurrent=recurrent)
     x, weight, bias = (
         _ternary(steps, batch, inputs),
         torch.randn(neurons, inputs),
@@ -157,6 +165,28 @@ def test_gradients_of_a_product_that_nobody_wants_are_not_computed() -> None:
             *wanted,
             wanted[1],
         )
+
+
+@pytest.mark.parametrize("density", [0.0, 0.03, 0.2, 1.0])
+@pytest.mark.parametrize("inputs", [1, 33, 120])
+def test_moments_agree_with_the_definition(inputs: int, density: float) -> None:
+    torch.manual_seed(0)
+    x = 1 + torch.randn(5, 101, inputs).transpose(0, 1)
+    x = x * (torch.rand(x.shape) < density)
+    exact, x = x.double().requires_grad_(), x.requires_grad_()
+    expected, found = reference.moments(exact), library.moments(x)
+    gradients = torch.randn(inputs), torch.randn(inputs, inputs)
+    backward = torch.autograd.grad(expected, exact, [each.double() for each in gradients])
+    for here, there in zip(found, expected, strict=True):
+        _close(here, there)
+    _close(torch.autograd.grad(found, x, gradients)[0], backward[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.15, 0.9])
+@pytest.mark.parametrize("key", [(0, 0), (2**32 - 1, 2**32 - 5), (12345, 3_000_000_000)])
+def test_dropout_agrees_with_the_definition(key: tuple[int, int], share: float) -> None:
+    arguments = torch.randn(33, 101, 32).transpose(0, 1), torch.tensor(key), share
+    torch.testing.assert_close(cpu.drop(*arguments), reference.drop(*arguments))
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)

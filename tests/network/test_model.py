@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from srnn.network.layers import AdaptiveLIF, LeakyReadout
+from srnn.network.dropout import drop
+from srnn.network.layers import AdaptiveLIF, CurrentNorm, LeakyReadout, Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import Neuron, Spread
+from srnn.network.neuron import AdaptiveCurrent, Neuron, Spread
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 
@@ -105,6 +106,208 @@ def test_forward_and_every_gradient_agree_with_an_independent_version() -> None:
         assert parameter.grad.abs().max() > 0, name
 
 
+def independent_current(
+    p: dict[str, Tensor], x: Tensor, over_time: str, scale: float
+) -> tuple[Tensor, list[Tensor]]:
+    """Two recurrent layers of adaptive currents on normalised currents, without an encoder."""
+    seen, trains = x.transpose(1, 2).flatten(2), []  # (B, T, F)
+    for name in ("hidden.0", "hidden.1"):
+        alpha, rho, a, c = (p[f"{name}.{each}"] for each in ("alpha", "rho", "a", "c"))
+        current = normalised(seen @ p[f"{name}.input.weight"].T, p, name)
+        s = u = w = torch.zeros_like(current[:, 0])
+        train = []
+        for inflow in current.unbind(1):
+            total = inflow + s @ p[f"{name}.recurrent.weight"].T
+            w = rho * w + a * u + c * s
+            u = alpha * (u - s) + (1 - alpha) * (total - w)
+            s = Step.apply(u - 1)
+            train.append(s)
+        seen = torch.stack(train, 1)
+        trains.append(seen.transpose(0, 1))
+    current = normalised(seen @ p["readout.output.weight"].T, p, "readout")
+    alpha = torch.exp(-1 / p["readout.tau_mem"])
+    potential, potentials = torch.zeros_like(current[:, 0]), []
+    for inflow in current.unbind(1):
+        potential = alpha * potential + (1 - alpha) * inflow
+        potentials.append(potential)
+    over = torch.stack(potentials)
+    score = {"mean": over.mean(0), "last": over[-1], "max": over.max(0).values}[over_time]
+    return torch.log_softmax(scale * score, dim=1), trains
+
+
+def normalised(current: Tensor, p: dict[str, Tensor], name: str) -> Tensor:
+    mean = current.mean(dim=(0, 1))
+    variance = ((current - mean) ** 2).mean(dim=(0, 1))
+    unit = (current - mean) / torch.sqrt(variance + 1e-5)
+    return p[f"{name}.norm.gain"] * unit + p[f"{name}.norm.shift"]
+
+
+def network_of_currents(readout: Readout | None = None, dropout: float = 0.0) -> SpikingNetwork:
+    """A small network with everything that is off by default, which fires."""
+    torch.manual_seed(4)
+    network = SpikingNetwork(
+        10,
+        [13, 11],
+        4,
+        neuron=AdaptiveCurrent(),
+        recurrent=[True, True],
+        batch_norm=True,
+        dropout=dropout,
+        encoder_threshold=None,
+        readout=readout,
+    )
+    for module in network.modules():
+        if isinstance(module, CurrentNorm):
+            torch.nn.init.uniform_(module.gain, 2, 4)
+            torch.nn.init.uniform_(module.shift, -1, 1)
+    return network
+
+
+@pytest.mark.parametrize("over_time", ["mean", "last", "max"])
+def test_the_options_agree_with_an_independent_version(over_time: Any) -> None:
+    network = network_of_currents(Readout(over_time, scale=3.0)).double()
+    features = torch.randn(3, 2, 21, 5, dtype=torch.float64)
+    upstream = torch.randn(3, 4, dtype=torch.float64)
+    parameters = {
+        name: value.detach().clone().requires_grad_() for name, value in network.named_parameters()
+    }
+    expected, trains = independent_current(parameters, features, over_time, 3.0)
+    expected.backward(upstream)
+
+    output = network(features)
+    output.log_probabilities.backward(upstream)
+
+    assert all(0.02 < train.mean() < 0.8 for train in trains)
+    torch.testing.assert_close(output.log_probabilities, expected)
+    assert all(map(torch.equal, output.hidden, trains))
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, parameters[name].grad, msg=name)
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_running_averages_are_those_of_torch() -> None:
+    torch.manual_seed(0)
+    layer = AdaptiveLIF(6, 9, batch_norm=True)
+    torchs = torch.nn.BatchNorm1d(9)
+    for _ in range(3):
+        inputs = torch.randn(7, 5, 6) + 1
+        layer(inputs)
+        torchs(layer.input(inputs).flatten(0, 1))
+    assert layer.norm is not None
+    torch.testing.assert_close(layer.norm.mean, torchs.running_mean)
+    torch.testing.assert_close(layer.norm.variance, torchs.running_var)
+
+
+def test_inputs_that_never_change_can_be_normalised() -> None:
+    layer = AdaptiveLIF(6, 9, batch_norm=True)
+    spikes, _ = layer(torch.ones(7, 5, 6))
+    spikes.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
+    assert all(value.isfinite().all() for value in layer.state_dict().values())
+
+
+def test_folded_it_is_a_network_without_normalisation_that_does_the_same() -> None:
+    network = network_of_currents(Readout(scale=10.0))
+    features = torch.randn(8, 2, 21, 5)
+    for _ in range(80):  # the running averages begin far away
+        network(features)
+    output = network.eval()(features)
+    plain = SpikingNetwork(
+        10,
+        [13, 11],
+        4,
+        neuron=AdaptiveCurrent(),
+        recurrent=[True, True],
+        encoder_threshold=None,
+        readout=Readout(scale=10.0),
+    )
+    plain.load_state_dict(network.folded().state_dict())
+    assert output.spikes.sum(dim=1).min() > 0
+    for each in (network.folded(), plain):
+        assert torch.equal(each(features).spikes, output.spikes)
+        torch.testing.assert_close(each(features).log_probabilities, output.log_probabilities)
+    assert any("norm" in name for name in network.state_dict())
+    assert all(parameter.requires_grad for parameter in network.folded().parameters())
+
+
+def test_without_normalisation_folding_only_copies() -> None:
+    network = lively_network()
+    other = network.folded().state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in network.state_dict().items())
+
+
+def test_what_the_network_keeps_besides_weights_is_float32() -> None:
+    buffers = dict(network_of_currents().named_buffers())
+    assert len(buffers) == 6
+    assert all(buffer.dtype == torch.float32 for buffer in buffers.values())
+
+
+def test_dropout_drops_a_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    spikes = torch.ones(50, 30, 41).transpose(0, 1).requires_grad_()
+    dropped = drop(spikes, 0.15)
+    kept = dropped != 0
+    assert kept.float().mean().item() == pytest.approx(0.85, abs=0.005)
+    assert dropped[kept].unique().item() == pytest.approx(1 / 0.85, rel=1e-4)
+    assert kept[:, 0].float().mean(dim=0).std() > 0.03  # no two neurons share their dice
+    (gradient,) = torch.autograd.grad(dropped.sum(), spikes)
+    assert torch.equal(gradient, dropped)
+    again = drop(spikes, 0.15) != 0
+    assert (kept == again).float().mean().item() == pytest.approx(0.85**2 + 0.15**2, abs=0.01)
+
+
+def test_dropout_is_between_the_layers_and_in_training_only() -> None:
+    network, without = network_of_currents(dropout=0.5), network_of_currents()
+    features = torch.randn(8, 2, 21, 5)
+    output, expected = network(features), without(features)
+    assert torch.equal(output.hidden[0], expected.hidden[0])  # not those that the layer above sees
+    assert not torch.equal(output.hidden[1], expected.hidden[1])
+    assert output.hidden[1].unique().tolist() == [0.0, 1.0]
+    without.load_state_dict(network.state_dict())
+    in_evaluation = network.eval()(features).log_probabilities
+    assert torch.equal(in_evaluation, without.eval()(features).log_probabilities)
+
+
+def test_firing_rates_can_be_regularised() -> None:
+    network = network_of_currents()
+    output = network(torch.randn(3, 2, 21, 5))
+    rates = output.firing_rates
+    torch.testing.assert_close(
+        rates.detach(), output.spikes.sum(1) / (3 * 21 * torch.tensor([13, 11]))
+    )
+    rates.sum().backward()
+    hidden: Any = network.hidden
+    assert all(layer.input.weight.grad.abs().max() > 0 for layer in hidden)
+
+
+def test_each_layer_may_be_recurrent() -> None:
+    network = SpikingNetwork(8, [5, 4, 3], 2, recurrent=[True, False, True])
+    hidden: Any = network.hidden
+    assert [layer.recurrent is not None for layer in hidden] == [True, False, True]
+    assert SpikingNetwork(8, [5], 2)(torch.randn(6, 1, 9, 8)).spikes.shape == (1, 6)
+
+
+def test_recurrent_weights_of_adaptive_currents_start_orthogonal_without_a_diagonal() -> None:
+    layer = AdaptiveLIF(6, 64, recurrent=True, neuron=AdaptiveCurrent())
+    assert layer.recurrent is not None
+    weight = layer.recurrent.weight.detach()
+    assert weight.diagonal().count_nonzero() == 0
+    product = weight @ weight.t()
+    assert (product - torch.eye(64)).abs().max() < 0.2
+    assert layer.recurrent.bias.count_nonzero() == 0
+
+
+def test_without_an_encoder_the_features_are_the_current() -> None:
+    network = SpikingNetwork(8, [5], 2, encoder_threshold=None)
+    assert not any(name.startswith("encoder") for name, _ in network.named_parameters())
+    layer: Any = network.hidden[0]
+    features = 10 * torch.randn(6, 2, 9, 4)
+    spikes, _ = layer(features.permute(2, 0, 1, 3).flatten(2))
+    assert spikes.sum() > 0
+    assert torch.equal(network(features).hidden[0], spikes)
+
+
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_state_continues_a_sequence(recurrent: bool) -> None:
     torch.manual_seed(0)
@@ -128,16 +331,19 @@ def test_gradient_reaches_the_initial_state() -> None:
     assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in state)
 
 
-def test_readout_without_a_loop_is_the_leaky_integrator() -> None:
+@pytest.mark.parametrize("over_time", ["mean", "last", "max"])
+def test_readout_without_a_loop_is_the_leaky_integrator(over_time: Any) -> None:
     torch.manual_seed(0)
-    readout = LeakyReadout(7, 3).double()
+    readout = LeakyReadout(7, 3, readout=Readout(over_time, scale=2.0)).double()
     spikes = (torch.rand(19, 2, 7, dtype=torch.float64) < 0.3).double()
     alpha = torch.exp(-1 / readout.tau_mem)
-    potential, total = torch.zeros(2, 3, dtype=torch.float64), 0
+    potential, potentials = torch.zeros(2, 3, dtype=torch.float64), []
     for frame in spikes:
         potential = alpha * potential + (1 - alpha) * readout.output(frame)
-        total = total + potential
-    torch.testing.assert_close(readout(spikes), total / 19)
+        potentials.append(potential)
+    over = torch.stack(potentials)
+    expected = {"mean": over.mean(0), "last": over[-1], "max": over.max(0).values}[over_time]
+    torch.testing.assert_close(readout(spikes), 2 * expected)
 
 
 def test_initialisation_is_the_papers() -> None:

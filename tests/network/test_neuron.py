@@ -4,11 +4,28 @@ import math
 import pytest
 import torch
 
-from srnn.network.neuron import Spread, decay, initial_state, step
-from srnn.network.surrogate import MULTI_GAUSSIAN
+from srnn.network.neuron import (
+    NEURONS,
+    AdaptiveCurrent,
+    AnyNeuron,
+    Neuron,
+    Range,
+    Spread,
+    decay,
+)
 
 
-def test_trajectory_computed_by_hand() -> None:
+def trajectory(neuron: AnyNeuron, rows: list[float], currents: list[float]) -> list[list[float]]:
+    """Step one neuron through currents: its spike, potential and adaptation at every step."""
+    state = neuron.initial_state(torch.zeros(1, 1))
+    states = []
+    for current in currents:
+        state = neuron.step(torch.tensor([[current]]), state, torch.tensor(rows)[:, None])
+        states.append([part.item() for part in state])
+    return states
+
+
+def test_trajectory_of_an_adaptive_threshold_computed_by_hand() -> None:
     """One neuron, alpha = 1/2, rho = 3/4, threshold 1, adaptation 1/2, by pencil and paper.
 
     b starts at 1, so theta_1 = 1 + 3/4 / 2 = 1.375.
@@ -17,14 +34,8 @@ def test_trajectory_computed_by_hand() -> None:
     t=3, I=0: b = .421875 + .25;   theta = 1.3359375; v = 1 - 1.3359375 = -.3359375  no spike
     t=4, I=4: b = .50390625;       theta = 1.251953125; v = -.16796875 + 2 = 1.83203125  spike
     """
-    alpha, rho = torch.tensor([0.5]), torch.tensor([0.75])
-    state = initial_state(torch.zeros(1, 1), threshold=1.0)
-    trajectory = []
-    for current in (2.0, 3.0, 0.0, 4.0):
-        inflow = torch.tensor([[current]])
-        state = step(inflow, state, alpha, rho, MULTI_GAUSSIAN, threshold=1.0, adaptation=0.5)
-        trajectory.append([part.item() for part in state])
-    assert trajectory == [
+    neuron = Neuron(threshold=1.0, adaptation=0.5)
+    assert trajectory(neuron, [0.5, 0.75], [2.0, 3.0, 0.0, 4.0]) == [
         [0.0, 1.0, 0.75],
         [1.0, 2.0, 0.5625],
         [0.0, -0.3359375, 0.671875],
@@ -32,10 +43,67 @@ def test_trajectory_computed_by_hand() -> None:
     ]
 
 
-def test_initial_state_is_silent_with_the_adaptation_at_the_threshold() -> None:
-    state = initial_state(torch.ones(2, 3, dtype=torch.float64), threshold=1.6)
-    assert [part.unique().tolist() for part in state] == [[0.0], [0.0], [1.6]]
+def test_trajectory_of_an_adaptive_current_computed_by_hand() -> None:
+    """One neuron, alpha = 1/2, rho = 1/2, a = 1/4, c = 1, by pencil and paper.
+
+    t=1, I=4: w = 0;                      u = 2                                      spike
+    t=2, I=1: w = 2/4 + 1 = 1.5;          u = (2 - 1)/2 + (1 - 1.5)/2 = .25          no spike
+    t=3, I=3: w = .75 + .0625 = .8125;    u = .125 + (3 - .8125)/2 = 1.21875         spike
+    t=4, I=0: w = .40625 + .3046875 + 1;  u = .21875/2 - 1.7109375/2 = -.74609375    no spike
+    """
+    assert trajectory(AdaptiveCurrent(), [0.5, 0.5, 0.25, 1.0], [4.0, 1.0, 3.0, 0.0]) == [
+        [1.0, 2.0, 0.0],
+        [0.0, 0.25, 1.5],
+        [1.0, 1.21875, 0.8125],
+        [0.0, -0.74609375, 1.7109375],
+    ]
+
+
+@pytest.mark.parametrize(("kind", "adaptation"), [(Neuron, 1.6), (AdaptiveCurrent, 0.0)])
+def test_initial_state_is_silent(kind: type[AnyNeuron], adaptation: float) -> None:
+    state = kind().initial_state(torch.ones(2, 3, dtype=torch.float64))
+    assert [part.unique().tolist() for part in state] == [[0.0], [0.0], [adaptation]]
     assert all(part.shape == (2, 3) and part.dtype == torch.float64 for part in state)
+
+
+def test_parameters_of_an_adaptive_current_are_drawn_evenly_from_their_ranges() -> None:
+    torch.manual_seed(0)
+    neuron = AdaptiveCurrent()
+    assert neuron.alpha == Range(math.exp(-1 / 5), math.exp(-1 / 25))
+    assert neuron.rho == Range(math.exp(-1 / 30), math.exp(-1 / 120))
+    for name, values in neuron.draw(10_000).items():
+        limits, drawn = neuron.ranges[name], values.detach()
+        width = limits.highest - limits.lowest
+        assert limits.lowest <= drawn.min() < limits.lowest + 0.01 * width
+        assert limits.highest - 0.01 * width < drawn.max() <= limits.highest
+        assert drawn.std().item() == pytest.approx(width / 12**0.5, rel=0.02)
+
+
+def test_parameters_of_an_adaptive_current_are_clamped_where_they_are_used() -> None:
+    neuron = AdaptiveCurrent()
+    below = [
+        torch.tensor([limits.lowest - 1]).requires_grad_() for limits in neuron.ranges.values()
+    ]
+    above = [
+        torch.tensor([limits.highest + 1]).requires_grad_() for limits in neuron.ranges.values()
+    ]
+    for learnt, end in ((below, "lowest"), (above, "highest")):
+        rows = neuron.rows(learnt)
+        expected = torch.tensor([[getattr(limits, end)] for limits in neuron.ranges.values()])
+        assert torch.equal(rows, expected)
+        gradients = torch.autograd.grad(rows.sum(), learnt)
+        assert all(gradient.item() == 0 for gradient in gradients)
+    inside = neuron.draw(3)
+    gradients = torch.autograd.grad(neuron.rows(inside.values()).sum(), list(inside.values()))
+    assert all(gradient.tolist() == [1.0, 1.0, 1.0] for gradient in gradients)
+
+
+@pytest.mark.parametrize("kind", NEURONS)
+def test_learnable_parameters_are_named_in_the_order_of_the_rows(kind: str) -> None:
+    neuron = NEURONS[kind]()
+    drawn = neuron.draw(3)
+    assert tuple(drawn) == neuron.learnable
+    assert neuron.rows(drawn.values()).shape == (len(neuron.learnable), 3)
 
 
 def test_decay() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The operators as PyTorch sees them: registration, autograd, compilation, export, fallback."""
 
+import copy
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,48 +11,51 @@ import pytest
 import torch
 
 from srnn import AdaptiveLIF
+from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import State
+from srnn.network.neuron import NEURONS, AdaptiveCurrent, State
 from srnn.network.ops import library, own_cores, reference, threads
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 NEEDS_GRADIENTS = [False, True]
 
 
-def _alif_arguments(weights: bool, recurrent: bool, needs: bool) -> tuple[Any, ...]:
+def _alif_arguments(kind: str, weights: bool, recurrent: bool, needs: bool) -> tuple[Any, ...]:
     torch.manual_seed(0)
     recurrent_weight = torch.randn(5, 5, requires_grad=needs) if recurrent else None
     weight = torch.randn(5, 7, requires_grad=needs) if weights else None
     bias = torch.randn(5, requires_grad=needs) if weights and recurrent else None
-    decays = (torch.full((5,), value, requires_grad=needs) for value in (0.9, 0.99))
+    neuron = NEURONS[kind]()
+    rows = torch.full((len(neuron.learnable), 5), 0.9, requires_grad=needs)
     state = (torch.zeros(3, 5), torch.randn(3, 5), torch.ones(3, 5))
     inputs = (20 * torch.randn(3, 4, 7 if weights else 5)).transpose(0, 1).requires_grad_(needs)
-    parameters = (inputs, weight, bias, recurrent_weight, *decays, *state)
-    return (*parameters, "multi_gaussian", 1.6, 0.184, True)
+    parameters = (inputs, weight, bias, recurrent_weight, rows, *state)
+    return (*parameters, kind, neuron.constants, "multi_gaussian", True)
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("weights", [False, True])
-def test_layer_is_registered_correctly(weights: bool, recurrent: bool, needs: bool) -> None:
-    torch.library.opcheck(library._alif, _alif_arguments(weights, recurrent, needs))
+@pytest.mark.parametrize("kind", NEURONS)
+def test_layer_is_registered_correctly(
+    kind: str, weights: bool, recurrent: bool, needs: bool
+) -> None:
+    torch.library.opcheck(library._alif, _alif_arguments(kind, weights, recurrent, needs))
 
 
 @pytest.mark.parametrize("for_inputs", [False, True])
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("kind", NEURONS)
 def test_backward_of_a_layer_is_registered_correctly(
-    weights: bool, recurrent: bool, for_inputs: bool
+    kind: str, weights: bool, recurrent: bool, for_inputs: bool
 ) -> None:
-    arguments = _alif_arguments(weights, recurrent, needs=False)
-    inputs, weight, _, *parameters, surrogate, threshold, adaptation, _ = arguments
+    arguments = _alif_arguments(kind, weights, recurrent, needs=False)
+    inputs, weight, _, *parameters, _ = arguments
     spikes, trace, potential, adapted = library._alif(*arguments)
     gradients = (torch.randn_like(spikes), potential, adapted)
     saved = (inputs if weights else None, spikes, trace, weight)
-    constants = (surrogate, threshold, adaptation)
-    torch.library.opcheck(
-        library._alif_backward, (*gradients, *saved, *parameters, *constants, for_inputs)
-    )
+    torch.library.opcheck(library._alif_backward, (*gradients, *saved, *parameters, for_inputs))
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
@@ -68,6 +72,17 @@ def test_product_with_spikes_is_registered_correctly(bias: bool, needs: bool) ->
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
+def test_sums_of_products_are_registered_correctly(needs: bool) -> None:
+    torch.library.opcheck(library._gram, (torch.randn(4, 3, 5, requires_grad=needs),))
+
+
+@pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
+def test_dropout_is_registered_correctly(needs: bool) -> None:
+    values = torch.randn(4, 3, 5, requires_grad=needs)
+    torch.library.opcheck(library._drop, (values, torch.tensor([1, 2]), 0.3))
+
+
+@pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
 def test_encoder_is_registered_correctly(needs: bool) -> None:
     features = torch.randn(4, 3, 5, requires_grad=needs)
     threshold = torch.tensor(0.3, requires_grad=needs)
@@ -78,19 +93,36 @@ def test_encoder_is_registered_correctly(needs: bool) -> None:
     )
 
 
-def _networks() -> tuple[SpikingNetwork, SpikingNetwork]:
+OPTIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "batch_norm": {"batch_norm": True},
+    "adaptive_current": {"neuron": AdaptiveCurrent(), "recurrent": [True, True]},
+    "all": {
+        "neuron": AdaptiveCurrent(),
+        "recurrent": [True, True],
+        "batch_norm": True,
+        "encoder_threshold": None,
+        "readout": Readout("max", 3.0),
+    },
+}
+
+
+def _networks(options: str) -> tuple[SpikingNetwork, SpikingNetwork]:
     torch.manual_seed(0)
-    fast = SpikingNetwork(12, [33, 20], 4, encoder_threshold=0.7)
-    slow = SpikingNetwork(12, [33, 20], 4, encoder_threshold=0.7, backend="reference")
+    choices = {"encoder_threshold": 0.7, **OPTIONS[options]}
+    fast = SpikingNetwork(12, [33, 20], 4, **choices)
+    slow = SpikingNetwork(12, [33, 20], 4, backend="reference", **choices)
     for name, parameter in fast.named_parameters():
-        if name.endswith("input.bias"):
-            torch.nn.init.constant_(parameter, 2.0)  # silent otherwise
+        for silent, lively in (("input.bias", 2.0), ("norm.gain", 10.0)):
+            if name.endswith(silent):
+                torch.nn.init.constant_(parameter, lively)
     slow.load_state_dict(fast.state_dict())
     return fast, slow
 
 
-def test_every_gradient_of_a_network_is_that_of_the_definition() -> None:
-    fast, slow = _networks()
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_gradient_of_a_network_is_that_of_the_definition(options: str) -> None:
+    fast, slow = _networks(options)
     features = torch.randn(5, 3, 30, 4, requires_grad=True)
     outputs = [network(features) for network in (fast, slow)]
     assert torch.equal(outputs[0].spikes, outputs[1].spikes)
@@ -123,6 +155,14 @@ def test_gradients_flow_through_each_part_of_the_final_state(used: str) -> None:
     assert gradients[0].count_nonzero() > 0
 
 
+def test_a_copy_of_a_layer_uses_the_kernels(caplog: pytest.LogCaptureFixture) -> None:
+    library._warn_once.cache_clear()
+    layer = copy.deepcopy(AdaptiveLIF(7, 9))
+    assert layer.neuron.surrogate is not MULTI_GAUSSIAN
+    layer(torch.randn(11, 3, 7))
+    assert not caplog.records
+
+
 def test_a_batch_may_be_empty() -> None:
     layer = AdaptiveLIF(7, 9, recurrent=True)
     spikes, state = layer(torch.zeros(11, 0, 7))
@@ -133,8 +173,15 @@ def test_a_batch_may_be_empty() -> None:
     assert layer.input.weight.grad.count_nonzero() == 0
 
 
-def test_layers_can_be_compiled() -> None:
-    layer = AdaptiveLIF(7, 9, recurrent=True)
+LAYERS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "all": {"neuron": AdaptiveCurrent(), "batch_norm": True},
+}
+
+
+@pytest.mark.parametrize("options", LAYERS)
+def test_layers_can_be_compiled(options: str) -> None:
+    layer = AdaptiveLIF(7, 9, recurrent=True, **LAYERS[options])
     inputs = 5 * torch.randn(11, 3, 7)
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     spikes, state = layer(inputs)
@@ -147,8 +194,9 @@ def test_layers_can_be_compiled() -> None:
         torch.testing.assert_close(here, there)
 
 
-def test_layers_can_be_exported() -> None:
-    layer = AdaptiveLIF(7, 9, recurrent=True).eval()
+@pytest.mark.parametrize("options", LAYERS)
+def test_layers_can_be_exported(options: str) -> None:
+    layer = AdaptiveLIF(7, 9, recurrent=True, **LAYERS[options]).eval()
     inputs = 5 * torch.randn(11, 3, 7)
     with torch.no_grad():
         program = torch.export.export(layer, (inputs,))
@@ -226,6 +274,6 @@ def test_owning_the_cores_leaves_torch_one_thread_and_gives_them_back() -> None:
 
 
 def test_both_backends_have_the_same_functions() -> None:
-    for name in ("alif", "alif_layer", "spike_linear", "ternary"):
+    for name in ("alif", "layer", "spike_linear", "moments", "drop", "ternary"):
         fast, slow = getattr(library, name), getattr(reference, name)
         assert fast.__annotations__ == slow.__annotations__

@@ -18,7 +18,8 @@ import torch
 from layer_parity import ALL_FIRE, SILENT, draw
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.ops import cuda
+from srnn.network.neuron import NEURONS
+from srnn.network.ops import cuda, library, reference
 
 triton = pytest.importorskip("triton", reason="Triton is not available for this platform")
 
@@ -43,11 +44,12 @@ def test_interpreted_kernels_agree_with_the_definition() -> None:
 SHARED_MEMORY = {80: 163, 90: 227}  # KB that a program may have at most, by compute capability
 
 
-def _compile(name: str, capability: int, neurons: int) -> Any:
+def _compile(name: str, kind: str, capability: int, neurons: int) -> Any:
     """Compile a recurrent kernel as its launch would, for a card that need not be there."""
     kernel = getattr(cuda._kernels(), name)
     tiles = cuda._tiles(neurons)
-    constants = {"neurons": neurons, "surrogate": "multi_gaussian", **tiles._asdict()}
+    choices = {"kind": kind, "surrogate": "multi_gaussian"}
+    constants = {"neurons": neurons, **choices, **tiles._asdict()}
     scalars = {"steps": "i32", "batch": "i32", "threshold": "fp32", "adaptation": "fp32"}
     signature, attributes = {}, {}
     for place, argument in enumerate(kernel.arg_names):
@@ -74,11 +76,12 @@ def _nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("neurons", [128, 256, 512])
 @pytest.mark.parametrize("capability", SHARED_MEMORY)
+@pytest.mark.parametrize("kind", NEURONS)
 @pytest.mark.parametrize("name", ["recurrent_forward", "recurrent_backward"])
 def test_compiled_kernels_fit_the_card(
-    name: str, capability: int, neurons: int, tmp_path: Path
+    name: str, kind: str, capability: int, neurons: int, tmp_path: Path
 ) -> None:
-    compiled = _compile(name, capability, neurons)
+    compiled = _compile(name, kind, capability, neurons)
     assert compiled.metadata.shared <= 1024 * SHARED_MEMORY[capability]
 
     binary = tmp_path / "kernel.cubin"
@@ -90,9 +93,10 @@ def test_compiled_kernels_fit_the_card(
     assert int(spilled[1]) < 256
 
 
+@pytest.mark.parametrize("kind", NEURONS)
 @pytest.mark.parametrize("name", ["recurrent_forward", "recurrent_backward"])
-def test_no_step_begins_before_the_one_it_needs_has_ended(name: str) -> None:
-    single_tile, many = (_compile(name, 90, neurons).asm["ttgir"] for neurons in (64, 256))
+def test_no_step_begins_before_the_one_it_needs_has_ended(name: str, kind: str) -> None:
+    single_tile, many = (_compile(name, kind, 90, neurons).asm["ttgir"] for neurons in (64, 256))
     for code in (single_tile, many):
         assert code.rindex("gpu.barrier") > code.rindex("tt.store")
     # With a single tile of weights the time loop is the innermost one. But for its barriers and
@@ -127,15 +131,19 @@ class TestOnAGpu:
     @pytest.mark.parametrize("recurrent", [False, True])
     @pytest.mark.parametrize("neurons", [1, 12, 100, 256, 300, 512, 1024])
     @pytest.mark.parametrize(("steps", "batch"), [(1, 5), (63, 32), (101, 1), (101, 32)])
+    @pytest.mark.parametrize("kind", NEURONS)
     def test_layer_agrees_with_the_definition(
-        self, steps: int, batch: int, neurons: int, recurrent: bool
+        self, kind: str, steps: int, batch: int, neurons: int, recurrent: bool
     ) -> None:
-        case = draw(cuda, steps, batch, neurons, recurrent=recurrent, device="cuda")
+        case = draw(cuda, steps, batch, neurons, kind=kind, recurrent=recurrent, device="cuda")
         layer_parity.check(case, tolerance=2e-5)
 
     @pytest.mark.parametrize(("level", "rate"), [(SILENT, 0.0), (ALL_FIRE, 1.0)])
-    def test_layers_that_never_and_always_fire_agree(self, level: float, rate: float) -> None:
-        case = draw(cuda, 63, 5, 100, level=level, device="cuda")
+    @pytest.mark.parametrize("kind", NEURONS)
+    def test_layers_that_never_and_always_fire_agree(
+        self, kind: str, level: float, rate: float
+    ) -> None:
+        case = draw(cuda, 63, 5, 100, kind=kind, level=level, device="cuda")
         assert layer_parity.check(case, tolerance=2e-5) == rate
 
     @pytest.mark.parametrize("recurrent", [False, True])
@@ -162,6 +170,15 @@ class TestOnAGpu:
         graph.replay()
         assert torch.equal(again, spikes)
         assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+    def test_moments_and_dropout_agree_with_the_definition(self) -> None:
+        values = torch.randn(32, 101, 256).transpose(0, 1)
+        found, expected = library.moments(values.cuda()), reference.moments(values.double())
+        for here, there in zip(found, expected, strict=True):
+            torch.testing.assert_close(here.cpu().double(), there, rtol=1e-4, atol=1e-5)
+        key = torch.tensor([3_000_000_000, 12345])
+        dropped = cuda.drop(values.cuda(), key.cuda(), 0.15)
+        torch.testing.assert_close(dropped.cpu(), reference.drop(values, key, 0.15))
 
     def test_encoder_agrees_with_the_definition(self) -> None:
         torch.manual_seed(0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -116,6 +117,32 @@ def test_weights_that_do_not_fit_are_named(
     changed["weights"][name] = change(changed["weights"][name])
     torch.save(changed, file)
     assert message in complaint(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("network.hidden.0.tau_mem", -1e-3, "from 0.1 to 10000, found -0.001 to -0.001"),
+        ("network.readout.tau_mem", 1e30, "from 0.1 to 10000, found 1e+30 to 1e+30"),
+        ("normaliser.scale", 0.0, "from 1.17549e-38 to inf, found 0 to 0"),
+    ],
+)
+def test_weights_out_of_range_are_named(
+    name: str, value: float, message: str, tmp_path: Path
+) -> None:
+    changed, file = content(), tmp_path / "changed.pt"
+    changed["weights"][name].fill_(value)
+    torch.save(changed, file)
+    assert complaint(file) == f": expected {name} {message}"
+
+
+def test_a_network_that_yields_nan_says_so(tmp_path: Path) -> None:
+    changed, file = content(), tmp_path / "changed.pt"
+    changed["weights"]["network.hidden.1.input.bias"].fill_(1e4)  # all of them fire
+    changed["weights"]["network.readout.output.weight"].fill_(3e38)
+    torch.save(changed, file)
+    with pytest.raises(InputError, match="expected a network that yields numbers, found NaN"):
+        srnn.load(file).predict_waveform(np.ones(2000, np.float32))
 
 
 def test_moments_that_would_be_written_outside_of_their_memory_are_refused(tmp_path: Path) -> None:

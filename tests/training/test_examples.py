@@ -3,6 +3,7 @@
 
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from srnn.data import audio
+from srnn.data.augment import Augmentation, Augmenter, Background
 from srnn.data.corpus import Clip, Corpus
 from srnn.data.pack import open_pack
 from srnn.features.batched import MelFeatures
+from srnn.features.masks import Masker, Masking
 from srnn.features.reference import MelSpec, fit
 from srnn.features.reference import features as reference
 from srnn.training.examples import Computed, Examples, Kept, make_examples
@@ -61,7 +64,7 @@ def clips(folder: Path, word: str = "go") -> list[Clip]:
 
 
 def waveforms(folder: Path, some: list[Clip]) -> Waveforms:
-    return Waveforms(open_pack(folder), some, SPEC.size, SPEC.sample_rate)
+    return Waveforms([open_pack(folder)], some, SPEC.size, SPEC.sample_rate)
 
 
 def corpus(folder: Path, **partitions: list[Clip]) -> Corpus:
@@ -159,7 +162,7 @@ class _Recorder(Waveforms):
     """Waveforms that note what is read, and refuse a clip."""
 
     def __init__(self, folder: Path, refused: int = -1) -> None:
-        super().__init__(open_pack(folder), clips(folder), SPEC.size, SPEC.sample_rate)
+        super().__init__([open_pack(folder)], clips(folder), SPEC.size, SPEC.sample_rate)
         self.read: list[int] = []
         self.refused = refused
 
@@ -191,3 +194,33 @@ def test_an_error_in_reading_ends_the_batches(folder: Path) -> None:
     with pytest.raises(OSError, match="no such clip"):
         next(batches)
     assert threading.active_count() == before
+
+
+def test_how_a_clip_is_varied_depends_on_its_place_in_the_epoch_alone(folder: Path) -> None:
+    made = corpus(folder, training=clips(folder))
+    background = Background(made, SPEC.size, RATE, CPU)
+    kinds = Augmentation(shift=80, speed=10, volume=3, noise=0.5)
+    augmenter = Augmenter(kinds, background, made.partitions["training"], seed=0)
+    examples = make_examples(made, ["training"], SPEC, CPU, 2**30, augmenter)["training"]
+    assert isinstance(examples.source, Computed)  # though there is room to keep them
+    masker = Masker(Masking(1, 5, 1, 2), torch.zeros(3, 8), seed=0)
+    examples = replace(examples, masks=masker)
+    order = torch.randint(28, (40,), generator=torch.Generator().manual_seed(0))  # some twice
+
+    def heard(size: int, epoch: int | None, first: int = 0) -> torch.Tensor:
+        batches = examples.batches(order, size, CPU, epoch=epoch, first=first)
+        return torch.cat([batch.features for batch in batches])
+
+    whole = heard(8, 1)
+    assert torch.equal(heard(8, 1, first=16), whole[16:])
+    torch.testing.assert_close(heard(3, 1, first=5), whole[5:], rtol=0, atol=1e-3)
+    assert not torch.isclose(heard(8, 2), whole).all(dim=(1, 2, 3)).any()
+    kept = make_examples(made, ["training"], SPEC, CPU, 2**30)["training"].source
+    assert isinstance(kept, Kept)
+    assert torch.equal(heard(8, None), kept.features[order])
+    one, *others = [place for place in range(40) if (order == order.mode().values)[place]]
+    assert not any(torch.allclose(whole[one], whole[other]) for other in others)
+    plain = replace(examples, source=kept)
+    (batch,) = plain.batches(order[:1], 1, CPU, epoch=1)
+    assert (batch.features == 0).any()
+    assert torch.equal(kept.features[order], heard(8, None))  # masks leave what is kept alone

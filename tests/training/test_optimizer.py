@@ -4,8 +4,9 @@ import torch
 
 from srnn.config import SrnnConfig
 from srnn.network.model import SpikingNetwork
+from srnn.network.neuron import AdaptiveCurrent
 from srnn.training.optimizer import (
-    limit_time_constants,
+    limit_parameters,
     make_optimizer,
     restore_optimizer,
     schedule_factor,
@@ -58,9 +59,35 @@ def test_time_constants_stay_within_their_limits() -> None:
             tau.grad = torch.ones_like(tau)
     optimizer.step()
     assert all(tau.max() < 0 for tau in taus)
-    limit_time_constants(optimizer, (0.1, 100.0))
+    limit_parameters(optimizer)
     assert all(tau.unique().tolist() == [pytest.approx(0.1)] for tau in taus)
     assert network(torch.randn(3, 1, 12, 6)).log_probabilities.isfinite().all()
+
+
+def test_only_weights_decay_and_neurons_stay_in_their_ranges() -> None:
+    neuron = AdaptiveCurrent()
+    network = SpikingNetwork(6, [5, 4], 2, neuron=neuron, batch_norm=True)
+    settings = SrnnConfig(learning_rate=0.5, tau_learning_rate=0.1, weight_decay=0.25)
+    optimizer = make_optimizer(network, settings)
+    groups = {group["name"]: group for group in optimizer.param_groups}
+    assert groups.keys() == {"weights", "norm", "tau", "encoder", "alpha", "rho", "a", "c"}
+    assert {name for name, group in groups.items() if group["weight_decay"]} == {"weights"}
+    assert groups["norm"]["lr"] == 0.5
+    assert groups["rho"]["lr"] == pytest.approx(0.05)
+    with torch.no_grad():
+        groups["a"]["params"][0].fill_(-7)
+        groups["c"]["params"][1].fill_(7)
+    limit_parameters(optimizer)
+    assert groups["a"]["params"][0].tolist() == [0.0] * 5
+    assert groups["c"]["params"][1].tolist() == [neuron.c.highest] * 4
+
+
+def test_the_learning_rates_rise_at_the_start() -> None:
+    settings = SrnnConfig(schedule="cosine", epochs=8, warmup_epochs=2)
+    assert schedule_factor(settings, 0) == 0
+    cosine = schedule_factor(SrnnConfig(schedule="cosine", epochs=8), 1)
+    assert schedule_factor(settings, 1) == pytest.approx(cosine / 2)
+    assert schedule_factor(settings, 4) == pytest.approx(0.5)
 
 
 def test_the_state_of_another_optimizer_is_refused() -> None:

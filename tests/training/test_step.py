@@ -98,10 +98,12 @@ def test_spikes_cost_nothing_up_to_the_target_and_in_proportion_beyond() -> None
     assert not torch.equal(gradients(free), gradients(step)) or target > rate
 
 
-def test_the_average_follows_the_weights() -> None:
+@pytest.mark.parametrize(("earlier", "share"), [(0, 0.9), (5, 0.6), (1000, 0.25)])
+def test_the_average_follows_the_weights(earlier: int, share: float) -> None:
     step = make_step(averaging=0.75)
     assert step.average
+    step.earlier.fill_(earlier)
     before = torch.cat([each.flatten() for each in step.average.parameters()])
     step(make_batch())
     after = torch.cat([each.flatten() for each in step.average.parameters()])
-    torch.testing.assert_close(after, 0.75 * before + 0.25 * weights(step))
+    torch.testing.assert_close(after, (1 - share) * before + share * weights(step))

@@ -7,6 +7,7 @@ names everything that is wrong with them; `writing` says the keys and values bac
 
 from srnn.config.reading import find, from_tables, load
 from srnn.config.tables import (
+    AugmentConfig,
     Config,
     CudaConfig,
     DataConfig,
@@ -17,6 +18,7 @@ from srnn.config.tables import (
 from srnn.config.writing import key_table, to_toml, toml_value
 
 __all__ = [
+    "AugmentConfig",
     "Config",
     "CudaConfig",
     "DataConfig",

@@ -57,6 +57,7 @@ _Words = Annotated[
 ]
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
+_Switches = Annotated[tuple[bool, ...], Strict(False), Field(min_length=1)]
 _Distribution = Annotated[
     tuple[
         Annotated[float, Field(gt=0, title="mean")],
@@ -120,12 +121,30 @@ class DataConfig(_Table):
         "clips",
     )
     sampling: Literal["natural", "balanced"] = _key(
-        "natural", "how often a class is drawn in training: as often as it occurs, or all equally"
+        "natural",
+        "how often a clip is presented in an epoch: once, or so that every class, every word of a "
+        "class and every clip of a word has its even share",
     )
-    normalisation: Literal["dataset", "batch"] = _key(
+    synthetic_unknown: int = _key(
+        0,
+        "training clips of `_unknown_` that a synthesiser adds, of some 700 common words that do "
+        "not sound like a keyword",
+        "clips",
+        ge=0,
+        le=_MANY,
+    )
+    synthetic_share: float = _key(
+        0.3,
+        "how much of `_unknown_` they make up with `balanced` sampling",
+        "share of its clips",
+        ge=0,
+        le=1,
+    )
+    normalisation: Literal["dataset", "standardise", "batch"] = _key(
         "dataset",
-        "whose standard deviation divides the features: that of the training partition, or that "
-        "of each batch as in the reference (a prediction then depends on its batch)",
+        "whose standard deviation divides the features: that of the training partition, the same "
+        "after its mean is subtracted (`standardise`), or that of each batch as in the reference "
+        "(a prediction then depends on its batch)",
     )
     cache: _Text = _key(
         "auto",
@@ -155,8 +174,7 @@ class SrnnConfig(_Table):
 
     network_size: _Size | _Sizes = _key(
         256,
-        "size of every hidden layer in order, the first feed-forward, the others recurrent; "
-        "N alone means [N, N]",
+        "size of every hidden layer in order; N alone means [N, N]",
         "neurons",
     )
     learning_rate: float = _key(
@@ -171,6 +189,32 @@ class SrnnConfig(_Table):
         16_000, "sample rate every clip is brought to", "Hz", ge=1_000, le=192_000
     )
     bias: bool = _key(True, "whether the layers have biases")
+    neuron: Literal["adaptive_threshold", "adaptive_current"] = _key(
+        "adaptive_threshold",
+        "what adapts in a hidden neuron: its threshold, raised by its spikes (the reference's), or "
+        "a current that potential and spikes feed and that counteracts the input (RadLIF)",
+    )
+    recurrent: Literal["auto"] | _Switches = _key(
+        "auto", "which hidden layers are recurrent; `auto`: all but the first"
+    )
+    encoder: Literal["ternary", "none"] = _key(
+        "ternary",
+        "what the first layer sees: ternary events, or the features themselves, as a current",
+    )
+    batch_norm: bool = _key(
+        False,
+        "whether the currents that come from below are normalised over time and batch; with it no "
+        "layer has a bias",
+    )
+    dropout: float = _key(
+        0.0, "share of the spikes that the layer above does not see in training", ge=0, lt=1
+    )
+    readout: Literal["mean", "last", "max"] = _key(
+        "mean", "which potential of the readout counts: its mean over time, the last, the largest"
+    )
+    readout_scale: float = _key(
+        1.0, "what these potentials are multiplied by before the softmax", gt=0, le=1000
+    )
     seed: int = _key(
         0, "start of every random number; the same seed repeats a run", ge=0, le=2**32 - 1
     )
@@ -214,7 +258,11 @@ class SrnnConfig(_Table):
         le=1000,
     )
     tau_learning_rate: float = _key(
-        2.0, "learning rate of the time constants", "multiples of `learning_rate`", ge=0, le=1000
+        2.0,
+        "learning rate of the time constants and what else a neuron learns",
+        "multiples of `learning_rate`",
+        ge=0,
+        le=1000,
     )
     schedule: Literal["step", "cosine", "constant"] = _key(
         "step",
@@ -225,6 +273,44 @@ class SrnnConfig(_Table):
         10, "distance of two drops of the step schedule", "epochs", ge=1, le=_MANY
     )
     schedule_factor: float = _key(0.1, "what a drop of the step schedule multiplies by", gt=0, le=1)
+    warmup_epochs: float = _key(
+        0.0, "time in which the learning rates rise from 0, whatever the schedule", "epochs", ge=0
+    )
+    weight_decay: float = _key(
+        0.0, "decoupled weight decay of weights and biases (AdamW); 0: Adam", ge=0, le=1
+    )
+    label_smoothing: float = _key(
+        0.0, "share of each label that is spread over all labels in the loss", ge=0, lt=1
+    )
+    averaging: float = _key(
+        0.0,
+        "what is left of an average of the weights after one step; validated, kept and tested is "
+        "the average; 0: the weights themselves",
+        ge=0,
+        lt=1,
+    )
+    firing_penalty: float = _key(
+        0.0,
+        "what the loss rises by per spike, neuron and time step, on the mean of the hidden layers, "
+        "beyond `firing_target`",
+        "nats",
+        ge=0,
+        le=1000,
+    )
+    firing_target: float = _key(
+        0.0,
+        "firing rate up to which spikes cost nothing",
+        "spikes per neuron and time step",
+        ge=0,
+        le=1,
+    )
+    patience: int = _key(
+        0,
+        "epochs without a better validation accuracy after which training ends; 0: none do",
+        "epochs",
+        ge=0,
+        le=_MANY,
+    )
     gradient_clip: float = _key(
         0.0, "longest gradient (norm over all parameters), scaled down to it; 0: any length", ge=0
     )
@@ -241,6 +327,13 @@ class SrnnConfig(_Table):
         if isinstance(self.network_size, int):
             return (self.network_size, self.network_size)
         return self.network_size
+
+    @property
+    def recurrent_layers(self) -> tuple[bool, ...]:
+        """Whether each hidden layer is recurrent, first to last."""
+        if isinstance(self.recurrent, tuple):
+            return self.recurrent
+        return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
 
     @property
     def hop(self) -> int:
@@ -262,6 +355,18 @@ class SrnnConfig(_Table):
 class MelConfig(_Table):
     """The features of a clip."""
 
+    features: Literal["reference", "log_mel"] = _key(
+        "reference",
+        "power of the mel bands relative to the loudest, as log(1 + x), each band divided by its "
+        "deviation within the clip, or the logarithm of their power as it is",
+    )
+    floor: float = _key(
+        1e-6,
+        "power that `log_mel` adds to each band, below which nothing is heard; a sine of full "
+        "scale has some hundreds",
+        ge=1e-7,
+        le=1000,
+    )
     delta_order: int = _key(
         2, "highest order of time differences (deltas) of the features; 0: none", ge=0, le=8
     )
@@ -271,6 +376,48 @@ class MelConfig(_Table):
     stack: bool = _key(
         True, "whether the features and all their deltas are used, or the highest delta alone"
     )
+
+
+class AugmentConfig(_Table):
+    """How training clips are varied, anew in every epoch. Nothing else is: not what is measured."""
+
+    shift: float = _key(
+        0.0,
+        "most that a clip is moved in time, either way; what is uncovered is zeros",
+        "ms",
+        ge=0,
+        le=10_000,
+    )
+    speed: float = _key(
+        0.0,
+        "most by which a clip is faster or slower, and higher or lower with it, in steps of 0.01",
+        "share of its speed",
+        ge=0,
+        le=0.5,
+    )
+    volume: float = _key(0.0, "most by which a clip is louder or quieter", "dB", ge=0, le=100)
+    noise: float = _key(
+        0.0,
+        "how probably a cut from a background recording, scaled to full scale, is added to a clip, "
+        "times a number up to `noise_level`",
+        ge=0,
+        le=1,
+    )
+    noise_level: float = _key(
+        0.1, "largest peak of what is added", "share of full scale", ge=0, le=100
+    )
+    fresh_silence: bool = _key(
+        False, "whether silence is cut anew from its recording in every epoch"
+    )
+    time_masks: int = _key(
+        0,
+        "masks over time on the features of a clip; what they cover is 0 to the network",
+        ge=0,
+        le=100,
+    )
+    time_mask: int = _key(10, "longest such mask, the shortest being none", _STEPS, ge=0, le=_MANY)
+    band_masks: int = _key(0, "masks over mel bands on the features of a clip", ge=0, le=100)
+    band_mask: int = _key(8, "widest such mask, the narrowest being none", "bands", ge=0, le=1024)
 
 
 class LoggerConfig(_Table):
@@ -293,6 +440,7 @@ class Config(_Table):
     data: DataConfig = DataConfig()
     srnn: SrnnConfig = SrnnConfig()
     mel: MelConfig = MelConfig()
+    augment: AugmentConfig = AugmentConfig()
     logger: LoggerConfig = LoggerConfig()
     cuda: CudaConfig = CudaConfig()
 
@@ -326,6 +474,13 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
             data.silence_clips,
         )
 
+    if data.synthetic_unknown and not (data.unknown and data.words != "all"):
+        yield BrokenRelation(
+            ("data.synthetic_unknown", "data.unknown", "data.words"),
+            '0 where there is no class `_unknown_` (data.unknown = false or data.words = "all")',
+            data.synthetic_unknown,
+        )
+
     at_rate = f"at srnn.sample_rate = {srnn.sample_rate}"
     if srnn.size < srnn.n_fft:
         yield BrokenRelation(
@@ -350,6 +505,13 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
             ("mel.fmax", "srnn.sample_rate"),
             f"a number <= {srnn.sample_rate / 2} (half of srnn.sample_rate)",
             mel.fmax,
+        )
+
+    if len(srnn.recurrent_layers) != len(srnn.layer_sizes):
+        yield BrokenRelation(
+            ("srnn.recurrent", "srnn.network_size"),
+            f"a value for each of the {len(srnn.layer_sizes)} hidden layers",
+            srnn.recurrent,
         )
 
     low, high = srnn.tau_range

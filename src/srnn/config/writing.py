@@ -57,7 +57,7 @@ def expectation(schema: dict[str, Any]) -> str:
         case {"items": item}:
             distinct = "distinct " if schema.get("uniqueItems") else ""
             noun, _, rest = _noun(item).partition(" ")
-            return f"a non-empty list of {distinct}{noun}s {rest}"
+            return f"a non-empty list of {distinct}{noun}s {rest}".rstrip()
     noun = _noun(schema)
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 

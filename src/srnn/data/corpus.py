@@ -18,7 +18,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -30,8 +30,9 @@ from srnn.errors import InputError, printable
 PARTITIONS = ("training", "validation", "testing")
 SILENCE = "_silence_"
 UNKNOWN = "_unknown_"
+BACKGROUND = "_background_noise_"
+"""The folder of long recordings without words."""
 
-_BACKGROUND = "_background_noise_"
 _LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
 
 # Where each partition's stretch of a background recording begins and ends, in tenths of its time.
@@ -54,12 +55,25 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """The clips of a data set: partition -> clips sorted by folder and file, silence cuts last."""
+    """The clips of a data set: partition -> clips sorted by folder and file, then silence cuts.
+
+    Behind those of the training partition there may be synthetic words, see `with_synthetic`.
+    """
 
     packs: dict[str, Pack]  # partition -> what holds its clips; testing may have one of its own
     labels: tuple[str, ...]
     partitions: dict[str, tuple[Clip, ...]]
     skipped: dict[str, int]  # word folder that belongs to no label -> number of its clips
+    synthetic: Pack | None = None  # what holds the synthetic words
+
+    def packs_of(self, partition: str) -> tuple[Pack, ...]:
+        """Return what holds the clips of a partition."""
+        first = self.packs[partition]
+        return (first, self.synthetic) if self.synthetic and partition == "training" else (first,)
+
+    def is_synthetic(self, clip: Clip) -> bool:
+        """Whether a clip is one of the synthetic words."""
+        return self.synthetic is not None and clip.path.parents[1] == self.synthetic.folder
 
     @property
     def folder(self) -> Path:
@@ -147,15 +161,35 @@ def read_corpus(
         if len(lists) < len(_LISTS):
             _warn_of_shared_speakers(pack.folder, itertools.chain(*partitions.values()))
         if SILENCE in labels:
-            background = _background(pack, size, sample_rate)
             for index, partition in enumerate(PARTITIONS):
                 count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
                 rng = np.random.default_rng((seed, index, _PURPOSE))
-                partitions[partition] += _cut(
-                    background, partition, count, labels.index(SILENCE), rng
-                )
+                cuts = _cut(background_stretches(pack, partition), count, size, sample_rate, rng)
+                partitions[partition] += [
+                    Clip(pack.folder / name, labels.index(SILENCE), BACKGROUND, start, frames)
+                    for name, start, frames in cuts
+                ]
     clips = {partition: tuple(some) for partition, some in partitions.items()}
     return Corpus(dict.fromkeys(PARTITIONS, pack), labels, clips, skipped)
+
+
+def with_synthetic(corpus: Corpus, pack: Pack) -> Corpus:
+    """Return a corpus whose `_unknown_` has the words of another data set, too: all for training.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        With `_unknown_` among its labels.
+    pack : Pack
+    """
+    label = corpus.labels.index(UNKNOWN)
+    clips = [
+        Clip(pack.folder / name, label, word)
+        for word, names in _words(pack).items()
+        for name in names
+    ]
+    training = (*corpus.partitions["training"], *clips)
+    return replace(corpus, partitions=corpus.partitions | {"training": training}, synthetic=pack)
 
 
 def require_trainable(corpus: Corpus) -> None:
@@ -186,10 +220,10 @@ def require_trainable(corpus: Corpus) -> None:
         )
     recordings = corpus.packs["training"].recordings.values()
     heard = {recording.word for recording in recordings}
-    if SILENCE in counts and not counts[SILENCE] and _BACKGROUND not in heard:
+    if SILENCE in counts and not counts[SILENCE] and BACKGROUND not in heard:
         problems.append(
             f"data.silence: expected recordings to cut silence from in "
-            f"{corpus.folder / _BACKGROUND}, found none; add some or set data.silence = false"
+            f"{corpus.folder / BACKGROUND}, found none; add some or set data.silence = false"
         )
     if not problems and not corpus.partitions["validation"]:
         problems.append(
@@ -248,7 +282,7 @@ def _words(pack: Pack) -> dict[str, list[str]]:
     """Return the words, sorted, and the names of the recordings of each, sorted."""
     found: dict[str, list[str]] = {}
     for recording in pack.recordings.values():
-        if recording.word != _BACKGROUND:
+        if recording.word != BACKGROUND:
             found.setdefault(recording.word, []).append(recording.name)
     return found
 
@@ -298,24 +332,22 @@ def _warn_of_shared_speakers(folder: Path, clips: Iterable[Clip]) -> None:
         )
 
 
-class _Background(NamedTuple):
-    """A background recording."""
+class Stretch(NamedTuple):
+    """A part of a background recording, at its own rate."""
 
-    path: Path
+    name: str  # `folder/file.wav`
+    start: int  # first frame
     frames: int
-    clip_frames: int  # as long as a clip, at the recording's own rate
+    sample_rate: int  # Hz
 
 
-def _background(pack: Pack, size: int, sample_rate: int) -> list[_Background]:
-    """Find the background recordings that are long enough to be divided into tenths."""
+def background_stretches(pack: Pack, partition: str) -> list[Stretch]:
+    """Return a partition's stretch of each background recording, if it can be cut into tenths."""
+    first, last = _STRETCHES[partition]
     return [
-        _Background(
-            pack.folder / recording.name,
-            recording.frames,
-            round(size * recording.sample_rate / sample_rate),
-        )
-        for recording in pack.recordings.values()
-        if recording.word == _BACKGROUND and recording.frames >= 10
+        Stretch(name, frames * first // 10, frames * last // 10 - frames * first // 10, rate)
+        for name, _, frames, rate, _ in pack.recordings.values()
+        if name.startswith(f"{BACKGROUND}/") and frames >= 10
     ]
 
 
@@ -326,19 +358,17 @@ def _mean_keyword(clips: Iterable[Clip], labels: tuple[str, ...]) -> int:
 
 
 def _cut(
-    background: list[_Background],
-    partition: str,
+    stretches: list[Stretch],
     count: int,
-    label: int,
+    size: int,
+    sample_rate: int,
     rng: np.random.Generator,
-) -> list[Clip]:
-    """Cut `count` clips at random, equally many from the partition's stretch of each recording."""
-    first, last = _STRETCHES[partition]
-    clips = []
-    for place, recording in enumerate(background):
-        begin, end = recording.frames * first // 10, recording.frames * last // 10
-        frames = min(recording.clip_frames, end - begin)
-        share = count // len(background) + (place < count % len(background))
-        starts = np.sort(rng.integers(begin, end - frames, share, endpoint=True))
-        clips += [Clip(recording.path, label, _BACKGROUND, int(s), frames) for s in starts]
-    return clips
+) -> list[tuple[str, int, int]]:
+    """Cut `count` clips at random, equally many from each stretch: name, first frame, frames."""
+    cuts = []
+    for place, (name, begin, length, rate) in enumerate(stretches):
+        frames = min(round(size * rate / sample_rate), length)
+        share = count // len(stretches) + (place < count % len(stretches))
+        starts = np.sort(rng.integers(begin, begin + length - frames, share, endpoint=True))
+        cuts += [(name, int(start), frames) for start in starts]
+    return cuts

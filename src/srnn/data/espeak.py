@@ -27,6 +27,9 @@ _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
+_DIVIDER = "_"
+_IPA_DIVIDED = 2 | ord(_DIVIDER) << 8
+_STRESS_AND_LENGTH = str.maketrans("", "", "ˈˌː")
 _IDENTIFIER = 2  # third member of espeak_VOICE
 
 
@@ -67,24 +70,64 @@ def speak(utterances: Sequence[Utterance], library: Path, data: Path) -> list[by
     RuntimeError
         For an unknown voice, or where eSpeak NG fails.
     """
+    lengths, _, pcm = _run("speak", utterances, library, data).partition(b"\n")
+    ends = itertools.accumulate(json.loads(lengths), initial=0)
+    return [pcm[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def pronounce(texts: Sequence[str], voice: str, library: Path, data: Path) -> list[list[str]]:
+    """Return the sounds (International Phonetic Alphabet) that texts are made of.
+
+    Stress and length are left out: "four" and "for" are the same.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Each a clause.
+    voice : str
+        An accent, such as ``en-us``.
+    library, data
+        As for `speak`.
+
+    Raises
+    ------
+    RuntimeError
+        If eSpeak NG fails.
+    """
+    sounds: list[list[str]] = json.loads(_run("pronounce", [voice, *texts], library, data))
+    return sounds
+
+
+def _run(task: str, content: object, library: Path, data: Path) -> bytes:
+    """Run this file as a program: ``content`` (JSON) on its stdin; return its stdout."""
     # eSpeak NG cuts paths at 160 bytes, so it gets a relative one, from the folder it is in.
     done = subprocess.run(
-        [sys.executable, "-I", "-S", __file__, str(library)],
+        [sys.executable, "-I", "-S", __file__, task, str(library)],
         cwd=data.parent,
-        input=json.dumps(utterances).encode(),
+        input=json.dumps(content).encode(),
         capture_output=True,
         check=False,
     )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise RuntimeError(f"eSpeak NG failed (exit code {done.returncode}): {said}")
-    lengths, _, pcm = done.stdout.partition(b"\n")
-    ends = itertools.accumulate(json.loads(lengths), initial=0)
-    return [pcm[start:end] for start, end in itertools.pairwise(ends)]
+    return done.stdout
 
 
-def _program(library: str) -> None:
-    """Read utterances (JSON) from stdin; write their lengths (bytes, JSON), a newline, the PCM."""
+def _program(task: str, library: str) -> None:
+    """Read from stdin what to say (JSON), and say it, or how it is said, to stdout."""
+    espeak = _started(library)
+    content = json.load(sys.stdin.buffer)
+    if task == "speak":
+        _speak_all(espeak, [Utterance(*each) for each in content])
+    else:
+        voice, *texts = content
+        _choose_voice(espeak, voice)
+        sys.stdout.write(json.dumps([_sounds(espeak, text) for text in texts]))
+
+
+def _started(library: str) -> ctypes.CDLL:
+    """Return eSpeak NG, ready to be used."""
     espeak = ctypes.CDLL(library)
     espeak.espeak_Synth.argtypes = [
         ctypes.c_char_p,  # text
@@ -99,12 +142,22 @@ def _program(library: str) -> None:
     # Of a voice only the strings at its beginning matter: name, languages, identifier.
     espeak.espeak_GetCurrentVoice.restype = ctypes.POINTER(ctypes.c_char_p)
     espeak.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
+    espeak.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    espeak.espeak_TextToPhonemes.argtypes = [
+        ctypes.POINTER(ctypes.c_char_p),  # text; moved on by a clause
+        ctypes.c_int,  # its encoding
+        ctypes.c_int,  # of what it returns
+    ]
 
     found = espeak.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)
     if found != SAMPLE_RATE:
         sys.exit(f"it starts with a sample rate of {found}, expected {SAMPLE_RATE}")
     espeak.espeak_ng_SetRandSeed(1)
+    return espeak
 
+
+def _speak_all(espeak: ctypes.CDLL, utterances: Sequence[Utterance]) -> None:
+    """Write the lengths of the utterances (bytes, JSON) to stdout, a newline, the PCM."""
     pcm = bytearray()
 
     def collect(samples: int | None, count: int, _events: int | None) -> int:
@@ -117,9 +170,9 @@ def _program(library: str) -> None:
     espeak.espeak_SetSynthCallback(callback)
 
     lengths = []
-    for utterance in json.load(sys.stdin.buffer):
+    for utterance in utterances:
         before = len(pcm)
-        _say(espeak, Utterance(*utterance))
+        _say(espeak, utterance)
         lengths.append(len(pcm) - before)
     sys.stdout.buffer.write(json.dumps(lengths).encode() + b"\n" + pcm)
 
@@ -135,6 +188,14 @@ def _say(espeak: ctypes.CDLL, utterance: Utterance) -> None:
         sys.exit(f"it does not say {utterance.text!r} (code {code})")
 
 
+def _sounds(espeak: ctypes.CDLL, text: str) -> list[str]:
+    """Return the sounds of a text, without stress and length."""
+    pointer = ctypes.c_char_p(text.encode())
+    transcript = espeak.espeak_TextToPhonemes(ctypes.byref(pointer), _CHARS_UTF8, _IPA_DIVIDED)
+    plain = transcript.decode().translate(_STRESS_AND_LENGTH).replace(" ", _DIVIDER)
+    return [sound for sound in plain.split(_DIVIDER) if sound]
+
+
 def _choose_voice(espeak: ctypes.CDLL, voice: str) -> None:
     """Set the voice, or end the program."""
     # An unknown accent answers with a code and keeps the voice before; an unknown variant does
@@ -146,4 +207,4 @@ def _choose_voice(espeak: ctypes.CDLL, voice: str) -> None:
 
 
 if __name__ == "__main__":
-    _program(sys.argv[1])
+    _program(*sys.argv[1:])

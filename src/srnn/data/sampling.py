@@ -1,46 +1,102 @@
 # SPDX-License-Identifier: MPL-2.0
 """The order in which an epoch presents the training clips: a value of seed and epoch alone."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from srnn.data.corpus import Corpus
 
 Sampling = Literal["natural", "balanced"]
 
 _PURPOSE = 1  # keeps these random numbers apart from those of the same seed drawn elsewhere
 
 
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What is drawn from: the clips of a training partition.
+
+    Attributes
+    ----------
+    labels : array of int, shape (N,), N > 0
+        Label of each clip.
+    words : array of int, shape (N,)
+        Its word, as any number.
+    synthetic : array of bool, shape (N,)
+        Whether it is one of the synthetic words.
+    """
+
+    labels: NDArray[np.int64]
+    words: NDArray[np.int64]
+    synthetic: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> Self:
+        """Return the training partition of a corpus."""
+        clips = corpus.partitions["training"]
+        _, words = np.unique([clip.word for clip in clips], return_inverse=True)
+        return cls(
+            np.array([clip.label for clip in clips], np.int64),
+            words.astype(np.int64),
+            np.array([corpus.is_synthetic(clip) for clip in clips], np.bool_),
+        )
+
+
 def epoch_order(
-    labels: NDArray[np.integer], sampling: Sampling, seed: int, epoch: int
+    pool: Pool, sampling: Sampling, seed: int, epoch: int, synthetic_share: float = 0.0
 ) -> NDArray[np.int64]:
     """Return the indices of the clips of one epoch, in the order in which they are presented.
 
     Parameters
     ----------
-    labels : shape (N,), N > 0
-        Label of each clip.
+    pool : Pool
+        Of N clips.
     sampling
         "natural": every clip once. "balanced": N clips too, but every label that has clips equally
-        often (to within one), each label's clips equally often (to within one).
+        often, each word of a label equally often, each clip of a word equally often (all to within
+        one).
     seed, epoch : int >= 0
         Another epoch of the same seed has another order.
+    synthetic_share : float, 0 to 1
+        With "balanced": how much of a label that has synthetic words they make up together.
 
     Returns
     -------
-    Indices into `labels`, shape (N,).
+    Indices of clips, shape (N,).
     """
     rng = np.random.default_rng((seed, epoch, _PURPOSE))
+    labels = pool.labels
     if sampling == "natural":
         return rng.permutation(len(labels))
-    # The labels that get one clip more are drawn anew in every epoch.
-    classes = rng.permutation(np.unique(labels))
-    share, more = divmod(len(labels), len(classes))
-    drawn = [
-        _draw(np.flatnonzero(labels == label), share + (place < more), rng)
-        for place, label in enumerate(classes)
-    ]
+    drawn = []
+    for label, count in _evenly(np.unique(labels), len(labels), rng):
+        recorded = np.flatnonzero((labels == label) & ~pool.synthetic)
+        synthetic = np.flatnonzero((labels == label) & pool.synthetic)
+        share = synthetic_share if len(recorded) else 1.0
+        spoken = round(share * count) if len(synthetic) else 0
+        drawn += _draw_words(recorded, pool.words, count - spoken, rng)
+        drawn += _draw_words(synthetic, pool.words, spoken, rng)
     return rng.permutation(np.concatenate(drawn))
+
+
+def _evenly(
+    things: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Divide a count among things, to within one; which of them get one more is drawn."""
+    share, more = divmod(count, max(1, len(things)))
+    return [(int(t), share + (place < more)) for place, t in enumerate(rng.permutation(things))]
+
+
+def _draw_words(
+    members: NDArray[np.int64], words: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Draw `count` of `members`, each of their words equally often."""
+    return [
+        _draw(members[words[members] == word], some, rng)
+        for word, some in _evenly(np.unique(words[members]), count, rng)
+    ]
 
 
 def _draw(members: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from srnn.data import espeak
 from srnn.data.acoustics import ACOUSTICS, Samples, hum, noise, recorded, scaled
 from srnn.data.corpus import partition_of_speaker
 from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
+from srnn.data.words import COMMON_WORDS
 from srnn.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -186,26 +187,114 @@ def make_corpus(
         size,
     )
     corpus = dataroot / CORPORA / f"synthetic-{_digest(*definition, seed)[:12]}"
+
+    def make() -> None:
+        _log.info("making %d words x %d synthetic clips: %s", len(words), clips_per_word, corpus)
+        crew = {partition: _speakers(partition, seed) for partition in VOICES}
+        takes = {word: _takes(word, clips_per_word, crew, seed) for word in words}
+        _make(corpus, takes, crew, sample_rate, size, seed)
+
+    _make_once(dataroot, corpus, make)
+    return corpus
+
+
+def make_unknown_words(
+    dataroot: Path, keywords: Sequence[str], clips: int, sample_rate: int, size: int, seed: int
+) -> Path:
+    """Make a data set of `COMMON_WORDS`, for training alone, or find it if it was made before.
+
+    Words that are keywords, or sound like one, are left out; the others have equally many clips,
+    to within one. Only the voices for training are heard, and there is no background.
+
+    Parameters
+    ----------
+    dataroot : Path
+        Created if missing; the data set lies in ``SyntheticWords/unknown-<hash of its definition>``
+        below, where it is not taken for one to train on.
+    keywords : sequence of str
+    clips : int >= 1
+        Of all words together.
+    sample_rate, size, seed
+        As for `make_corpus`.
+
+    Returns
+    -------
+    Path
+        The folder: a folder a word, ``README.txt``.
+
+    Raises
+    ------
+    InputError
+        If espeakng-loader is not installed, or the disk cannot be written.
+    """
+    keywords = sorted(set(keywords))
+    definition = (VERSION, DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"], COMMON_WORDS, keywords)
+    digest = _digest(*definition, clips, sample_rate, size, seed)
+    corpus = dataroot / "SyntheticWords" / f"unknown-{digest[:12]}"
+
+    def make() -> None:
+        words = _generator("unknown words", seed).permutation(_unlike(keywords)).tolist()
+        share, more = divmod(clips, len(words))
+        counts = {word: share + (place < more) for place, word in enumerate(words)}
+        _log.info("making %d synthetic clips of other words: %s", clips, corpus)
+        crew = {"training": _speakers("training", seed)}
+        takes = {
+            word: _takes(word, count, crew, seed, ("training",))
+            for word, count in counts.items()
+            if count
+        }
+        _make(corpus, takes, crew, sample_rate, size, seed)
+
+    _make_once(dataroot, corpus, make)
+    return corpus
+
+
+def _unlike(keywords: Sequence[str]) -> list[str]:
+    """Return the common words that differ from every keyword by two sounds at least."""
+    texts = [_spoken(word) for word in (*keywords, *COMMON_WORDS)]
+    sounds = espeak.pronounce(texts, ACCENTS[0], *_find_espeak())
+    taken, common = sounds[: len(keywords)], sounds[len(keywords) :]
+    return [
+        word
+        for word, heard in zip(COMMON_WORDS, common, strict=True)
+        if all(_distance(heard, keyword) > 1 for keyword in taken)
+    ]
+
+
+def _distance(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many sounds are to be inserted, left out or replaced (Levenshtein 1966)."""
+    row = list(range(len(other) + 1))
+    for place, sound in enumerate(one, start=1):
+        diagonal, row[0] = row[0], place
+        for column, its in enumerate(other, start=1):
+            cost = min(row[column] + 1, row[column - 1] + 1, diagonal + (sound != its))
+            diagonal, row[column] = row[column], cost
+    return row[-1]
+
+
+def _make_once(dataroot: Path, corpus: Path, make: Callable[[], None]) -> None:
+    """Call ``make`` unless the corpus is there; of several processes one does."""
     with disk_errors(dataroot):
         if not corpus.is_dir():
             _find_espeak()  # before anything is written
             with sole_use(dataroot, corpus.name):
                 if not corpus.is_dir():  # another process may just have finished it
-                    _make(corpus, words, clips_per_word, sample_rate, size, seed)
+                    make()
     _log.info("using the synthetic corpus in %s", corpus)
-    return corpus
 
 
 def _make(
-    corpus: Path, words: Sequence[str], clips_per_word: int, sample_rate: int, size: int, seed: int
+    corpus: Path,
+    takes: Mapping[str, list[_Take]],
+    crew: Mapping[str, list[Speaker]],
+    sample_rate: int,
+    size: int,
+    seed: int,
 ) -> None:
-    """Make the corpus, which appears when it is whole."""
-    _log.info("making %d words x %d synthetic clips: %s", len(words), clips_per_word, corpus)
-    crew = {partition: _speakers(partition, seed) for partition in VOICES}
-    takes = {word: _takes(word, clips_per_word, crew, seed) for word in words}
+    """Record a corpus, which appears when it is whole."""
     with scratch(corpus) as unfinished:
         _record(unfinished, takes, crew, sample_rate, size, seed)
-        for partition in ("validation", "testing"):
+        for partition in crew.keys() - {"training"}:
             _write_list(unfinished / f"{partition}_list.txt", partition, takes)
         (unfinished / "README.txt").write_text(_README, encoding="utf-8")
         publish(unfinished, corpus)
@@ -247,7 +336,13 @@ def _speaker_name(voice: str, partition: str) -> str:
     return next(name for name in names if partition_of_speaker(name) == partition)
 
 
-def _takes(word: str, clips: int, crew: Mapping[str, list[Speaker]], seed: int) -> list[_Take]:
+def _takes(
+    word: str,
+    clips: int,
+    crew: Mapping[str, list[Speaker]],
+    seed: int,
+    partitions: Sequence[str] = _PARTITIONS_IN_TURN,
+) -> list[_Take]:
     """Cast the clips of a word: each partition's speakers in random order, round and round."""
     orders = {
         partition: _generator("order", partition, word, seed).permutation(len(speakers))
@@ -256,7 +351,7 @@ def _takes(word: str, clips: int, crew: Mapping[str, list[Speaker]], seed: int) 
     taken = dict.fromkeys(crew, 0)
     takes = []
     for index in range(clips):
-        partition = _PARTITIONS_IN_TURN[index % len(_PARTITIONS_IN_TURN)]
+        partition = partitions[index % len(partitions)]
         time, place = divmod(taken[partition], len(crew[partition]))
         taken[partition] += 1
         speaker = crew[partition][orders[partition][place]]
@@ -281,7 +376,9 @@ def _record(
             )
             for word in takes
         }
-        jobs[pool.submit(_record_background, folder / _BACKGROUND, crew, sample_rate, seed)] = 0
+        if crew.keys() == VOICES.keys():
+            background = folder / _BACKGROUND
+            jobs[pool.submit(_record_background, background, crew, sample_rate, seed)] = 0
         try:
             with tqdm(total=sum(jobs.values()), desc="voices", unit="clip", disable=None) as bar:
                 for job in as_completed(jobs):
@@ -313,8 +410,7 @@ def _record_word(folder: Path, takes: Sequence[_Take], sample_rate: int, size: i
 
 def _say(word: str, takes: Sequence[_Take], longest: float) -> list[Samples]:
     """Let the speakers say a word, faster where it would not fit into `longest` seconds."""
-    text = word.replace("_", " ").replace("-", " ")
-    utterances = [_utterance(text, take.speaker, take.random) for take in takes]
+    utterances = [_utterance(_spoken(word), take.speaker, take.random) for take in takes]
     speeches = _speak(utterances)
     if not all(np.any(speech) for speech in speeches):
         raise InputError(f"data.words: expected words that can be spoken, found {word!r}")
@@ -327,6 +423,10 @@ def _say(word: str, takes: Sequence[_Take], longest: float) -> list[Samples]:
             for u, s in zip(utterances, seconds, strict=True)
         ]
     )
+
+
+def _spoken(word: str) -> str:
+    return word.replace("_", " ").replace("-", " ")
 
 
 def _utterance(text: str, speaker: Speaker, random: np.random.Generator) -> espeak.Utterance:
@@ -353,8 +453,8 @@ def _find_espeak() -> tuple[Path, Path]:
         import espeakng_loader
     except ModuleNotFoundError as missing:
         raise InputError(
-            "data.gsc_url: synthetic voices need eSpeak NG, which is not installed: "
-            "run `pip install espeakng-loader` (or `pdm sync -G synthetic`)"
+            "data.gsc_url or data.synthetic_unknown: synthetic voices need eSpeak NG, which is not "
+            "installed: run `pip install espeakng-loader` (or `pdm sync -G synthetic`)"
         ) from missing
     return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
 

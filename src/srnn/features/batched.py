@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from srnn.features.reference import DELTA_WIDTH, ROUNDING, MelSpec
 
+FULL_SCALE = 2**15
+"""What a 16-bit sample is a share of."""
+
 # Bytes of the largest tensor of a part. On a CPU with the cache in mind (between half and twice as
 # much the time differs by 5 %); elsewhere to keep the memory needed below 200 MB.
 _CPU_PART, _PART = 1_600_000, 2**25
@@ -38,8 +41,10 @@ class MelFeatures(nn.Module):
         super().__init__()
         self.spec = spec
         # Recordings that were once sampled at half the rate, or coded, hold next to nothing above
-        # a quarter of it: too little to be seen beside the rounding errors of float32.
-        real = torch.float32 if spec.fmax <= spec.sample_rate / 4 else torch.float64
+        # a quarter of it: too little to be seen beside the rounding errors of float32. They matter
+        # where such a band is scaled up, and not beside a floor.
+        rounded = spec.kind == "log_mel" or spec.fmax <= spec.sample_rate / 4
+        real = torch.float32 if rounded else torch.float64
         window = torch.from_numpy(librosa.filters.get_window("hann", spec.n_fft)).to(real)
         self._used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
@@ -54,7 +59,8 @@ class MelFeatures(nn.Module):
         Parameters
         ----------
         waveforms : Tensor, shape (B, spec.size), B >= 1, float32 or int16
-            At ``spec.sample_rate``, of any loudness, on the module's device.
+            At ``spec.sample_rate``, on the module's device. Integers are multiples of 2^-15; where
+            loudness counts, numbers are in [-1, 1).
         """
         parts = _split(waveforms, self.spec.shape[1] * self.window.nbytes)
         power = torch.cat([self._power(some) for some in parts])
@@ -63,22 +69,34 @@ class MelFeatures(nn.Module):
         features = power.new_empty(len(power), frames, channels, bands).transpose(1, 2)
         parts = _split(features, features[0].nbytes)
         for some, result in zip(_split(power, features[0].nbytes), parts, strict=True):
-            mel = _relative_log(some)
+            mel = self._logarithm(some)
             for slope, channel in zip(self._slopes, result.unbind(1), strict=True):
                 _write_delta(mel, slope, channel)
-            _divide_by_deviation(result)
+            if self.spec.kind == "reference":
+                _divide_by_deviation(result)
         return features
 
     def _power(self, waveforms: Tensor) -> Tensor:
         """Return the power mel spectrograms, shape (B, T, M)."""
         margin = self.spec.n_fft // 2
         padded = F.pad(waveforms, (margin, margin)).float()
-        peak = torch.maximum(padded.amax(dim=1), -padded.amin(dim=1))[:, None]
-        padded /= torch.where(peak > 0, peak, 1)
+        if self.spec.kind == "reference":
+            peak = torch.maximum(padded.amax(dim=1), -padded.amin(dim=1))[:, None]
+            padded /= torch.where(peak > 0, peak, 1)
+        elif not waveforms.is_floating_point():
+            padded /= FULL_SCALE
         frames = padded.unfold(1, self.spec.n_fft, self.spec.hop) * self.window  # (B, T, n_fft)
         spectrum = torch.fft.rfft(frames)[..., self._used]  # (B, T, K)
         power = torch.view_as_real(spectrum).square().flatten(2).float() @ self.bands
         return power[..., : self.spec.n_mels]
+
+    def _logarithm(self, power: Tensor) -> Tensor:
+        """Return the logarithms of power mel spectrograms, shape (B, T, M), in place."""
+        return (
+            power.add_(self.spec.floor).log_()
+            if self.spec.kind == "log_mel"
+            else _relative_log(power)
+        )
 
 
 def _split(tensor: Tensor, nbytes: int) -> tuple[Tensor, ...]:

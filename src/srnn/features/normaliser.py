@@ -13,9 +13,17 @@ from torch import Tensor, nn
 def spread(chunks: Iterable[Tensor]) -> Tensor:
     """Return the population standard deviation over examples and time, shape (C, M); 0 becomes 1.
 
-    Each chunk is looked at once and only one at a time is in memory; what they add up to is due to
-    Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise algorithm for computing sample
-    variances", equation 2.1).
+    See `moments`.
+    """
+    return moments(chunks)[1]
+
+
+def moments(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return mean and population standard deviation over examples and time, both of shape (C, M).
+
+    A deviation of 0 becomes 1. Each chunk is looked at once and only one at a time is in memory;
+    what they add up to is due to Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise
+    algorithm for computing sample variances", equation 2.1).
 
     Parameters
     ----------
@@ -33,26 +41,34 @@ def spread(chunks: Iterable[Tensor]) -> Tensor:
         mean = mean + shift * (more / (count + more))
         count += more
     deviation = (squares / count).sqrt().to(chunk.dtype)
-    return torch.where(deviation > 0, deviation, 1)
+    return mean.to(chunk.dtype), torch.where(deviation > 0, deviation, 1)
 
 
 class Normaliser(nn.Module):
     """Divides features by their spread: the training partition's, or that of each batch.
+
+    What is subtracted before, if anything, is the training partition's mean.
 
     Parameters
     ----------
     scale : Tensor, shape (C, M), or None
         The `spread` of the data set. None divides each batch by its own, as the reference
         implementation does: what is said of a clip then depends on its batch-mates.
+    mean : Tensor, shape (C, M), optional
+        What is subtracted first; nothing, where there is none.
     """
 
     scale: Tensor | None
+    mean: Tensor | None
 
-    def __init__(self, scale: Tensor | None) -> None:
+    def __init__(self, scale: Tensor | None, mean: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("scale", scale)
+        self.register_buffer("mean", mean)
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise features of shape (B, C, T, M)."""
+        if self.mean is not None:
+            features = features - self.mean[:, None]
         scale = spread([features]) if self.scale is None else self.scale
         return features / scale[:, None]

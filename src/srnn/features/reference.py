@@ -5,10 +5,13 @@ Legend: n samples, T frames, C channels, M mel bands.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import librosa
 import numpy as np
 from numpy.typing import NDArray
+
+Kind = Literal["reference", "log_mel"]
 
 DELTA_WIDTH = 9
 """Frames that a delta is estimated from (librosa's default)."""
@@ -38,6 +41,12 @@ class MelSpec:
     stack : bool
         True: the features and their deltas of every order up to ``delta_order`` are the channels.
         False: the delta of order ``delta_order`` alone is the only one.
+    kind : "reference" or "log_mel"
+        "reference": of a clip only its course counts, not its loudness (Yin, Corradi and Bohté
+        2021, as implemented by them). "log_mel": loudness stays, whatever is told from it later.
+    floor : float >= 1e-7
+        What "log_mel" adds to the power before the logarithm. A sine of full scale has a power of
+        some hundreds. (With less, rounding errors of float32 would be heard.)
     """
 
     size: int
@@ -49,6 +58,8 @@ class MelSpec:
     fmax: float
     delta_order: int
     stack: bool
+    kind: Kind = "reference"
+    floor: float = 1e-6
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -105,31 +116,47 @@ def loudest_window(waveform: NDArray[np.float32] | NDArray[np.int16], size: int)
 def features(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
     """Return the features of one clip, shape (C, T, M), float32.
 
-    The power mel spectrogram, relative to its maximum, as log(1 + x), with its deltas; each channel
-    and band divided by its standard deviation over time (design of Yin, Corradi and Bohté 2021, as
-    implemented by them). Silence gives zeros.
+    "reference": the power mel spectrogram of the clip scaled to a peak of 1, relative to its own
+    maximum, as log(1 + x), with its deltas; each channel and band divided by its standard deviation
+    over time. Silence gives zeros.
+
+    "log_mel": the power mel spectrogram of the clip as it is, as log(floor + x), with its deltas.
+    Silence gives log(floor), and deltas of zeros.
 
     Parameters
     ----------
     waveform : array, shape (n,), n >= 1
-        At ``spec.sample_rate``, of any length and loudness.
+        At ``spec.sample_rate``, of any length; in [-1, 1) where loudness counts.
     spec : MelSpec
     """
-    power = librosa.feature.melspectrogram(
-        y=fit(waveform, spec.size),
+    if spec.kind == "log_mel":
+        power = _power(cut(waveform, spec.size), spec)
+        return _with_deltas(np.log(np.float32(spec.floor) + power), spec)
+    power = _power(fit(waveform, spec.size), spec)
+    loudest = power.max()
+    channels = _with_deltas(np.log1p(power / loudest if loudest > 0 else power), spec)
+    return channels / _deviation(channels)
+
+
+def _power(clip: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
+    """Return the power mel spectrogram of (size,), shape (M, T)."""
+    power: NDArray[np.float32] = librosa.feature.melspectrogram(
+        y=clip,
         sr=spec.sample_rate,
         n_fft=spec.n_fft,
         hop_length=spec.hop,
         n_mels=spec.n_mels,
         fmin=spec.fmin,
         fmax=spec.fmax,
-    )  # (M, T)
-    loudest = power.max()
-    mel = np.log1p(power / loudest if loudest > 0 else power)
+    )
+    return power
+
+
+def _with_deltas(mel: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
+    """Return the channels of (M, T), shape (C, T, M)."""
     orders = range(spec.delta_order + 1) if spec.stack else [spec.delta_order]
     channels = np.stack([_delta(mel, order) for order in orders])  # (C, M, T)
-    channels = channels.transpose(0, 2, 1)
-    return np.ascontiguousarray(channels / _deviation(channels))
+    return np.ascontiguousarray(channels.transpose(0, 2, 1))
 
 
 def _delta(mel: NDArray[np.float32], order: int) -> NDArray[np.float32]:

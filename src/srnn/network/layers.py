@@ -1,14 +1,87 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The layers: adaptive LIF neurons, feed-forward or recurrent, and the leaky readout.
+"""The layers: spiking neurons, feed-forward or recurrent, and the leaky readout.
 
 Legend: T time steps, B batch, I inputs, H neurons, K classes.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srnn.network.neuron import Neuron, Spread, State
+from srnn.network.neuron import AdaptiveCurrent, AnyNeuron, Neuron, Spread, State
 from srnn.network.ops import BACKENDS
+
+
+class CurrentNorm(nn.Module):
+    """Batch normalisation of the currents W x that come from below, over time steps and clips.
+
+    In training by the mean and variance of the batch, else by their running averages (exponential,
+    momentum 0.1, the variance unbiased), as `torch.nn.BatchNorm1d` does. What is learnt is a gain
+    and a shift of each neuron.
+
+    Parameters
+    ----------
+    size : int
+        Neurons.
+    """
+
+    momentum = 0.1
+    epsilon = 1e-5
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(size))
+        self.shift = nn.Parameter(torch.zeros(size))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Normalise currents (T, B, H) of few neurons."""
+        rows = current.transpose(0, 1).flatten(0, 1)
+        normalised = F.batch_norm(
+            rows,
+            self.mean,
+            self.variance,
+            self.gain,
+            self.shift,
+            self.training,
+            self.momentum,
+            self.epsilon,
+        )
+        return normalised.view_as(current.transpose(0, 1)).transpose(0, 1)
+
+    def weights(self, weight: Tensor, inputs: Tensor, backend: str) -> tuple[Tensor, Tensor]:
+        """Return weight (H, I) and bias (H,) whose product with inputs (T, B, I) is normalised.
+
+        For many neurons: their currents need not be there twice, nor go through memory at all.
+        """
+        if not self.training:
+            return self.fold(weight)
+        # The currents' moments follow from those of the inputs, which are fewer or sparse.
+        mean, covariance = BACKENDS[backend].moments(inputs)
+        mean = weight @ mean
+        variance = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
+        self._track(mean, variance, len(inputs) * inputs.shape[1])
+        return self._fold(weight, mean, variance)
+
+    def fold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and bias that normalise by the running averages."""
+        return self._fold(weight, self.mean, self.variance)
+
+    def _fold(self, weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.gain * torch.rsqrt(variance + self.epsilon)
+        return scale[:, None] * weight, self.shift - scale * mean
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        self.mean.lerp_(mean, self.momentum)
+        self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
 
 class AdaptiveLIF(nn.Module):
@@ -21,9 +94,12 @@ class AdaptiveLIF(nn.Module):
     recurrent : bool
         Whether each neuron also sees the spikes of all neurons one step earlier.
     bias : bool
-        Whether the products with the weights have biases.
-    neuron : Neuron
-        Constants of the neuron.
+        Whether the products with the weights have biases. With ``batch_norm`` none has: its shifts
+        are in their place.
+    batch_norm : bool
+        Whether the current from the inputs is normalised, see `CurrentNorm`.
+    neuron : Neuron or AdaptiveCurrent
+        The kind of neurons, and their constants.
     backend : "auto" or "reference"
         See `srnn.network.ops.BACKENDS`.
 
@@ -35,6 +111,10 @@ class AdaptiveLIF(nn.Module):
     torch.Size([101, 8, 256])
     """
 
+    # Each kind of neuron has parameters of its own; these are the first kind's.
+    tau_mem: nn.Parameter
+    tau_adapt: nn.Parameter
+
     def __init__(
         self,
         input_size: int,
@@ -42,20 +122,31 @@ class AdaptiveLIF(nn.Module):
         *,
         recurrent: bool = False,
         bias: bool = True,
-        neuron: Neuron | None = None,
+        batch_norm: bool = False,
+        neuron: AnyNeuron | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         self.backend = backend
         self.neuron = neuron or Neuron()
+        bias = bias and not batch_norm
         self.input = nn.Linear(input_size, hidden_size, bias)
         self.recurrent = nn.Linear(hidden_size, hidden_size, bias) if recurrent else None
-        self.tau_mem = self.neuron.tau_mem.draw(hidden_size)
-        self.tau_adapt = self.neuron.tau_adapt.draw(hidden_size)
-        # The reference's choices: the input weights of a recurrent layer keep torch's default.
+        self.norm = CurrentNorm(hidden_size) if batch_norm else None
+        for name, values in self.neuron.draw(hidden_size).items():
+            self.register_parameter(name, values)
+        self._start()
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        """Draw the weights that do not keep torch's default, as the sources of the neurons do."""
         if self.recurrent is None:
             nn.init.xavier_normal_(self.input.weight)
             _zero_bias(self.input)
+        elif isinstance(self.neuron, AdaptiveCurrent):
+            nn.init.orthogonal_(self.recurrent.weight)
+            self.recurrent.weight.fill_diagonal_(0)
+            _zero_bias(self.recurrent)
         else:
             nn.init.kaiming_normal_(self.recurrent.weight)
             _zero_bias(self.recurrent)
@@ -75,42 +166,73 @@ class AdaptiveLIF(nn.Module):
         state : State
             The state after the last step.
         """
-        weight: Tensor | None = None
+        weight: Tensor = self.input.weight
         bias: Tensor | None = self.input.bias
+        recurrent_weight: Tensor | None = None
         if self.recurrent is not None:
-            weight = self.recurrent.weight
+            recurrent_weight = self.recurrent.weight
             if bias is not None:
                 bias = bias + self.recurrent.bias
-        spikes, state = BACKENDS[self.backend].alif_layer(
-            inputs,
-            self.input.weight,
-            bias,
-            weight,
-            self.tau_mem,
-            self.tau_adapt,
-            self.neuron.surrogate,
-            state,
-            threshold=self.neuron.threshold,
-            adaptation=self.neuron.adaptation,
+        if self.norm is not None:
+            weight, bias = self.norm.weights(weight, inputs, self.backend)
+        rows = self.neuron.rows(getattr(self, name) for name in self.neuron.learnable)
+        spikes, state = BACKENDS[self.backend].layer(
+            inputs, weight, bias, recurrent_weight, rows, self.neuron, state
         )
         return spikes, state
 
+    def fold(self) -> None:
+        """Put the running averages of the normalisation into weights and biases, and leave it out.
+
+        The layer is then one with biases that has never had a normalisation.
+        """
+        if self.norm is None:
+            return
+        self.input = _linear(*self.norm.fold(self.input.weight))
+        if self.recurrent is not None:
+            weight = self.recurrent.weight
+            self.recurrent = _linear(weight, weight.new_zeros(len(weight)))
+        self.norm = None
+
+
+_TAU = Spread(10.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How potentials of the readout become scores of the classes.
+
+    Attributes
+    ----------
+    over_time : "mean", "last" or "max"
+        The mean of the potentials over all time steps, those after the last one, or the largest.
+    scale : float > 0
+        What they are multiplied by.
+    tau : Spread
+        Where the time constants start, in time steps.
+    """
+
+    over_time: Literal["mean", "last", "max"] = "mean"
+    scale: float = 1.0
+    tau: Spread = _TAU
+
 
 class LeakyReadout(nn.Module):
-    """Non-spiking leaky integrators, one a class, and their mean over time.
+    """Non-spiking leaky integrators, one a class.
 
-    u_t = alpha u_{t-1} + (1 - alpha)(W s_t + b), u_{-1} = 0; the output is the mean of u over the
-    T steps. As u is linear in the spikes, that mean is (1/T) sum_t (1 - alpha^(T-t))(W s_t + b):
-    no loop is needed.
+    u_t = alpha u_{t-1} + (1 - alpha)(W s_t + b), u_{-1} = 0. As u is linear in the spikes, no loop
+    is needed: the last u is (1 - alpha) sum_t alpha^(T-1-t) (W s_t + b), and the mean of u over the
+    T steps is (1/T) sum_t (1 - alpha^(T-t))(W s_t + b), t = 0..T-1.
 
     Parameters
     ----------
     input_size, classes : int
         Inputs H and classes K.
     bias : bool
-        Whether the product with the weights has a bias.
-    tau : Spread
-        Where the time constants start, in time steps.
+        Whether the product with the weights has a bias; with ``batch_norm`` it has none.
+    batch_norm : bool
+        Whether the current W s is normalised, see `CurrentNorm`.
+    readout : Readout
     backend : "auto" or "reference"
         See `srnn.network.ops.BACKENDS`.
     """
@@ -121,28 +243,64 @@ class LeakyReadout(nn.Module):
         classes: int,
         *,
         bias: bool = True,
-        tau: Spread | None = None,
+        batch_norm: bool = False,
+        readout: Readout | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         self.backend = backend
-        self.output = nn.Linear(input_size, classes, bias)
-        self.tau_mem = (tau or Spread(10.0, 1.0)).draw(classes)
+        self.readout = readout or Readout()
+        self.output = nn.Linear(input_size, classes, bias and not batch_norm)
+        self.norm = CurrentNorm(classes) if batch_norm else None
+        self.tau_mem = self.readout.tau.draw(classes)
         nn.init.xavier_normal_(self.output.weight)
         _zero_bias(self.output)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Map spikes (T, B, H) to mean potentials (B, K)."""
-        steps = len(spikes)
-        remaining = torch.arange(-steps, 0, device=spikes.device)[:, None]  # (T, 1): t - T
-        # (T, K): how much of the current of each step, 1 - alpha^(T - t), is in the mean potential
-        share = torch.expm1(remaining / self.tau_mem) / -steps
-        current: Tensor = BACKENDS[self.backend].spike_linear(
-            spikes, self.output.weight, self.output.bias
-        )
+        """Map spikes (T, B, H) to scores (B, K)."""
+        current = BACKENDS[self.backend].spike_linear(spikes, self.output.weight, self.output.bias)
+        if self.norm is not None:
+            current = self.norm(current)
+        return self.readout.scale * self._over_time(current)
+
+    def _over_time(self, current: Tensor) -> Tensor:
+        """Map currents (T, B, K) to potentials over time (B, K)."""
+        steps = len(current)
+        remaining = torch.arange(-steps, 0, device=current.device)[:, None]  # (T, 1): t - T
+        match self.readout.over_time:
+            case "mean":
+                # (T, K): how much of each step's current, 1 - alpha^(T - t), is in the mean
+                share = torch.expm1(remaining / self.tau_mem) / -steps
+            case "last":
+                gained = -torch.expm1(-1 / self.tau_mem)  # 1 - alpha
+                share = gained * torch.exp((remaining + 1) / self.tau_mem)
+            case "max":
+                return self._potentials(current).amax(dim=0)
         return (share[:, None] * current).sum(dim=0)
+
+    def _potentials(self, current: Tensor) -> Tensor:
+        """Map currents (T, B, K) to the potentials of all steps, in one product of matrices."""
+        time = torch.arange(len(current), device=current.device)
+        ago = (time[:, None] - time).clamp(min=0)  # (T, T)
+        share = torch.exp(-ago / self.tau_mem[:, None, None]).tril()  # (K, T, T): alpha^(t - t')
+        gained = -torch.expm1(-1 / self.tau_mem)  # (K,): 1 - alpha
+        potentials = share @ (gained * current).permute(2, 0, 1)  # (K, T, B)
+        return potentials.permute(1, 2, 0)
+
+    def fold(self) -> None:
+        """Put the running averages of the normalisation into weights and bias, and leave it out."""
+        if self.norm is not None:
+            self.output = _linear(*self.norm.fold(self.output.weight))
+            self.norm = None
 
 
 def _zero_bias(layer: nn.Linear) -> None:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer.weight = nn.Parameter(weight.detach().clone())
+    layer.bias = nn.Parameter(bias.detach().clone())
+    return layer

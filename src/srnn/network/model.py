@@ -4,17 +4,19 @@
 Legend: T time steps, B batch, C channels, M mel bands, F = C * M inputs, H neurons, K classes.
 """
 
+import copy
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srnn.network.dropout import drop
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.layers import AdaptiveLIF, LeakyReadout
-from srnn.network.neuron import Neuron, Spread
+from srnn.network.layers import AdaptiveLIF, LeakyReadout, Readout
+from srnn.network.neuron import AnyNeuron, Neuron
 
 
 class Output(NamedTuple):
@@ -24,7 +26,7 @@ class Output(NamedTuple):
     ----------
     log_probabilities : Tensor, shape (B, K)
     hidden : tuple of Tensor, each of shape (T, B, H)
-        The spikes of each hidden layer.
+        The spikes of each hidden layer, none dropped.
     """
 
     log_probabilities: Tensor
@@ -35,33 +37,48 @@ class Output(NamedTuple):
         """Spikes of each hidden layer for each clip, shape (hidden layers, B), without a graph."""
         return torch.stack([spikes.detach().sum(dim=(0, 2)) for spikes in self.hidden])
 
+    @property
+    def firing_rates(self) -> Tensor:
+        """Spikes per neuron and time step of each layer, shape (hidden layers,), differentiable."""
+        return torch.stack([spikes.mean() for spikes in self.hidden])
+
 
 class SpikingNetwork(nn.Module):
     """An adaptive spiking recurrent network for classifying feature maps of sound.
 
-    Features are encoded as ternary events, go through one feed-forward and any number of recurrent
-    layers of adaptive LIF neurons, and are read out by leaky integrators, whose mean potential over
-    time gives the class (Yin, Corradi and Bohté 2021).
+    Features are encoded as ternary events, or drive the first layer as a current; they go through
+    layers of adaptive LIF neurons and are read out by leaky integrators, whose potentials give the
+    class. The defaults are the network of Yin, Corradi and Bohté 2021.
 
     Parameters
     ----------
     input_size : int
         Inputs of a time step, F.
     hidden_sizes : sequence of int
-        Neurons of each hidden layer; the first is feed-forward, the others recurrent.
+        Neurons of each hidden layer.
     classes : int
         Classes K.
     bias : bool
         Whether the products with the weights have biases.
-    neuron : Neuron
-        Constants of the hidden neurons.
-    encoder_threshold : float >= 0
-        Where the encoder's threshold starts.
-    tau_readout : Spread
-        Where the readout's time constants start, in time steps.
+    neuron : Neuron or AdaptiveCurrent
+        The kind of the hidden neurons, and their constants.
+    recurrent : sequence of bool, optional
+        Which hidden layers are recurrent; by default all but the first.
+    batch_norm : bool
+        Whether the currents from below, also the readout's, are normalised over time steps and
+        clips, see `srnn.network.layers.CurrentNorm`.
+    dropout : float, 0 <= dropout < 1
+        Share of the spikes of each hidden layer that the layer above does not see in training,
+        drawn from torch's global random generator; the others count the more.
+    encoder_threshold : float >= 0, or None
+        Where the encoder's threshold starts; None: the features are the input, without an encoder.
+    readout : Readout
+        What of the readout's potentials gives the class.
     backend : "auto" or "reference"
         See `srnn.network.ops.BACKENDS`.
     """
+
+    encoder: Any  # TernaryEncoder or nn.Identity
 
     def __init__(
         self,
@@ -70,30 +87,71 @@ class SpikingNetwork(nn.Module):
         classes: int,
         *,
         bias: bool = True,
-        neuron: Neuron | None = None,
-        encoder_threshold: float = 0.05,
-        tau_readout: Spread | None = None,
+        neuron: AnyNeuron | None = None,
+        recurrent: Sequence[bool] | None = None,
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        encoder_threshold: float | None = 0.05,
+        readout: Readout | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         neuron = neuron or Neuron()
-        self.encoder = TernaryEncoder(encoder_threshold, neuron.surrogate, backend=backend)
+        self.encoder = (
+            nn.Identity()
+            if encoder_threshold is None
+            else TernaryEncoder(encoder_threshold, neuron.surrogate, backend=backend)
+        )
         self.hidden_sizes = tuple(hidden_sizes)
+        self.dropout = dropout
+        self.backend = backend
+        if recurrent is None:
+            recurrent = [depth > 0 for depth in range(len(hidden_sizes))]
         sizes = [input_size, *hidden_sizes]
         self.hidden = nn.ModuleList(
             AdaptiveLIF(
-                below, above, recurrent=depth > 0, bias=bias, neuron=neuron, backend=backend
+                below,
+                above,
+                recurrent=recurs,
+                bias=bias,
+                batch_norm=batch_norm,
+                neuron=neuron,
+                backend=backend,
             )
-            for depth, (below, above) in enumerate(itertools.pairwise(sizes))
+            for (below, above), recurs in zip(itertools.pairwise(sizes), recurrent, strict=True)
         )
-        self.readout = LeakyReadout(sizes[-1], classes, bias=bias, tau=tau_readout, backend=backend)
+        self.readout = LeakyReadout(
+            sizes[-1],
+            classes,
+            bias=bias,
+            batch_norm=batch_norm,
+            readout=readout,
+            backend=backend,
+        )
 
     def forward(self, features: Tensor) -> Output:
         """Classify a batch of normalised features of shape (B, C, T, M)."""
         events = self.encoder(features.transpose(1, 2).flatten(2))  # (B, T, F), channel by channel
-        spikes = events.transpose(0, 1)  # (T, B, F)
+        seen = events.transpose(0, 1)  # (T, B, F)
         hidden = []
         for layer in self.hidden:
-            spikes, _ = layer(spikes)  # (T, B, H)
+            spikes, _ = layer(seen)  # (T, B, H)
             hidden.append(spikes)
-        return Output(F.log_softmax(self.readout(spikes), dim=-1), tuple(hidden))
+            seen = (
+                drop(spikes, self.dropout, self.backend)
+                if self.dropout and self.training
+                else spikes
+            )
+        return Output(F.log_softmax(self.readout(seen), dim=-1), tuple(hidden))
+
+    def folded(self) -> "SpikingNetwork":
+        """Return a network without normalisation that computes what this one does in evaluation.
+
+        It has the parameters, by name and shape, of a network with biases that was made without
+        ``batch_norm``. One without it is only copied.
+        """
+        network = copy.deepcopy(self).eval()
+        for module in network.modules():
+            if isinstance(module, AdaptiveLIF | LeakyReadout):
+                module.fold()
+        return network

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The adaptive leaky integrate-and-fire neuron: constants, state, and the equations of one step.
+"""The neurons, leaky integrate-and-fire with an adaptation: constants, state, one step's equations.
 
-Source: Yin, Corradi and Bohté, "Accurate and efficient time-domain classification with adaptive
-spiking recurrent neural networks", Nature Machine Intelligence 3, 905-913 (2021), in the discrete
-form of their implementation. The paper's symbols here:
+The first is that of Yin, Corradi and Bohté, "Accurate and efficient time-domain classification with
+adaptive spiking recurrent neural networks", Nature Machine Intelligence 3, 905-913 (2021), in the
+discrete form of their implementation: spikes raise its threshold. The paper's symbols here:
 
     tau_m, tau_adp   tau_mem, tau_adapt    time constants of membrane and threshold (time steps)
     alpha, rho       alpha, rho            what is left of either after one step: exp(-1 / tau)
@@ -12,11 +12,24 @@ form of their implementation. The paper's symbols here:
     u (or v)         potential             the membrane potential
     S                spikes                1 where the neuron fires, else 0
 
-Legend: B batch, H neurons.
+The second is that of Bittar and Garner, "A surrogate gradient spiking baseline for speech command
+recognition", Frontiers in Neuroscience 16 (2022): potential and spikes feed a current that
+counteracts the input, also below the threshold. Its symbols:
+
+    alpha, beta      alpha, rho            what is left of potential and adaptation after one step
+    a, b             a, c                  what the adaptation gains from the potential and a spike
+    w                adaptation (state)    the counteracting current
+    u                potential             the membrane potential, less 1, the threshold, a spike
+
+Both kinds have the same attributes, see `Neuron`, and may take each other's place.
+
+Legend: B batch, H neurons, L learnable parameters of a neuron.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +38,14 @@ from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
 
 THRESHOLD = 1.6
 ADAPTATION = 0.184
+
+
+class State(NamedTuple):
+    """What a layer of neurons carries from one time step to the next; each of shape (B, H)."""
+
+    spikes: Tensor
+    potential: Tensor
+    adaptation: Tensor
 
 
 @dataclass(frozen=True)
@@ -50,11 +71,30 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Range:
+    """What a parameter is drawn from, uniformly, and clamped to where it is used."""
+
+    lowest: float
+    highest: float
+
+    def draw(self, count: int) -> nn.Parameter:
+        """Return ``count`` values, shape (count,)."""
+        return nn.Parameter(torch.empty(count).uniform_(self.lowest, self.highest))
+
+
+# --- Adaptive threshold --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
 class Neuron:
     """The adaptive-threshold neuron's constants; the defaults are the paper's.
 
     Attributes
     ----------
+    name : str
+        What kernels and configurations call the kind.
+    learnable : tuple of str
+        Names of the learnable parameters of a neuron, in the order of `draw` and `rows`.
     threshold, adaptation : float
         Resting threshold, and how much the adaptation raises it (see `step`).
     tau_mem, tau_adapt : Spread
@@ -63,36 +103,60 @@ class Neuron:
         Stands in for the derivative of the step function.
     """
 
+    name: ClassVar[str] = "adaptive_threshold"
+    learnable: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adapt")
+
     threshold: float = THRESHOLD
     adaptation: float = ADAPTATION
     tau_mem: Spread = Spread(20.0, 5.0)
     tau_adapt: Spread = Spread(200.0, 50.0)
     surrogate: Surrogate = MULTI_GAUSSIAN
 
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """What kernels need to know beside the learnable parameters."""
+        return self.threshold, self.adaptation
 
-class State(NamedTuple):
-    """What a layer of neurons carries from one time step to the next; each of shape (B, H)."""
+    def draw(self, count: int) -> dict[str, nn.Parameter]:
+        """Return the learnable parameters of ``count`` fresh neurons by name, each (count,)."""
+        return {"tau_mem": self.tau_mem.draw(count), "tau_adapt": self.tau_adapt.draw(count)}
 
-    spikes: Tensor
-    potential: Tensor
-    adaptation: Tensor
+    def rows(self, learnt: Iterable[Tensor]) -> Tensor:
+        """Return what the equations need, alpha and rho, as (L, H); ``learnt`` are L of (H,)."""
+        return torch.stack([decay(tau) for tau in learnt])
 
+    def initial_state(self, current: Tensor) -> State:
+        """Return the state before the first step: silent, at rest, the adaptation at the threshold.
 
-def initial_state(current: Tensor, threshold: float = THRESHOLD) -> State:
-    """Return the state before the first step: silent, at rest, the adaptation at ``threshold``.
+        Parameters
+        ----------
+        current : Tensor, shape (B, H)
+            Any current of the layer: gives the state its shape, type and device.
+        """
+        return State(
+            spikes=torch.zeros_like(current),
+            potential=torch.zeros_like(current),
+            # where the reference starts it
+            adaptation=torch.full_like(current, self.threshold),
+        )
 
-    Parameters
-    ----------
-    current : Tensor, shape (B, H)
-        Any current of the layer: gives the state its shape, type and device.
-    threshold : float > 0
-        The resting threshold, which is also where the reference starts the adaptation.
-    """
-    return State(
-        spikes=torch.zeros_like(current),
-        potential=torch.zeros_like(current),
-        adaptation=torch.full_like(current, threshold),
-    )
+    def step(self, current: Tensor, state: State, rows: Tensor) -> State:
+        """Advance a layer by one time step.
+
+        Parameters
+        ----------
+        current : Tensor, shape (B, H)
+            Input current of this step, everything included (I_t).
+        state : State
+            State after the previous step.
+        rows : Tensor, shape (L, H)
+            What `rows` returned.
+        """
+        alpha, rho = rows
+        adapted = rho * state.adaptation + (1 - rho) * state.spikes
+        raised = self.threshold + self.adaptation * adapted
+        potential = alpha * state.potential + (1 - alpha) * current - raised * state.spikes
+        return State(spike(potential - raised, self.surrogate), potential, adapted)
 
 
 def decay(tau: Tensor) -> Tensor:
@@ -100,34 +164,66 @@ def decay(tau: Tensor) -> Tensor:
     return torch.exp(-1 / tau)
 
 
-def step(
-    current: Tensor,
-    state: State,
-    alpha: Tensor,
-    rho: Tensor,
-    surrogate: Surrogate,
-    *,
-    threshold: float = THRESHOLD,
-    adaptation: float = ADAPTATION,
-) -> State:
-    """Advance a layer of adaptive-threshold neurons by one time step.
+# --- Adaptive current ----------------------------------------------------------------------------
 
-    Parameters
+
+@dataclass(frozen=True)
+class AdaptiveCurrent:
+    """The adaptive-current neuron's constants; `Neuron` says what it shares with the other.
+
+    Attributes
     ----------
-    current : Tensor, shape (B, H)
-        Input current of this step, everything included (I_t).
-    state : State
-        State after the previous step.
-    alpha, rho : Tensor, shape (H,), in (0, 1)
-        Decay of the potential and of the adaptation, see `decay`.
+    alpha, rho, a, c : Range
+        Of the learnable parameters. Outside a parameter has no gradient; with a < 0 the state may
+        grow without bound.
     surrogate : Surrogate
         Stands in for the derivative of the step function.
-    threshold : float > 0
-        Resting threshold.
-    adaptation : float >= 0
-        How much the adaptation raises the threshold.
     """
-    adapted = rho * state.adaptation + (1 - rho) * state.spikes
-    raised = threshold + adaptation * adapted
-    potential = alpha * state.potential + (1 - alpha) * current - raised * state.spikes
-    return State(spike(potential - raised, surrogate), potential, adapted)
+
+    name: ClassVar[str] = "adaptive_current"
+    learnable: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "c")
+
+    alpha: Range = Range(math.exp(-1 / 5), math.exp(-1 / 25))
+    rho: Range = Range(math.exp(-1 / 30), math.exp(-1 / 120))
+    a: Range = Range(0.0, 1.0)
+    c: Range = Range(0.0, 2.0)
+    surrogate: Surrogate = MULTI_GAUSSIAN
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """What kernels need to know beside the learnable parameters: nothing."""
+        return ()
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The ranges of the learnable parameters by name."""
+        return {name: getattr(self, name) for name in self.learnable}
+
+    def draw(self, count: int) -> dict[str, nn.Parameter]:
+        """Return the learnable parameters of ``count`` fresh neurons by name, each (count,)."""
+        return {name: limits.draw(count) for name, limits in self.ranges.items()}
+
+    def rows(self, learnt: Iterable[Tensor]) -> Tensor:
+        """Return alpha, rho, a and c within their ranges as (L, H); ``learnt`` are L of (H,)."""
+        within = zip(learnt, self.ranges.values(), strict=True)
+        return torch.stack(
+            [values.clamp(limits.lowest, limits.highest) for values, limits in within]
+        )
+
+    def initial_state(self, current: Tensor) -> State:
+        """Return the state before the first step, all zeros, for any current (B, H)."""
+        return State(*(torch.zeros_like(current) for _ in State._fields))
+
+    def step(self, current: Tensor, state: State, rows: Tensor) -> State:
+        """Advance a layer by one time step, see `Neuron.step`."""
+        alpha, rho, a, c = rows
+        adapted = rho * state.adaptation + a * state.potential + c * state.spikes
+        remaining = state.potential - state.spikes
+        potential = alpha * remaining + (1 - alpha) * (current - adapted)
+        return State(spike(potential - 1, self.surrogate), potential, adapted)
+
+
+AnyNeuron = Neuron | AdaptiveCurrent
+
+NEURONS: dict[str, type[AnyNeuron]] = {each.name: each for each in (Neuron, AdaptiveCurrent)}
+"""The kinds of neurons by name."""

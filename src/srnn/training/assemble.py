@@ -8,14 +8,28 @@ from pathlib import Path
 import torch
 
 from srnn.config import Config
-from srnn.data.acquire import Source, acquire, fetch, locate
-from srnn.data.corpus import Corpus, choose_labels, read_corpus, require_trainable
+from srnn.data.acquire import Source, acquire, corpus_name, fetch, locate
+from srnn.data.augment import Augmentation, Augmenter, Background
+from srnn.data.corpus import (
+    BACKGROUND,
+    SILENCE,
+    UNKNOWN,
+    Corpus,
+    choose_labels,
+    read_corpus,
+    require_trainable,
+    with_synthetic,
+)
+from srnn.data.dataroot import CORPORA
 from srnn.data.pack import Pack, expect_readable, open_pack
-from srnn.data.voices import SPEECH_COMMANDS_WORDS, make_corpus
+from srnn.data.voices import SPEECH_COMMANDS_WORDS, make_corpus, make_unknown_words
 from srnn.errors import InputError
+from srnn.features.masks import Masker, Masking
+from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
+from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import Neuron, Spread
+from srnn.network.neuron import AdaptiveCurrent, AnyNeuron, Neuron, Spread
 from srnn.network.surrogate import SURROGATES
 
 SYNTHETIC = "synthetic"
@@ -46,29 +60,85 @@ def make_spec(config: Config) -> MelSpec:
         fmax=mel.fmax,
         delta_order=mel.delta_order,
         stack=mel.stack,
+        kind=mel.features,
+        floor=mel.floor,
     )
+
+
+def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augmenter | None:
+    """Return what varies the waveforms of the training clips, on ``device``; None: nothing does.
+
+    Raises
+    ------
+    InputError
+        If noise is to be added and there are no background recordings.
+    """
+    srnn, augment = config.srnn, config.augment
+    augmentation = Augmentation(
+        shift=min(srnn.size, round(augment.shift * srnn.sample_rate / 1000)),
+        speed=round(100 * augment.speed),
+        volume=augment.volume,
+        noise=augment.noise,
+        noise_level=augment.noise_level,
+        fresh_silence=augment.fresh_silence,
+    )
+    if augmentation.changes_nothing:
+        return None
+    background = Background(corpus, srnn.size, srnn.sample_rate, device)
+    if augmentation.noise and not background.names:
+        raise InputError(
+            f"augment.noise: expected background recordings in {corpus.folder / BACKGROUND}, "
+            "found none; add some or set augment.noise = 0"
+        )
+    return Augmenter(augmentation, background, corpus.partitions["training"], srnn.seed)
+
+
+def make_masker(config: Config, normaliser: Normaliser, device: torch.device) -> Masker | None:
+    """Return what covers features of the training clips, on ``device``; None: nothing does.
+
+    What is covered is 0 once ``normaliser`` has been at it.
+    """
+    augment = config.augment
+    masking = Masking(augment.time_masks, augment.time_mask, augment.band_masks, augment.band_mask)
+    if not masking.count:
+        return None
+    channels, _, bands = make_spec(config).shape
+    fill = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
+    return Masker(masking, fill.to(device), config.srnn.seed)
 
 
 def make_network(config: Config, classes: int) -> SpikingNetwork:
     """Return a network with fresh weights, drawn from torch's global random generator."""
     srnn = config.srnn
     channels, _, bands = make_spec(config).shape
-    neuron = Neuron(
-        threshold=srnn.threshold,
-        adaptation=srnn.adaptation,
-        tau_mem=Spread(*srnn.tau_mem, srnn.tau_range),
-        tau_adapt=Spread(*srnn.tau_adapt, srnn.tau_range),
-        surrogate=SURROGATES[srnn.surrogate],
-    )
     return SpikingNetwork(
         channels * bands,
         srnn.layer_sizes,
         classes,
         bias=srnn.bias,
-        neuron=neuron,
-        encoder_threshold=srnn.encoder_threshold,
-        tau_readout=Spread(*srnn.tau_readout, srnn.tau_range),
+        neuron=_make_neuron(config),
+        recurrent=srnn.recurrent_layers,
+        batch_norm=srnn.batch_norm,
+        dropout=srnn.dropout,
+        encoder_threshold=srnn.encoder_threshold if srnn.encoder == "ternary" else None,
+        readout=Readout(
+            srnn.readout, srnn.readout_scale, Spread(*srnn.tau_readout, srnn.tau_range)
+        ),
         backend=srnn.backend,
+    )
+
+
+def _make_neuron(config: Config) -> AnyNeuron:
+    srnn = config.srnn
+    surrogate = SURROGATES[srnn.surrogate]
+    if srnn.neuron == "adaptive_current":
+        return AdaptiveCurrent(surrogate=surrogate)
+    return Neuron(
+        threshold=srnn.threshold,
+        adaptation=srnn.adaptation,
+        tau_mem=Spread(*srnn.tau_mem, srnn.tau_range),
+        tau_adapt=Spread(*srnn.tau_adapt, srnn.tau_range),
+        surrogate=surrogate,
     )
 
 
@@ -86,9 +156,12 @@ def make_training_corpus(config: Config) -> Corpus:
     """
     data, pack = config.data, _packed(config, _task_folder(config))
     labels = choose_labels(pack, data.words, unknown=data.unknown, silence=data.silence)
-    corpus = _task_corpus(config, pack, labels)
+    corpus = _labelled(config, pack, labels)
+    if data.test_url:
+        source = Source(data.test_url, data.test_sha256, "data.test_url", "data.test_sha256")
+        corpus = _with_test_archive(config, corpus, fetch(Path(data.dataroot), source))
     require_trainable(corpus)
-    return corpus
+    return _with_synthetic(config, corpus) if data.synthetic_unknown else corpus
 
 
 def make_evaluation_corpus(
@@ -96,8 +169,8 @@ def make_evaluation_corpus(
 ) -> Corpus:
     """Partition the data set that lies in ``dataroot``, or the one trained on, by given labels.
 
-    Nothing is downloaded but a test archive that the configuration names. Recordings that cannot be
-    read are warned of and left out.
+    Nothing is downloaded: the configuration may be somebody else's. Recordings that cannot be read
+    are warned of and left out.
 
     Raises
     ------
@@ -107,17 +180,26 @@ def make_evaluation_corpus(
     data = config.data
     if dataroot is not None:
         folder = _found(dataroot, data.gsc_url, f"--dataroot {dataroot}")
-        return _labelled(config, _packed(config, folder), labels)
+        return _labelled(config, _packed(config, folder, cache="auto"), labels)
     if data.gsc_url == SYNTHETIC:
         folder = _task_folder(config)
     else:
         trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
         folder = _found(Path(data.dataroot), data.gsc_url, trained_on)
-    return _task_corpus(config, _packed(config, folder), labels)
+    corpus = _labelled(config, _packed(config, folder), labels)
+    if not data.test_url:
+        return corpus
+    archive = Path(data.dataroot) / CORPORA / corpus_name(data.test_url)
+    if not archive.is_dir():
+        raise InputError(
+            f"data.test_url: expected the test archive that training unpacked in {archive}, found "
+            "none; name it with --dataroot DIR"
+        )
+    return _with_test_archive(config, corpus, archive)
 
 
-def _packed(config: Config, folder: Path) -> Pack:
-    pack = open_pack(folder, config.data.cache, config.data.workers)
+def _packed(config: Config, folder: Path, cache: str | None = None) -> Pack:
+    pack = open_pack(folder, cache or config.data.cache, config.data.workers)
     expect_readable(pack, config.data.max_unreadable)
     return pack
 
@@ -145,17 +227,28 @@ def _task_folder(config: Config) -> Path:
     )
 
 
-def _task_corpus(config: Config, pack: Pack, labels: tuple[str, ...]) -> Corpus:
-    corpus = _labelled(config, pack, labels)
-    data = config.data
-    if not data.test_url:
-        return corpus
-    source = Source(data.test_url, data.test_sha256, "data.test_url", "data.test_sha256")
-    archive = _packed(config, fetch(Path(data.dataroot), source))
-    testing = _labelled(config, archive, labels, all_testing=True).partitions["testing"]
+def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
+    """Return the corpus with the synthetic words that ``config`` asks for."""
+    data, srnn = config.data, config.srnn
+    keywords = [word for word in corpus.labels if word not in (SILENCE, UNKNOWN)]
+    folder = make_unknown_words(
+        Path(data.dataroot),
+        keywords,
+        data.synthetic_unknown,
+        srnn.sample_rate,
+        srnn.size,
+        srnn.seed,
+    )
+    return with_synthetic(corpus, _packed(config, folder))
+
+
+def _with_test_archive(config: Config, corpus: Corpus, folder: Path) -> Corpus:
+    """Return the corpus with the clips of a test archive for testing."""
+    archive = _packed(config, folder)
+    testing = _labelled(config, archive, corpus.labels, all_testing=True).partitions["testing"]
     if not testing:
         raise InputError(
-            f"data.test_url: expected clips of {', '.join(labels)}, found none in {archive.folder}"
+            f"data.test_url: expected clips of {', '.join(corpus.labels)}, found none in {folder}"
         )
     return replace(
         corpus,

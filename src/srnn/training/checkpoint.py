@@ -174,7 +174,7 @@ def checkpoint_path(run: Path) -> Path:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint file, which may be anybody's: nothing in it is run or believed.
+    """Read a checkpoint file, which may be anybody's: nothing in it is run, all of it is checked.
 
     Raises
     ------
@@ -186,13 +186,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         content = _read(path)
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise _RefusedError("another file of torch")
-        version, writer = content.pop("version", None), content.pop("srnn", "0.1.0")
+        version = content.pop("version", None)
+        writer = str(content.pop("srnn", "0.1.0"))[:20]
         if version == 1:
             _upgrade(content)
         elif version != _VERSION:
-            raise _RefusedError(
-                f"version {version!r} of it, written by srnn {writer}, not {_VERSION}"
-            )
+            found = version if isinstance(version, int) else "unknown"
+            raise _RefusedError(f"version {found} of it, written by srnn {writer}, not {_VERSION}")
         checkpoint = _SCHEMA.validate_python(content)
         _expect_sound(checkpoint.weights)
         if checkpoint.training:
@@ -205,7 +205,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path}: expected a checkpoint of srnn, found {found}") from error
     except _RefusedError as error:
         raise InputError(f"{path}: expected a checkpoint of srnn, found {error}") from error
-    from_tables(checkpoint.config, f"{path} (written by srnn {writer})")
+    try:
+        from_tables(checkpoint.config, f"{path} (written by srnn {writer})")
+    except InputError as error:
+        first, *others = str(error).split("\n")
+        raise InputError(first + f" (and {len(others)} more)" * bool(others)) from error
     return checkpoint
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What to tell when a step of training leads to numbers that are none."""
+"""What training may lead to, and what to tell when it leads elsewhere."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,36 @@ _NAMED_CLIPS = 3  # in the error; the log has all of them
 _log = logging.getLogger(__name__)
 
 
+class Limits:
+    """Losses that a sound training stays below (nats), finite ones included.
+
+    Measured by the loss of guessing: beyond them numbers may be finite, but mean nothing.
+
+    Parameters
+    ----------
+    classes : int
+        Classes K.
+
+    Attributes
+    ----------
+    step : float
+        Of the mean loss of a batch.
+    mean : float
+        Of the mean loss of an epoch, in training and in validation.
+    """
+
+    def __init__(self, classes: int) -> None:
+        guessing = math.log(max(2, classes))
+        self.step = 100 * guessing
+        self.mean = 4 * guessing
+
+    def __str__(self) -> str:
+        return (
+            f"finite numbers and losses below {self.step:.0f} in each step and {self.mean:.1f} "
+            "on average"
+        )
+
+
 class _Numbers(NamedTuple):
     """What a parameter looks like."""
 
@@ -24,7 +55,7 @@ class _Numbers(NamedTuple):
 
 
 def divergence(
-    place: str, expected: str, found: str, network: nn.Module, clips: Sequence[Clip], advice: str
+    place: str, limits: Limits, found: str, network: nn.Module, clips: Sequence[Clip], advice: str
 ) -> DivergenceError:
     """Return the error of a step, and log every parameter and every clip of its batch.
 
@@ -32,8 +63,9 @@ def divergence(
     ----------
     place : str
         Which step.
-    expected, found : str
-        What its loss should have been, and is.
+    limits : Limits
+    found : str
+        What is beyond them.
     network : Module
         With the weights before that step and the gradients in it.
     clips : sequence of Clip
@@ -49,7 +81,7 @@ def divergence(
     shown = ", ".join(names[:_NAMED_CLIPS])
     more = f" and {len(names) - _NAMED_CLIPS} more (see the log)" * (len(names) > _NAMED_CLIPS)
     return DivergenceError(
-        f"{place}: expected {expected}, found {found}; {worst.text}; clips: {shown}{more}; {advice}"
+        f"{place}: expected {limits}, found {found}; {worst.text}; clips: {shown}{more}; {advice}"
     )
 
 

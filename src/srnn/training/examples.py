@@ -2,7 +2,8 @@
 """Examples: the labels of a partition, where its features come from, and the batches of both.
 
 Features that fit into memory are computed once and kept there; otherwise each batch gets its own
-from the waveforms, which lie in GPU memory or, packed, on disk. The numbers are the same.
+from the waveforms, which lie in GPU memory or, packed, on disk. The numbers are the same. Where
+waveforms are varied in every epoch, each batch gets its own, too.
 
 Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a clip.
 """
@@ -13,21 +14,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from srnn.data.augment import Augmenter
 from srnn.data.corpus import Corpus
 from srnn.features.batched import MelFeatures
+from srnn.features.masks import Masker
 from srnn.features.reference import MelSpec
 from srnn.training.waveforms import Waveforms
 
 _CHUNK = 128  # clips that are worked on at a time where all of a partition are
 _MAIN_MEMORY = 2**30  # that features may take (bytes)
 _GPU_SHARE = 0.25  # of the free memory of a GPU, for features or waveforms
+
+_Array = TypeVar("_Array", Tensor, NDArray[np.int64], NDArray[np.float64])
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +52,16 @@ class Kept:
         self.features = features
         self.shape = features.shape
 
-    def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator[Tensor]:
-        """Yield the features at ``order``, ``size`` at a time, on ``device``."""
-        for indices in _parts(order.to(self.features.device), size):
+    def batches(
+        self,
+        order: Tensor,
+        size: int,
+        device: torch.device,
+        epoch: int | None = None,
+        first: int = 0,
+    ) -> Iterator[Tensor]:
+        """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`."""
+        for indices in _parts(order[first:].to(self.features.device), size):
             yield self.features.transpose(1, 2)[indices].transpose(1, 2).to(device)
 
 
@@ -60,25 +73,45 @@ class Computed:
     waveforms : Waveforms, or Tensor of shape (N, S)
         In the second case on that device, too.
     extract : MelFeatures
+    augmenter : Augmenter, optional
+        What varies the waveforms in the epochs of training.
     """
 
-    def __init__(self, waveforms: Waveforms | Tensor, extract: MelFeatures) -> None:
+    def __init__(
+        self,
+        waveforms: Waveforms | Tensor,
+        extract: MelFeatures,
+        augmenter: Augmenter | None = None,
+    ) -> None:
         self.waveforms = waveforms
         self.extract = extract
+        self.augmenter = augmenter
         self.shape = (waveforms.shape[0], *extract.spec.shape)
 
-    def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator[Tensor]:
-        """Yield the features at ``order``, ``size`` at a time, on ``device``.
+    def batches(
+        self,
+        order: Tensor,
+        size: int,
+        device: torch.device,
+        epoch: int | None = None,
+        first: int = 0,
+    ) -> Iterator[Tensor]:
+        """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`.
 
         Waveforms are read from disk one batch ahead, in a thread of their own.
         """
+        left = order[first:]
         waveforms: Iterable[Tensor]
         if isinstance(self.waveforms, Tensor):
-            parts = _parts(order.to(self.waveforms.device), size)
+            parts = _parts(left.to(self.waveforms.device), size)
             waveforms = map(self.waveforms.__getitem__, parts)
         else:
-            read = _ahead(self.waveforms.__getitem__, _parts(order, size))
+            read = _ahead(self.waveforms.__getitem__, _parts(left, size))
             waveforms = (_on_device(some, device) for some in read)
+        if self.augmenter and epoch is not None:
+            rows = self.augmenter.draw(epoch, len(order))[first:]
+            numbers = left.numpy()
+            waveforms = map(self.augmenter, waveforms, _parts(numbers, size), _parts(rows, size))
         yield from map(self.extract, waveforms)
 
 
@@ -95,23 +128,47 @@ class Examples:
         In main memory.
     source : Source
         The features.
+    masks : Masker, optional
+        What covers parts of the features in the epochs of training.
     """
 
     labels: Tensor
     source: Source
+    masks: Masker | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape (C, T, M) of the features of an example."""
         return tuple(self.source.shape[1:])
 
-    def batches(self, order: Tensor, size: int, device: torch.device) -> Iterator[Batch]:
+    def batches(
+        self,
+        order: Tensor,
+        size: int,
+        device: torch.device,
+        *,
+        epoch: int | None = None,
+        first: int = 0,
+    ) -> Iterator[Batch]:
         """Yield the examples at ``order`` in batches of ``size``; the last may be smaller.
 
         Nothing waits for the device.
+
+        Parameters
+        ----------
+        order : Tensor, shape (n,), int64
+            Indices of examples.
+        epoch : int, optional
+            The epoch of training that presents them, all or the first of them: how they are varied
+            depends on it and on their place in ``order``. None: they are as they are.
+        first : int
+            How many at the beginning of ``order`` are left out, as having been presented before.
         """
-        labels = self.labels[order].to(device)
-        features = self.source.batches(order, size, device)
+        labels = self.labels[order[first:]].to(device)
+        features = self.source.batches(order, size, device, epoch, first)
+        if self.masks and epoch is not None:
+            rows = self.masks.draw(epoch, len(order))[first:]
+            features = map(self.masks, features, _parts(rows, size))
         yield from map(Batch, features, _parts(labels, size))
 
     def chunks(self, device: torch.device) -> Iterator[Batch]:
@@ -133,6 +190,7 @@ def make_examples(
     spec: MelSpec,
     device: torch.device,
     room: int,
+    augmenter: Augmenter | None = None,
 ) -> dict[str, Examples]:
     """Make the examples of some partitions.
 
@@ -147,28 +205,30 @@ def make_examples(
     room : int >= 0
         Memory that all together may take (bytes); see `room_for_examples`. With 0 every batch is
         computed from the pack.
+    augmenter : Augmenter, optional
+        What varies the waveforms of the training partition.
     """
     extract = MelFeatures(spec).to(device)
     examples = {}
     for name in partitions:
         clips = corpus.partitions[name]
         labels = torch.from_numpy(np.array([clip.label for clip in clips], np.int64))
-        waveforms = Waveforms(corpus.packs[name], clips, spec.size, spec.sample_rate)
-        source, taken = _settle(waveforms, extract, device, room, name)
+        waveforms = Waveforms(corpus.packs_of(name), clips, spec.size, spec.sample_rate)
+        computed = Computed(waveforms, extract, augmenter if name == "training" else None)
+        source, taken = _settle(computed, waveforms, device, room, name)
         room -= taken
         examples[name] = Examples(labels, source)
     return examples
 
 
 def _settle(
-    waveforms: Waveforms, extract: MelFeatures, device: torch.device, room: int, title: str
+    computed: Computed, waveforms: Waveforms, device: torch.device, room: int, title: str
 ) -> tuple[Source, int]:
     """Bring into memory what there is room for; return the source and what it takes (bytes)."""
-    computed = Computed(waveforms, extract)
     size = 4 * prod(computed.shape)
     everything = torch.arange(waveforms.shape[0])
     where = "on the GPU" if device.type == "cuda" else "in main memory"
-    if size <= room:
+    if size <= room and not computed.augmenter:
         _log.info("%s: features are kept %s (%.0f MB)", title, where, size / 1e6)
         count, channels, frames, bands = computed.shape
         features = torch.empty(count, frames, channels, bands, device=device).transpose(1, 2)
@@ -182,7 +242,7 @@ def _settle(
         )
         whole = torch.empty(waveforms.shape, dtype=waveforms.dtype, device=device)
         _fill(whole, _ahead(waveforms.__getitem__, _parts(everything, _CHUNK)), title)
-        return Computed(whole, extract), waveforms.nbytes
+        return Computed(whole, computed.extract, computed.augmenter), waveforms.nbytes
     _log.info("%s: features are computed for each batch from packed recordings", title)
     return computed, 0
 
@@ -196,7 +256,7 @@ def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str) -> None:
             bar.update(len(part))
 
 
-def _parts(whole: Tensor, size: int) -> Iterator[Tensor]:
+def _parts(whole: _Array, size: int) -> Iterator[_Array]:
     return (whole[first : first + size] for first in range(0, len(whole), size))
 
 

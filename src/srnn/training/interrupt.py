@@ -55,3 +55,4 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    request.check()  # one that came too late for those who looked

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from srnn.config import Config
 from srnn.data.corpus import Corpus
-from srnn.data.sampling import epoch_order
+from srnn.data.sampling import Pool, epoch_order
 from srnn.errors import DivergenceError, InputError
 from srnn.files import write_text
 from srnn.training.checkpoint import Checkpoint, EpochMetrics, Progress, State
@@ -35,7 +35,7 @@ from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import GraphedStep, Step
 
-_MOST_MEAN_LOSS = 4  # times the loss of guessing, over an epoch: worse than having learnt nothing
+_PURPOSE = 5  # keeps these random numbers apart from those of the same seed drawn elsewhere
 _STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
 
 _log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Trainer:
         self.corpus = corpus
         self.labels = corpus.labels
         self.clips = clips_digest(corpus)
+        self._pool = Pool.of(corpus)
         self.training = training
         self.validation = validation
         self.run = run
@@ -80,7 +81,6 @@ class Trainer:
         self.steps_per_epoch = -(-len(training.labels) // config.srnn.batch_size)
         average = copy.deepcopy(spotter) if config.srnn.averaging else None
         self.judged = average or spotter  # what is validated and kept
-        self._guessing = math.log(max(2, len(corpus.labels)))
         self._step = Step(spotter, self.optimizer, config.srnn, len(corpus.labels), average)
         graphed = device.type == "cuda" and config.srnn.backend == "auto"
         self._train_on = GraphedStep(self._step, config.srnn.batch_size) if graphed else self._step
@@ -99,37 +99,34 @@ class Trainer:
         """
         settings = self.config.srnn
         while not self.progress.is_complete(settings.epochs, settings.patience):
-            self._train_epoch(stop)
-            self._finish_epoch()
+            order = self._train_epoch(stop)
+            self._finish_epoch(order)
             stop.check()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a ``last.pt``.
+        """Continue from what `srnn.training.train.state_to_resume` returned.
 
         Raises
         ------
         InputError
-            If it is the checkpoint of finished weights only, or of another network or run.
+            If it is the state of another network or run.
         """
         source, state = str(self.run.last), checkpoint.training
-        if state is None:
-            raise InputError(f"{source}: expected a state to resume from, found weights only")
-        load_weights(self.spotter, checkpoint.weights, source)
+        assert state
+        load_weights(self.spotter, checkpoint.weights, self.config, source)
         if self.judged is not self.spotter:
-            load_weights(self.judged, state.average or {}, source)
-        progress = state.progress
-        possible = progress.step <= self.steps_per_epoch
-        if not possible or len(progress.history) != progress.epoch - 1:
+            load_weights(self.judged, state.average or {}, self.config, source)
+        if state.progress.step > self.steps_per_epoch:
             raise InputError(
-                f"{source}: expected a state of this run, found epoch "
-                f"{progress.epoch}, step {progress.step}, {len(progress.history)} epochs recorded"
+                f"{source}: expected at most {self.steps_per_epoch} steps an epoch, found "
+                f"{state.progress.step}"
             )
         try:
             restore_optimizer(self.optimizer, state.moments)
         except ValueError as error:
             raise InputError(f"{source}: {error}") from error
-        self.progress = progress
-        self._set_learning_rates(max(0, progress.step - 1))  # as the last step had them
+        self.progress = state.progress
+        self._set_learning_rates(max(0, state.progress.step - 1))  # as the last step had them
         self._write_metrics()
 
     def validate(self) -> Evaluation:
@@ -151,13 +148,17 @@ class Trainer:
         epochs_done = self.progress.epoch - 1
         self._checkpoint(epochs_done, self.spotter, state).save(self.run.last)
 
-    def _train_epoch(self, stop: StopRequest) -> None:
+    def _train_epoch(self, stop: StopRequest) -> NDArray[np.int64]:
+        """Train on what is left of the epoch; return the order of all its clips."""
         settings, progress = self.config.srnn, self.progress
         self.spotter.train()
-        labels = self.training.labels.numpy()
-        order = epoch_order(labels, self.config.data.sampling, settings.seed, progress.epoch)
+        data = self.config.data
+        order = epoch_order(
+            self._pool, data.sampling, settings.seed, progress.epoch, data.synthetic_share
+        )
         self._step.totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
         self._step.taken.fill_(progress.step)
+        self._step.earlier.fill_((progress.epoch - 1) * self.steps_per_epoch)
         started = saved = time.monotonic()
         before = progress.seconds
         bar = tqdm(
@@ -178,6 +179,7 @@ class Trainer:
         with bar:
             for batch in bar:
                 self._set_learning_rates(progress.step)
+                self._seed_dropout()
                 self._train_on(batch)
                 progress.step += 1
                 now = time.monotonic()
@@ -192,15 +194,20 @@ class Trainer:
                 if requested:
                     stop.check()
         self._take_stock(order)
-        mean = progress.loss / len(order)
-        if mean > _MOST_MEAN_LOSS * self._guessing:
-            raise self._divergence(order, progress.step - 1, f"{mean:.4g} on average")
         progress.seconds = before + time.monotonic() - started
+        return order
 
     def _set_learning_rates(self, step: int) -> None:
         """Set them for a step (from 0) of the epoch under way."""
         epochs_done = self.progress.epoch - 1 + step / self.steps_per_epoch
         set_learning_rates(self.optimizer, schedule_factor(self.config.srnn, epochs_done))
+
+    def _seed_dropout(self) -> None:
+        """Make what the next step draws a function of the seed, the epoch and the step."""
+        if self.config.srnn.dropout:
+            key = (self.config.srnn.seed, self.progress.epoch, self.progress.step, _PURPOSE)
+            (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+            torch.manual_seed(int(seed))
 
     def _take_stock(self, order: NDArray[np.int64]) -> None:
         """Read from the device how the steps of the epoch, in this order of clips, went."""
@@ -227,22 +234,25 @@ class Trainer:
         loss, _, _ = self._step.differentiate(batch)
         return divergence(
             f"epoch {self.progress.epoch}, step {step + 1}",
-            f"finite numbers and losses below {self._step.most_loss:.0f} in each step and "
-            f"{_MOST_MEAN_LOSS * self._guessing:.1f} on average",
+            self._step.limits,
             found or f"a loss of {loss:.4g}",
             self.spotter.network,
             [self.corpus.partitions["training"][index] for index in head[first:]],
-            f"lower srnn.learning_rate (now {settings.learning_rate:g}) or limit "
+            f"start a new run with a lower srnn.learning_rate (now {settings.learning_rate:g}) or "
             f"srnn.gradient_clip (now {settings.gradient_clip:g})",
         )
 
-    def _finish_epoch(self) -> None:
+    def _finish_epoch(self, order: NDArray[np.int64]) -> None:
         """Validate, record the epoch, keep it if it is the best, and save the state."""
         progress, clips = self.progress, len(self.training.labels)
         started = time.monotonic()
         validation = self.validate()
         assert validation.accuracy is not None
         assert validation.loss is not None
+        for what, loss in (("training", progress.loss / clips), ("validation", validation.loss)):
+            if not loss < self._step.limits.mean:
+                found = f"a mean loss of {loss:.4g} in {what}"
+                raise self._divergence(order, progress.step - 1, found)
         progress.history.append(
             EpochMetrics(
                 epoch=progress.epoch,

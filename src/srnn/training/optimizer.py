@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The optimizer: parameter groups, the learning-rate schedule, and limits of time constants."""
+"""The optimizer: parameter groups, the learning-rate schedule, and limits of parameters."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.optim import Adam, Optimizer
 
 from srnn.config import SrnnConfig
 from srnn.network.encoder import TernaryEncoder
+from srnn.network.neuron import AdaptiveCurrent
 
 
 class SkippingAdam(Adam):
@@ -29,12 +30,13 @@ class SkippingAdam(Adam):
 
 
 def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
-    """Return Adam with a group each for weights, time constants and the encoder's threshold.
+    """Return Adam with a group each for what has its own learning rate, decay or limits.
 
-    With a weight decay it is AdamW, which lets the weights alone decay.
-    Every parameter of ``network`` is in exactly one group. A group's ``peak_lr`` is the learning
-    rate before the schedule; the groups' names are ``weights``, ``tau`` and ``encoder``. On a CUDA
-    device its steps can be recorded in a CUDA graph.
+    Groups are ``weights`` (with biases), ``norm`` (gains and shifts), ``tau``, ``encoder`` and one
+    for each further parameter of neurons, as far as ``network`` has such; every parameter is in
+    exactly one. A group's ``peak_lr`` is the learning rate before the schedule, ``limits`` what
+    `limit_parameters` keeps it in. With a weight decay it is AdamW, and the weights alone decay. On
+    a CUDA device its steps can be recorded in a CUDA graph.
     """
     device = next(network.parameters()).device
     on_cuda = device.type == "cuda"
@@ -44,17 +46,20 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
         if isinstance(module, TernaryEncoder)
         for parameter in module.parameters()
     }
-    groups: dict[str, list[nn.Parameter]] = {"weights": [], "tau": [], "encoder": []}
-    for name, parameter in network.named_parameters():
-        is_tau = name.rpartition(".")[2].startswith("tau_")
-        groups["encoder" if id(parameter) in encoder else "tau" if is_tau else "weights"].append(
-            parameter
-        )
+    ranges = AdaptiveCurrent().ranges
     factors = {
         "weights": 1.0,
+        "norm": 1.0,
         "tau": settings.tau_learning_rate,
         "encoder": settings.encoder_learning_rate,
+        **dict.fromkeys(ranges, settings.tau_learning_rate),
     }
+    limits = {name: (each.lowest, each.highest) for name, each in ranges.items()}
+    limits["tau"] = settings.tau_range
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in factors}
+    for name, parameter in network.named_parameters():
+        group = "encoder" if id(parameter) in encoder else _group(name.rpartition(".")[2], factors)
+        groups[group].append(parameter)
     optimizer = SkippingAdam(
         [
             {
@@ -63,8 +68,10 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
                 "peak_lr": factors[name] * settings.learning_rate,
                 "lr": _rate(factors[name] * settings.learning_rate, on_cuda),
                 "weight_decay": settings.weight_decay if name == "weights" else 0.0,
+                "limits": limits.get(name),
             }
             for name, parameters in groups.items()
+            if parameters
         ],
         decoupled_weight_decay=settings.weight_decay > 0,
         fused=True,
@@ -72,6 +79,15 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
     )
     optimizer.found_inf = torch.zeros((), device=device)
     return optimizer
+
+
+def _group(name: str, groups: Collection[str]) -> str:
+    """Return the group of a parameter by its name within its layer."""
+    if name.startswith("tau_"):
+        return "tau"
+    if name in ("gain", "shift"):
+        return "norm"
+    return name if name in groups else "weights"
 
 
 def _rate(value: float, on_cuda: bool) -> float | Tensor:
@@ -139,13 +155,14 @@ def _set_rate(group: dict[str, Any], rate: float) -> None:
         group["lr"] = rate
 
 
-def limit_time_constants(optimizer: Optimizer, limits: tuple[float, float]) -> None:
-    """Move time constants that a step took out of ``limits`` to the nearer limit.
+def limit_parameters(optimizer: Optimizer) -> None:
+    """Move what a step took out of its group's limits to the nearer one.
 
-    At zero a time constant turns the layer into NaN; within the limits nothing changes.
+    At zero a time constant turns the layer into NaN; outside of its range a parameter that is
+    clamped in the forward pass has no gradient, and stays there.
     """
     with torch.no_grad():
         for group in optimizer.param_groups:
-            if group["name"] == "tau":
+            if group["limits"]:
                 for parameter in group["params"]:
-                    parameter.clamp_(*limits)
+                    parameter.clamp_(*group["limits"])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """A trained network in use: from a recording to the word in it."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from srnn.config import Config
 from srnn.data import audio
+from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import cut
@@ -51,6 +53,7 @@ class Recogniser:
     def __init__(self, checkpoint: Checkpoint, source: str = "checkpoint") -> None:
         self.config: Config = checkpoint.parsed_config()
         self.labels = tuple(checkpoint.labels)
+        self._source = source
         self._extract = MelFeatures(make_spec(self.config))
         self.spotter = restore_spotter(checkpoint, source)
         self.spotter.eval()
@@ -69,10 +72,18 @@ class Recogniser:
 
     @torch.inference_mode()
     def predict_waveform(self, waveform: NDArray[np.float32]) -> Prediction:
-        """Recognise the word in samples of shape (n,), n >= 1, at ``config.srnn.sample_rate``."""
+        """Recognise the word in samples of shape (n,), n >= 1, at ``config.srnn.sample_rate``.
+
+        Raises
+        ------
+        InputError
+            If the network's numbers are beyond all bounds, as of weights that nobody trained.
+        """
         clip = torch.from_numpy(cut(waveform, self.config.srnn.size))
         features = self._extract(clip[None])  # those of training, not librosa's
         probabilities = self.spotter(features).log_probabilities[0].exp().tolist()
+        if not all(map(math.isfinite, probabilities)):
+            raise InputError(f"{self._source}: expected a network that yields numbers, found NaN")
         best = int(np.argmax(probabilities))
         return Prediction(
             self.labels[best],
@@ -115,8 +126,11 @@ def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
     config = checkpoint.parsed_config()
     with torch.device("meta"):  # no memory for what the file may not hold, nothing drawn at random
         channels, _, bands = make_spec(config).shape
-        own_scale = config.data.normalisation == "dataset"
-        normaliser = Normaliser(torch.empty(channels, bands) if own_scale else None)
+        normalisation, measured = config.data.normalisation, torch.empty(channels, bands)
+        normaliser = Normaliser(
+            None if normalisation == "batch" else measured,
+            measured if normalisation == "standardise" else None,
+        )
         spotter = Spotter(normaliser, make_network(config, len(checkpoint.labels)))
-    load_weights(spotter, checkpoint.weights, source)
+    load_weights(spotter, checkpoint.weights, config, source)
     return spotter

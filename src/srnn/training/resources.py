@@ -11,8 +11,8 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from srnn.config import Config
-from srnn.network.model import SpikingNetwork
 from srnn.network.ops import own_cores
+from srnn.training.assemble import make_network, make_spec
 
 _log = logging.getLogger(__name__)
 
@@ -27,18 +27,20 @@ def resources(config: Config, device: torch.device) -> Iterator[None]:
     keep_freed_memory()
     kernels = device.type == "cpu" and config.srnn.backend == "auto"
     if kernels:
-        _compile_kernels()
+        _compile_kernels(config)
     with own_cores() if kernels else nullcontext():
         yield
 
 
-def _compile_kernels() -> None:
+def _compile_kernels(config: Config) -> None:
     """Use the kernels once, so that nobody wonders later what takes so long."""
     _log.info("kernels of the CPU: the first time on a machine they are compiled, in half a minute")
     started = time.monotonic()
+    small = {"network_size": (2,) * len(config.srnn.layer_sizes)}
+    srnn = config.srnn.model_copy(update=small)
     with torch.random.fork_rng(devices=()):
-        network = SpikingNetwork(2, [2, 2], 2)
-        network(torch.ones(1, 1, 2, 2)).log_probabilities.sum().backward()
+        network = make_network(config.model_copy(update={"srnn": srnn}), classes=2)
+        network(torch.ones(1, *make_spec(config).shape)).log_probabilities.sum().backward()
     _log.info("kernels of the CPU: ready after %.1f s", time.monotonic() - started)
 
 

@@ -27,6 +27,8 @@ class RunDirectory:
         Checkpoints: the best epoch by validation accuracy, and the state to resume from.
     test : Path
         The result on the testing partition, ``test.json``.
+    init : Path
+        The weights that training started from, ``init.pt``, if it was those of another run.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +39,22 @@ class RunDirectory:
         self.best = path / "best.pt"
         self.last = path / "last.pt"
         self.test = path / "test.json"
+        self.init = path / "init.pt"
+
+    def expect_unused(self) -> None:
+        """Check that no run has left anything here.
+
+        Raises
+        ------
+        InputError
+            Naming what was found.
+        """
+        for file in (self.config, self.metrics, self.best, self.last, self.test, self.init):
+            if file.exists():
+                raise InputError(
+                    f"--run-dir {self.path}: expected a directory without a run, found "
+                    f"{file.name}; add --resume to continue that run, or choose another directory"
+                )
 
     @contextmanager
     def prepared(self, *, resume: bool) -> Iterator[None]:
@@ -49,13 +67,8 @@ class RunDirectory:
         InputError
             If it holds a run already, is in use by another process, or cannot be written.
         """
-        files = (self.config, self.metrics, self.best, self.last, self.test)
-        taken = [file.name for file in files if file.exists()]
-        if taken and not resume:
-            raise InputError(
-                f"--run-dir {self.path}: expected a directory without a run, found {taken[0]}; "
-                "add --resume to continue that run, or choose another directory"
-            )
+        if not resume:
+            self.expect_unused()
         lock = FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)

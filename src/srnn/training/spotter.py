@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
 """What is trained and saved as one: the normaliser and the network behind it."""
 
+import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
+from srnn.config import Config
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import Output, SpikingNetwork
@@ -24,13 +27,15 @@ class Spotter(nn.Module):
         return output
 
 
-def load_weights(spotter: Spotter, weights: Mapping[str, Tensor], source: str) -> None:
+def load_weights(
+    spotter: Spotter, weights: Mapping[str, Tensor], config: Config, source: str
+) -> None:
     """Put ``weights`` from a file, ``source``, in the place of the spotter's own.
 
     Raises
     ------
     InputError
-        If they are those of another network than its configuration describes.
+        If they are those of another network than ``config`` describes, or out of range.
     """
     own = spotter.state_dict()
     expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
@@ -40,6 +45,19 @@ def load_weights(spotter: Spotter, weights: Mapping[str, Tensor], source: str) -
             raise InputError(
                 f"{source}: expected {name} of shape {expected.get(name, 'none')}, as its "
                 f"configuration describes it, found {found.get(name, 'none')}"
+            )
+    for name, tensor in weights.items():
+        if name.rpartition(".")[2].startswith("tau_"):
+            # Rounded as the weights are.
+            lowest, highest = torch.tensor(config.srnn.tau_range).tolist()
+        elif name == "normaliser.scale":
+            lowest, highest = torch.finfo(tensor.dtype).tiny, math.inf
+        else:
+            continue
+        if tensor.min() < lowest or tensor.max() > highest:
+            raise InputError(
+                f"{source}: expected {name} from {lowest:g} to {highest:g}, found "
+                f"{tensor.min():g} to {tensor.max():g}"
             )
     # Of a spotter without memory of its own, the weights become the parameters themselves.
     spotter.load_state_dict(weights, assign=any(tensor.is_meta for tensor in own.values()))

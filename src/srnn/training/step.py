@@ -5,7 +5,6 @@ Legend: B batch.
 """
 
 import logging
-import math
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +13,11 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from srnn.config import SrnnConfig
 from srnn.network.model import Output
+from srnn.training.divergence import Limits
 from srnn.training.examples import Batch
-from srnn.training.optimizer import SkippingAdam, limit_time_constants
+from srnn.training.optimizer import SkippingAdam, limit_parameters
 from srnn.training.spotter import Spotter
 
-_MOST_LOSS = 100  # times the loss of guessing; beyond it numbers are finite, but mean nothing
 _WARM_UP = 3  # steps in which kernels are compiled and the optimizer makes its state
 
 _log = logging.getLogger(__name__)
@@ -43,12 +42,13 @@ class Step:
 
     Attributes
     ----------
-    most_loss : float
-        What a mean loss of a batch must stay below (nats).
+    limits : Limits
     totals : Tensor, shape (2,), float64
         The sums of the losses and of the hits of all clips so far, on the device.
     taken : Tensor, shape (), int64
         Sound steps so far, on the device.
+    earlier : Tensor, shape (), int64
+        Those of earlier epochs, on the device.
     """
 
     def __init__(
@@ -63,10 +63,11 @@ class Step:
         self.optimizer = optimizer
         self.settings = settings
         self.average = average
-        self.most_loss = _MOST_LOSS * math.log(max(2, classes))
+        self.limits = Limits(classes)
         device = next(spotter.parameters()).device
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
         self.taken = torch.zeros((), dtype=torch.int64, device=device)
+        self.earlier = torch.zeros((), dtype=torch.int64, device=device)
 
     @property
     def failed(self) -> Tensor:
@@ -76,12 +77,12 @@ class Step:
     def __call__(self, batch: Batch) -> None:
         """Train on ``batch``."""
         loss, hits, norm = self.differentiate(batch)
-        sound = (loss < self.most_loss) & norm.isfinite()
+        sound = (loss < self.limits.step) & norm.isfinite()
         torch.maximum(self.failed, (~sound).float(), out=self.failed)
         if self.settings.gradient_clip:
             clip_grads_with_norm_(self.spotter.parameters(), self.settings.gradient_clip, norm)
         self.optimizer.step()
-        limit_time_constants(self.optimizer, self.settings.tau_range)
+        limit_parameters(self.optimizer)
         if self.average:
             self._follow(self.average)
         self.totals += torch.stack([loss.double() * len(batch.labels), hits.double()])
@@ -105,18 +106,21 @@ class Step:
             evenly = -output.log_probabilities.mean()
             loss = torch.lerp(loss, evenly, settings.label_smoothing)
         if settings.firing_penalty:
-            rates = torch.stack([spikes.mean() for spikes in output.hidden])
-            excess = F.relu(rates.mean() - settings.firing_target)
+            excess = F.relu(output.firing_rates.mean() - settings.firing_target)
             loss = loss + settings.firing_penalty * excess
         return loss
 
     def _follow(self, average: Spotter) -> None:
-        """Move the average towards the weights, running statistics included."""
+        """Move the average towards the weights, running statistics included.
+
+        At first by more than the settings say, so that it soon forgets where it began.
+        """
+        share = (9 / (10 + self.earlier + self.taken)).clamp(min=1 - self.settings.averaging)
         with torch.no_grad():
             for mean, current in zip(
                 average.state_dict().values(), self.spotter.state_dict().values(), strict=True
             ):
-                mean.lerp_(current, 1 - self.settings.averaging)
+                mean.lerp_(current, share)
 
 
 class GraphedStep:

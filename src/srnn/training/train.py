@@ -96,15 +96,20 @@ def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
     InputError
         If the state is lost or damaged, or ``config`` would make another run of it.
     """
-    offer = f"the best weights so far are in {run.best}: --init {run.best} starts a new run there"
+    offer = f"{run.best}: the best weights so far: --init {run.best} starts a new run from them"
+    offers = [offer] if run.best.exists() else []
     if not run.last.exists():
-        if run.best.exists():
-            raise InputError(f"{run.last}: expected a state to resume from, found none; {offer}")
+        if offers:
+            raise InputError(f"{run.last}: expected a state to resume from, found none", *offers)
         return None
     try:
         last = load_checkpoint(run.last)
     except InputError as error:
-        raise InputError(f"{error}; {offer}" if run.best.exists() else str(error)) from error
+        raise InputError(str(error), *offers) from error
+    state = last.training
+    if state is None or len(state.progress.history) != state.progress.epoch - 1:
+        found = "weights only" if state is None else "another number of epochs than it says"
+        raise InputError(f"{run.last}: expected a state to resume from, found {found}", *offers)
     expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
     if last.epoch:
         load_checkpoint(run.best)
@@ -113,10 +118,9 @@ def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
 
 def is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
     """Whether a run, whose state is ``last``, has nothing left to do."""
-    settings = config.srnn
-    progress = last.training.progress if last.training else None
-    complete = progress is not None and progress.is_complete(settings.epochs, settings.patience)
-    return complete and run.test.exists()
+    assert last.training
+    settings, progress = config.srnn, last.training.progress
+    return progress.is_complete(settings.epochs, settings.patience) and run.test.exists()
 
 
 def _train(
@@ -132,10 +136,10 @@ def _train(
     network = make_network(config, len(corpus.labels))
     training, validation, testing = examples
     normaliser = _normaliser(config, training, device, last)
-    training = replace(training, masks=make_masker(config, normaliser, device))
     spotter = Spotter(normaliser, network)
-    if init:
+    if init and not last:
         transfer(init, spotter, config, corpus.labels)
+    training = replace(training, masks=make_masker(config, normaliser, device))
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
     _log_network(spotter, corpus.labels)
     if last:

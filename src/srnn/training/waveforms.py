@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The clips of a partition as waveforms of one length, read from a pack when they are asked for.
+"""The clips of a partition as waveforms of one length, read from packs when they are asked for.
 
 Legend: N clips, B batch, S samples of a clip.
 """
@@ -22,8 +22,8 @@ class Waveforms:
 
     Parameters
     ----------
-    pack : Pack
-        Of the data set that the clips belong to.
+    packs : sequence of Pack
+        Of the data sets that the clips belong to.
     clips : sequence of Clip
     size : int
         Length S that every clip is brought to, as `srnn.features.reference.cut` does.
@@ -38,11 +38,18 @@ class Waveforms:
     shape : (N, S)
     """
 
-    def __init__(self, pack: Pack, clips: Sequence[Clip], size: int, sample_rate: int) -> None:
+    def __init__(
+        self, packs: Sequence[Pack], clips: Sequence[Clip], size: int, sample_rate: int
+    ) -> None:
         self.shape = len(clips), size
-        self._samples = pack.samples
+        self._samples = [pack.samples for pack in packs]
         self._sample_rate = sample_rate
-        recordings = [pack.recordings[f"{clip.word}/{clip.path.name}"] for clip in clips]
+        numbers = {pack.folder: number for number, pack in enumerate(packs)}
+        self._packs = [numbers[clip.path.parents[1]] for clip in clips]
+        recordings = [
+            packs[number].recordings[f"{clip.word}/{clip.path.name}"]
+            for number, clip in zip(self._packs, clips, strict=True)
+        ]
         starts = np.array([clip.start for clip in clips], np.int64)
         frames = np.array([clip.frames for clip in clips], np.int64)
         left = np.array([recording.frames for recording in recordings], np.int64) - starts
@@ -74,7 +81,7 @@ class Waveforms:
 
     def _whole(self, index: int) -> NDArray[np.int16] | NDArray[np.float32]:
         place = self._places[index]
-        samples = self._samples[place : place + self._frames[index]]
+        samples = self._samples[self._packs[index]][place : place + self._frames[index]]
         if self.dtype == torch.int16:
             return samples
         return audio.at_rate(samples, int(self._rates[index]), self._sample_rate)

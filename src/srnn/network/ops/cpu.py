@@ -3,8 +3,11 @@
 
 Every function has the signature of the operator in `srnn.network.ops.library` that it implements.
 
-Legend: T time steps, B batch, I inputs, O outputs, H neurons, P columns padded for the kernels.
+Legend: T time steps, B batch, I inputs, O outputs, H neurons, L parameters of a neuron, P columns
+padded for the kernels.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srnn.network.ops.kernels import encoder, layer, products, surrogates
+from srnn.network.ops import dice
+from srnn.network.ops.kernels import dropout, encoder, layer, products, surrogates
+from srnn.network.ops.kernels.neuron import NEURONS
 from srnn.network.ops.kernels.simd import LANES, PANEL, STRIP
 from srnn.network.ops.sequences import copied, new_sequence
 from srnn.network.ops.threads import spread
@@ -28,6 +33,11 @@ _SURROGATES = {
 _LEAST_PRODUCTS = 4_000_000
 _LEAST_VALUES = 50_000
 
+# Where more than this share of the inputs, seen every few steps, is not 0, torch's products are
+# faster than sparse ones.
+_DENSE = 0.25
+_SAMPLED = 8
+
 _Array = NDArray[np.float32]
 _NOTHING: _Array = np.empty(0, np.float32)
 
@@ -37,18 +47,17 @@ def alif(
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    alpha: Tensor,
-    rho: Tensor,
+    rows: Tensor,
     spikes0: Tensor,
     potential0: Tensor,
     adaptation0: Tensor,
+    neuron: str,
+    constants: Sequence[float],
     surrogate: str,
-    threshold: float,
-    adaptation: float,
     keep_trace: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run a layer over a sequence."""
-    (steps, batch, count), neurons = inputs.shape, len(alpha)
+    (steps, batch, count), neurons = inputs.shape, rows.shape[1]
     spikes = new_sequence(inputs, neurons)
     trace = new_sequence(inputs, neurons) if keep_trace else _empty(0)
     s, v, b = (copied(each) for each in (spikes0, potential0, adaptation0))
@@ -56,8 +65,8 @@ def alif(
     if recurrent_weight is not None:
         weights = _turned(recurrent_weight, _round_up(neurons, LANES))
     arguments = (
-        *(weights, _padded_vector(alpha), _padded_vector(rho), threshold, adaptation),
-        *(steps, neurons, _array(s), _array(v), _array(b), _flat(spikes), _flat(trace)),
+        *(weights, NEURONS[neuron](*_padded(rows), *constants), steps, neurons),
+        *(_array(s), _array(v), _array(b), _flat(spikes), _flat(trace)),
     )
     x = _flat(inputs)
     if weight is None:
@@ -81,17 +90,16 @@ def alif_backward(
     trace: Tensor,
     weight: Tensor | None,
     recurrent_weight: Tensor | None,
-    alpha: Tensor,
-    rho: Tensor,
+    rows: Tensor,
     spikes0: Tensor,
     potential0: Tensor,
     adaptation0: Tensor,
+    neuron: str,
+    constants: Sequence[float],
     surrogate: str,
-    threshold: float,
-    adaptation: float,
     for_inputs: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of inputs, weights, bias, alpha, rho and the three states before."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of inputs, weights, bias, parameters and the three states before."""
     steps, batch, neurons = trace.shape
     count = neurons if weight is None else weight.shape[1]
     grad_inputs = new_sequence(trace, count if for_inputs or weight is None else 0)
@@ -99,21 +107,22 @@ def alif_backward(
     into_v, into_b = copied(grad_potential), copied(grad_adaptation)
     weights, panels = _padded(recurrent_weight), _panels(recurrent_weight)
     input_weights, input_panels = _padded(weight), _panels(weight)
-    decays = _padded_vector(alpha), _padded_vector(rho)
+    parameters = _padded(rows)
     state = tuple(_array(each) for each in (spikes0, potential0, adaptation0))
     grad, past, kept = _flat(grad_spikes), _flat(spikes), _flat(trace)
     x, grad_x = _NOTHING if inputs is None else _flat(inputs), _flat(grad_inputs)
     arguments = (
-        *(weights.ravel(), panels, *decays, threshold, adaptation, _SURROGATES[surrogate]),
-        *(steps, neurons, *state, _array(into_s), _array(into_v), _array(into_b)),
+        *(weights.ravel(), panels, NEURONS[neuron](*parameters, *constants)),
+        *(_SURROGATES[surrogate], steps, neurons, *state),
+        *(_array(into_s), _array(into_v), _array(into_b)),
     )
     width = _round_up(neurons, STRIP)
 
     def work(first: int, last: int) -> tuple[_Array, ...]:
         grad_weight = _zeros(0 if weight is None else count, width)
         grad_recurrent = _zeros(len(weights), width)
-        grad_bias, grad_alpha, grad_rho = _zeros(width), *(_zeros(len(each)) for each in decays)
-        part = grad_alpha, grad_rho, first, last
+        grad_bias, grad_neuron = _zeros(width), _zeros(*parameters.shape)
+        part = grad_neuron, first, last
         if weight is None:
             layer.alif_backward(grad, kept, *arguments, grad_x, *part)
             if len(weights):
@@ -125,16 +134,17 @@ def alif_backward(
                 *(grad, x, past, kept, input_weights.ravel(), input_panels, count, *arguments),
                 *(grad_x, grad_weight.ravel(), grad_bias, grad_recurrent.ravel(), *part),
             )
-        return grad_weight, grad_bias, grad_recurrent, grad_alpha, grad_rho
+        return grad_weight, grad_bias, grad_recurrent, grad_neuron
 
-    grad_weight, grad_bias, grad_recurrent, grad_alpha, grad_rho = _totals(spread(work, batch, 1))
+    grad_weight, grad_bias, grad_recurrent, grad_neuron = _totals(spread(work, batch, 1))
+    grad_rows = grad_neuron[:, :neurons].contiguous()
+    grad_rows[0] /= 1 - rows[0]  # alpha: the kernel leaves the factor to us
     return (
         grad_inputs,
         _turned_back(grad_weight, 0 if weight is None else neurons),
         grad_bias[: 0 if weight is None else neurons].clone(),
         _turned_back(grad_recurrent, len(weights)),
-        grad_alpha[:neurons] / (1 - alpha),  # the kernel leaves the factor to us
-        grad_rho[:neurons].clone(),
+        grad_rows,
         into_s,
         into_v,
         into_b,
@@ -179,6 +189,37 @@ def spike_linear_backward(
     grad_weight, grad_bias = _totals(spread(work, steps * batch, least))
     wanted = outputs if for_weight else 0
     return grad_spikes, _turned_back(grad_weight, wanted), grad_bias[:wanted].clone()
+
+
+def gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sums over steps and clips of inputs (I,) and of their products (I, I)."""
+    steps, batch, count = inputs.shape
+    some = inputs[::_SAMPLED]
+    if some.count_nonzero() > _DENSE * some.numel():
+        vectors = inputs.transpose(0, 1).flatten(0, 1)
+        return vectors.sum(dim=0), vectors.t() @ vectors
+    x, width = _flat(inputs), _round_up(count, LANES)
+
+    def work(first: int, last: int) -> tuple[_Array, _Array]:
+        sums, total = _zeros(width), _zeros(count, width)
+        products.gram(x, count, total.ravel(), sums, first, last)
+        return sums, total
+
+    least = 1 + _LEAST_PRODUCTS // max(1, count * count)
+    sums, total = _totals(spread(work, steps * batch, least))
+    return sums[:count].clone(), total[:, :count].contiguous()
+
+
+def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
+    """Return the values that are not dropped, scaled, the others 0."""
+    out = new_sequence(values, values.shape[-1])
+    numbers = (
+        *(tuple(map(np.uint32, each)) for each in (key.tolist(), dice.MULTIPLIERS)),
+        *(np.uint32(dice.limit(share)), np.float32(dice.scale(share))),
+    )
+    arguments = (_flat(values), *numbers, _flat(out))
+    spread(lambda first, last: dropout.drop(*arguments, first, last), values.numel(), _LEAST_VALUES)
+    return out
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:
@@ -261,11 +302,6 @@ def _turned_back(total: Tensor, outputs: int) -> Tensor:
     if inputs:
         products.transpose(_array(total), inputs, outputs, _array(gradient), inputs)
     return gradient
-
-
-def _padded_vector(vector: Tensor) -> _Array:
-    array: _Array = _padded(vector[None])[0]
-    return array
 
 
 def _padded_bias(bias: Tensor | None, outputs: int) -> _Array:

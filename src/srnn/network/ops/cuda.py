@@ -20,7 +20,7 @@ Legend: T time steps, B batch, H neurons, P neurons padded to whole tiles.
 import os
 import shutil
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -33,12 +33,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srnn.network.ops import dice
 from srnn.network.ops.sequences import copied, new_sequence
 
 # One program does this much.
 _CLIPS = 16  # of a recurrent layer: as many as a tensor core's tile has rows
 _CELLS = 128  # of a feed-forward layer, one a thread
-_FEATURES = 1024  # of the encoder
+_FEATURES = 1024  # of the encoder, or values that may be dropped
 
 _SCAN_STAGES = 4  # time steps of a feed-forward layer whose loads are under way at a time
 
@@ -75,14 +76,13 @@ def alif(
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    alpha: Tensor,
-    rho: Tensor,
+    rows: Tensor,
     spikes0: Tensor,
     potential0: Tensor,
     adaptation0: Tensor,
+    neuron: str,
+    constants: Sequence[float],
     surrogate: str,
-    threshold: float,
-    adaptation: float,
     keep_trace: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run a layer over a sequence: spikes, trace, final potential and adaptation."""
@@ -94,21 +94,21 @@ def alif(
     trace_step = neurons if keep_trace else 0
     adapted = copied(adaptation0)
     state = spikes0.contiguous(), potential0.contiguous()
-    decays = alpha.contiguous(), rho.contiguous()
+    rows = rows.contiguous()
     strides = current.stride(0), current.stride(1), trace_step, trace.stride(1)
-    constants = threshold, adaptation, neurons
+    kind = *_pair(constants), neurons, neuron
     with torch.cuda.device_of(current):
         if recurrent_weight is None:
             _kernels().scan_forward[_programs(batch * neurons, _CELLS)](
-                *(current, *decays, *state, adapted, spikes, trace, steps, batch),
-                *(*strides, *constants, _CELLS, _SCAN_STAGES),
+                *(current, rows, *state, adapted, spikes, trace, steps, batch),
+                *(*strides, *kind, _CELLS, _SCAN_STAGES),
                 enable_fp_fusion=False,
             )
         else:
             tiles = _tiles(neurons)
             _kernels().recurrent_forward[_programs(batch, _CLIPS)](
-                *(current, *_halves(recurrent_weight.t(), tiles.padded), *decays, *state),
-                *(adapted, spikes, trace, steps, batch, *strides, *constants, *tiles),
+                *(current, *_halves(recurrent_weight.t(), tiles.padded), rows, *state),
+                *(adapted, spikes, trace, steps, batch, *strides, *kind, *tiles),
                 num_warps=_warps(tiles),
                 enable_fp_fusion=False,
             )
@@ -124,36 +124,36 @@ def alif_backward(
     trace: Tensor,
     weight: Tensor | None,
     recurrent_weight: Tensor | None,
-    alpha: Tensor,
-    rho: Tensor,
+    rows: Tensor,
     spikes0: Tensor,
     potential0: Tensor,
     adaptation0: Tensor,
+    neuron: str,
+    constants: Sequence[float],
     surrogate: str,
-    threshold: float,
-    adaptation: float,
     for_inputs: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of inputs, weights, bias, alpha, rho and the three states before."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of inputs, weights, bias, parameters and the three states before."""
     steps, batch, neurons = spikes.shape
     grad_spikes = _rows(grad_spikes)
     spikes, trace = _clip_by_clip(spikes), _clip_by_clip(trace)
     state = spikes0.contiguous(), potential0.contiguous(), adaptation0.contiguous()
-    decays = alpha.contiguous(), rho.contiguous()
+    rows = rows.contiguous()
     grad_current = new_sequence(
         spikes, neurons
     )  # holds the adaptation of every step until it is overwritten
     grad_state = torch.zeros_like(state[0]), copied(grad_potential), copied(grad_adaptation)
-    parts = spikes.new_zeros(2, batch, neurons)
+    parts = spikes.new_zeros(batch, len(rows), neurons)
+    kind = *_pair(constants), neurons, neuron
     arguments = (
-        *(*decays, *state, *grad_state, *parts, steps, batch),
-        *(grad_spikes.stride(0), grad_spikes.stride(1), threshold, adaptation, neurons, surrogate),
+        *(rows, *state, *grad_state, parts, steps, batch),
+        *(grad_spikes.stride(0), grad_spikes.stride(1), *kind, surrogate),
     )
     at_last = grad_spikes[-1], spikes[-1], trace[-1], grad_current[-1]
     with torch.cuda.device_of(spikes):
         _kernels().scan_adaptation[_programs(batch * neurons, _CELLS)](
-            *(spikes, decays[1], state[0], state[2], grad_current, steps, batch),
-            *(neurons, _CELLS, _SCAN_STAGES),
+            *(spikes, trace, rows, *state, grad_current, steps, batch),
+            *(*kind, _CELLS, _SCAN_STAGES),
             enable_fp_fusion=False,
         )
         if recurrent_weight is None:
@@ -171,8 +171,9 @@ def alif_backward(
             with _full_precision():
                 grad_state[0].addmm_(grad_current[0], recurrent_weight)
                 grad_weight = _weight_gradient(grad_current, state[0], spikes)
-    grad_alpha, grad_rho = parts.sum(dim=1)
-    others = grad_weight, grad_alpha / (1 - alpha), grad_rho.clone(), *grad_state
+    grad_rows = parts.sum(dim=0)
+    grad_rows[0] /= 1 - rows[0]  # alpha: the kernels leave the factor to us
+    others = grad_weight, grad_rows, *grad_state
     if inputs is None or weight is None:
         return grad_current, spikes.new_empty(0, 0), spikes.new_empty(0), *others
     return *spike_linear_backward(grad_current, inputs, weight, for_inputs, True), *others
@@ -195,6 +196,26 @@ def spike_linear_backward(
         flat.t() @ spikes.flatten(0, 1) if for_weight else grad.new_empty(0, 0),
         flat.sum(dim=0) if for_weight else grad.new_empty(0),
     )
+
+
+def gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sums over steps and clips of inputs (I,) and of their products (I, I)."""
+    vectors = _clip_by_clip(inputs).transpose(0, 1).flatten(0, 1)
+    with _full_precision():
+        return vectors.sum(dim=0), vectors.t() @ vectors
+
+
+def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
+    """Return the values that are not dropped, scaled, the others 0."""
+    values = _clip_by_clip(values)
+    out = new_sequence(values, values.shape[-1])
+    count = values.numel()
+    with torch.cuda.device_of(values):
+        _kernels().drop[_programs(count, _FEATURES)](
+            *(values, key, out, count, dice.limit(share), dice.scale(share), _FEATURES),
+            enable_fp_fusion=False,
+        )
+    return out
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:
@@ -224,6 +245,11 @@ def ternary_backward(
             enable_fp_fusion=False,
         )
     return grad_features, parts.sum()
+
+
+def _pair(constants: Sequence[float]) -> tuple[float, ...]:
+    """Return what the kernels take as threshold and adaptation, of a kind without them zeros."""
+    return (*constants, 0.0, 0.0)[:2]
 
 
 class _Tiles(NamedTuple):

@@ -5,7 +5,7 @@ Registered with `torch.library`, so that autograd, `torch.compile` and `torch.ex
 operator where the kernels do a whole sequence. The functions on top have the signatures of
 `reference`, the definition, which also computes what the kernels cannot; a warning says so once.
 
-Legend: T time steps, B batch, I inputs, O outputs, H neurons.
+Legend: T time steps, B batch, I inputs, O outputs, H neurons, L parameters of a neuron.
 """
 
 import functools
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from srnn.network.neuron import ADAPTATION, THRESHOLD, State, decay, initial_state
+from srnn.network.neuron import ADAPTATION, THRESHOLD, AnyNeuron, Neuron, State
 from srnn.network.ops import cpu, cuda, reference
 from srnn.network.ops.sequences import new_sequence
 from srnn.network.surrogate import SURROGATES, Surrogate
@@ -36,62 +36,37 @@ def alif(
     threshold: float = THRESHOLD,
     adaptation: float = ADAPTATION,
 ) -> tuple[Tensor, State]:
-    """Run a layer of adaptive LIF neurons over a whole sequence: see `reference.alif`."""
-    return alif_layer(
-        current,
-        None,
-        None,
-        recurrent_weight,
-        tau_mem,
-        tau_adapt,
-        surrogate,
-        state,
-        threshold=threshold,
-        adaptation=adaptation,
-    )
+    """Run a layer of adaptive-threshold neurons over a whole sequence: see `reference.alif`."""
+    neuron = Neuron(threshold, adaptation, surrogate=surrogate)
+    rows = neuron.rows([tau_mem, tau_adapt])
+    return layer(current, None, None, recurrent_weight, rows, neuron, state)
 
 
-def alif_layer(
+def layer(
     inputs: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    tau_mem: Tensor,
-    tau_adapt: Tensor,
-    surrogate: Surrogate,
+    rows: Tensor,
+    neuron: AnyNeuron,
     state: State | None = None,
-    *,
-    threshold: float = THRESHOLD,
-    adaptation: float = ADAPTATION,
 ) -> tuple[Tensor, State]:
-    """Multiply inputs with weights and run a layer on them: see `reference.alif_layer`."""
-    tensors = [inputs, weight, bias, recurrent_weight, tau_mem, tau_adapt, *(state or ())]
-    if _falls_back(tensors, surrogate):
-        return reference.alif_layer(
-            inputs,
-            weight,
-            bias,
-            recurrent_weight,
-            tau_mem,
-            tau_adapt,
-            surrogate,
-            state,
-            threshold=threshold,
-            adaptation=adaptation,
-        )
+    """Multiply inputs with weights and run a layer on them: see `reference.layer`."""
+    tensors = [inputs, weight, bias, recurrent_weight, rows, *(state or ())]
+    if _falls_back(tensors, neuron.surrogate):
+        return reference.layer(inputs, weight, bias, recurrent_weight, rows, neuron, state)
     if state is None:
-        state = initial_state(inputs.new_empty(inputs.shape[1], len(tau_mem)), threshold)
+        state = neuron.initial_state(inputs.new_empty(inputs.shape[1], rows.shape[1]))
     spikes, _, potential, adapted = _alif(
         inputs,
         weight,
         bias,
         recurrent_weight,
-        decay(tau_mem),
-        decay(tau_adapt),
+        rows,
         *state,
-        surrogate.name,
-        threshold,
-        adaptation,
+        neuron.name,
+        neuron.constants,
+        neuron.surrogate.name,
         torch.is_grad_enabled()
         and any(each is not None and each.requires_grad for each in tensors),
     )
@@ -106,6 +81,24 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     return product
 
 
+def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and covariance of inputs over all steps and clips: see `reference.moments`."""
+    if _falls_back([inputs]):
+        return reference.moments(inputs)
+    count = inputs.shape[0] * inputs.shape[1]
+    total, products = _gram(inputs)
+    mean = total / count
+    return mean, products / count - torch.outer(mean, mean)
+
+
+def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
+    """Set a share of values to zero and scale the others up: see `reference.drop`."""
+    if _falls_back([values]):
+        return reference.drop(values, key, share)
+    dropped: Tensor = _drop(values, key, share)
+    return dropped
+
+
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
     """Turn features into events: see `reference.ternary`."""
     if _falls_back([features, threshold], surrogate):
@@ -118,7 +111,7 @@ def _falls_back(tensors: Sequence[Tensor | None], surrogate: Surrogate | None = 
     """Return whether the definition must do what the kernels cannot, and say so once."""
     given = [each for each in tensors if each is not None]
     first, reason = given[0], None
-    if surrogate is not None and SURROGATES.get(surrogate.name) is not surrogate:
+    if surrogate is not None and SURROGATES.get(surrogate.name) != surrogate:
         reason = f"they do not know the surrogate {surrogate.name!r}"
     elif any(each.dtype != torch.float32 for each in given):
         types = ", ".join(sorted({str(each.dtype) for each in given}))
@@ -155,18 +148,17 @@ def _(
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    alpha: Tensor,
-    rho: Tensor,
+    rows: Tensor,
     spikes0: Tensor,
     potential0: Tensor,
     adaptation0: Tensor,
+    neuron: str,
+    constants: Sequence[float],
     surrogate: str,
-    threshold: float,
-    adaptation: float,
     keep_trace: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    trace = new_sequence(inputs, len(alpha)) if keep_trace else inputs.new_empty(0)
-    spikes = new_sequence(inputs, len(alpha))
+    trace = new_sequence(inputs, rows.shape[1]) if keep_trace else inputs.new_empty(0)
+    spikes = new_sequence(inputs, rows.shape[1])
     return spikes, trace, _like(potential0), _like(adaptation0)
 
 
@@ -180,18 +172,17 @@ def _(
     trace: Tensor,
     weight: Tensor | None,
     recurrent_weight: Tensor | None,
-    alpha: Tensor,
-    rho: Tensor,
+    rows: Tensor,
     spikes0: Tensor,
     potential0: Tensor,
     adaptation0: Tensor,
+    neuron: str,
+    constants: Sequence[float],
     surrogate: str,
-    threshold: float,
-    adaptation: float,
     for_inputs: bool,
 ) -> tuple[Tensor, ...]:
-    count = len(alpha) if weight is None else weight.shape[1]
-    bias = alpha.new_empty(0) if weight is None else _like(alpha)
+    count = rows.shape[1] if weight is None else weight.shape[1]
+    bias = rows.new_empty(0 if weight is None else rows.shape[1])
     weights = (
         trace.new_empty(0, 0) if each is None else _like(each)
         for each in (weight, recurrent_weight)
@@ -199,17 +190,17 @@ def _(
     grad_weight, grad_recurrent = weights
     state = (_like(each) for each in (spikes0, potential0, adaptation0))
     grad_inputs = new_sequence(trace, count if for_inputs or weight is None else 0)
-    return grad_inputs, grad_weight, bias, grad_recurrent, _like(alpha), _like(rho), *state
+    return grad_inputs, grad_weight, bias, grad_recurrent, _like(rows), *state
 
 
 def _save_alif(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, weight, _bias, *parameters, surrogate, threshold, adaptation, keep_trace = inputs
+    x, weight, _bias, *parameters, neuron, constants, surrogate, keep_trace = inputs
     assert keep_trace, "without gradients at the call there are none to be had afterwards"
     spikes, trace, _potential, _adaptation = output
     ctx.mark_non_differentiable(trace)
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(None if weight is None else x, spikes, trace, weight, *parameters)
-    ctx.constants = (surrogate, threshold, adaptation)
+    ctx.constants = (neuron, constants, surrogate)
 
 
 def _differentiate_alif(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -279,6 +270,54 @@ def _differentiate_spike_linear(ctx: Any, grad: Tensor) -> tuple[Tensor | None, 
 _spike_linear.register_autograd(_differentiate_spike_linear, setup_context=_save_spike_linear)
 
 
+# --- Sums over all steps and clips ---------------------------------------------------------------
+
+_gram = custom_op("srnn::gram", cpu.gram, mutates_args=(), device_types="cpu")
+_gram.register_kernel("cuda", cuda.gram)
+
+
+@_gram.register_fake
+def _(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    count = inputs.shape[-1]
+    return inputs.new_empty(count), inputs.new_empty(count, count)
+
+
+def _save_gram(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate_gram(ctx: Any, grad_total: Tensor, grad_products: Tensor) -> Tensor:
+    (inputs,) = ctx.saved_tensors
+    gradient: Tensor = _spike_linear(inputs, grad_products + grad_products.t(), grad_total)
+    return gradient
+
+
+_gram.register_autograd(_differentiate_gram, setup_context=_save_gram)
+
+
+# --- Dropout -------------------------------------------------------------------------------------
+
+_drop = custom_op("srnn::drop", cpu.drop, mutates_args=(), device_types="cpu")
+_drop.register_kernel("cuda", cuda.drop)
+
+
+@_drop.register_fake
+def _(values: Tensor, key: Tensor, share: float) -> Tensor:
+    return new_sequence(values, values.shape[-1])
+
+
+def _save_drop(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
+    _, key, ctx.share = inputs
+    ctx.save_for_backward(key)
+
+
+def _differentiate_drop(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    return _drop(grad, *ctx.saved_tensors, ctx.share), None, None
+
+
+_drop.register_autograd(_differentiate_drop, setup_context=_save_drop)
+
+
 # --- The encoder ---------------------------------------------------------------------------------
 
 _ternary = custom_op("srnn::ternary", cpu.ternary, mutates_args=(), device_types="cpu")
@@ -312,7 +351,7 @@ def _differentiate_ternary(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _ternary.register_autograd(_differentiate_ternary, setup_context=_save_ternary)
 
 
-for _operator in (_alif, _spike_linear, _ternary):
+for _operator in (_alif, _spike_linear, _gram, _drop, _ternary):
     _operator.register_autocast("cuda", torch.float32)
 
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MPL-2.0
 """The operators in plain torch, differentiated by autograd: the definition of what they compute.
 
-Legend: T time steps, B batch, H neurons of the layer, I inputs, O outputs.
+Legend: T time steps, B batch, I inputs, O outputs, H neurons, L parameters of a neuron.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srnn.network.neuron import ADAPTATION, THRESHOLD, State, decay, initial_state, step
+from srnn.network.neuron import ADAPTATION, THRESHOLD, AnyNeuron, Neuron, State
+from srnn.network.ops import dice
 from srnn.network.surrogate import Surrogate, spike
 
 
@@ -23,23 +24,54 @@ def alif(
     threshold: float = THRESHOLD,
     adaptation: float = ADAPTATION,
 ) -> tuple[Tensor, State]:
-    """Run a layer of adaptive LIF neurons over a whole sequence.
+    """Run a layer of adaptive-threshold neurons over a whole sequence of currents, see `layer`.
 
     Parameters
     ----------
     current : Tensor, shape (T, B, H), T >= 1
         Input current of every step, biases included.
     recurrent_weight : Tensor, shape (H, H), or None
-        Row i holds the weights of the spikes of all neurons, one step earlier, onto neuron i;
-        None for a feed-forward layer.
     tau_mem, tau_adapt : Tensor, shape (H,), above 0
         Time constants of membrane and threshold, in time steps.
     surrogate : Surrogate
         Stands in for the derivative of the step function.
     state : State, optional
-        State to go on from; that of `initial_state` if not given.
     threshold, adaptation : float
-        Constants of `srnn.network.neuron.step`.
+        Constants of `srnn.network.neuron.Neuron`.
+    """
+    neuron = Neuron(threshold, adaptation, surrogate=surrogate)
+    rows = neuron.rows([tau_mem, tau_adapt])
+    return layer(current, None, None, recurrent_weight, rows, neuron, state)
+
+
+def layer(
+    inputs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    recurrent_weight: Tensor | None,
+    rows: Tensor,
+    neuron: AnyNeuron,
+    state: State | None = None,
+) -> tuple[Tensor, State]:
+    """Multiply inputs with weights and run a layer of neurons on them over a whole sequence.
+
+    In one call because the current between the two then need not go through memory.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (T, B, I), T >= 1
+    weight : Tensor, shape (H, I), or None
+        None: the inputs are the current.
+    bias : Tensor, shape (H,), or None
+    recurrent_weight : Tensor, shape (H, H), or None
+        Row i holds the weights of the spikes of all neurons, one step earlier, onto neuron i;
+        None for a feed-forward layer.
+    rows : Tensor, shape (L, H)
+        Parameters of the neurons: what ``neuron.rows`` returns.
+    neuron : Neuron or AdaptiveCurrent
+        Has the equations.
+    state : State, optional
+        State to go on from; ``neuron.initial_state`` if not given.
 
     Returns
     -------
@@ -47,54 +79,15 @@ def alif(
     state : State
         The state after the last step: passing it to the next call continues the sequence.
     """
-    state = initial_state(current[0], threshold) if state is None else state
-    alpha, rho = decay(tau_mem), decay(tau_adapt)
+    current = inputs if weight is None else spike_linear(inputs, weight, bias)
+    state = neuron.initial_state(current[0]) if state is None else state
     spikes = []
     for inflow in current:
         if recurrent_weight is not None:
             inflow = inflow + F.linear(state.spikes, recurrent_weight)
-        state = step(
-            inflow, state, alpha, rho, surrogate, threshold=threshold, adaptation=adaptation
-        )
+        state = neuron.step(inflow, state, rows)
         spikes.append(state.spikes)
     return torch.stack(spikes), state
-
-
-def alif_layer(
-    inputs: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    recurrent_weight: Tensor | None,
-    tau_mem: Tensor,
-    tau_adapt: Tensor,
-    surrogate: Surrogate,
-    state: State | None = None,
-    *,
-    threshold: float = THRESHOLD,
-    adaptation: float = ADAPTATION,
-) -> tuple[Tensor, State]:
-    """Multiply inputs with weights and run a layer of neurons on them, see `alif`.
-
-    In one call because the current between the two then need not go through memory.
-
-    Parameters
-    ----------
-    inputs : Tensor, shape (T, B, I)
-    weight : Tensor, shape (H, I), or None
-        None: the inputs are the current.
-    bias : Tensor, shape (H,), or None
-    """
-    current = inputs if weight is None else spike_linear(inputs, weight, bias)
-    return alif(
-        current,
-        recurrent_weight,
-        tau_mem,
-        tau_adapt,
-        surrogate,
-        state,
-        threshold=threshold,
-        adaptation=adaptation,
-    )
 
 
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -112,6 +105,32 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     Tensor, shape (T, B, O)
     """
     return F.linear(spikes, weight, bias)
+
+
+def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean (I,) and covariance (I, I) of inputs (T, B, I) over all steps and clips."""
+    vectors = inputs.flatten(0, 1)
+    mean = vectors.mean(dim=0)
+    return mean, vectors.t() @ vectors / len(vectors) - torch.outer(mean, mean)
+
+
+def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
+    """Set a ``share`` of values to zero, at random places, and scale the others up.
+
+    Parameters
+    ----------
+    values : Tensor, shape (T, B, H)
+    key : Tensor of int64, shape (2,), 0 <= key < 2^32
+        Decides the places, see `srnn.network.ops.dice`.
+    share : float, 0 <= share < 1
+    """
+    steps, batch, neurons = values.shape
+    bits, (m, n) = 2**32 - 1, dice.MULTIPLIERS
+    z = torch.arange(values.numel(), device=values.device) + key[0] & bits
+    z = (z ^ z >> 16) * m + key[1] & bits
+    z = (z ^ z >> 15) * n & bits
+    kept = (z ^ z >> 16) >= dice.limit(share)
+    return values * dice.scale(share) * kept.view(batch, steps, neurons).transpose(0, 1)
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:

@@ -12,7 +12,8 @@ Sequences (T, B, H) lie clip by clip in memory (a transposed (B, T, H)), except 
 the gradient of the spikes, whose strides are passed. Backward kernels get pointers to the last time
 step.
 
-Legend: T steps, B batch, H neurons; `before` and `later`: one time step earlier and later.
+Legend: T steps, B batch, H neurons, L learnable parameters of a neuron; `before` and `later`: one
+time step earlier and later.
 """
 
 import math
@@ -21,34 +22,69 @@ import triton
 import triton.language as tl
 
 from srnn.network import surrogate as definition
+from srnn.network.ops import dice
 
 # Triton reads globals only as constants of its own.
 _SCALE = tl.constexpr(definition._SCALE)
 _WIDTH = tl.constexpr(definition._WIDTH)
 _HEIGHT = tl.constexpr(definition._HEIGHT)
 _LOBE_WIDTH = tl.constexpr(definition._LOBE_WIDTH)
+_M = tl.constexpr(dice.MULTIPLIERS[0])
+_N = tl.constexpr(dice.MULTIPLIERS[1])
 _ROOT_TWO_PI = tl.constexpr(math.sqrt(2 * math.pi))
 
 _LENGTHS = ["steps", "batch"]  # not compiled anew for round ones
 
 
-# The neuron: its equations, forward and backward, for values of any shape. Another neuron with a
-# potential, an adaptation and two decays needs its own version of these three functions only.
+# The neurons: their equations, forward and backward, for values of any shape. These functions alone
+# know them; ``kind`` is the name of the neuron's kind. Both kinds have four numbers p0..p3 beside
+# the state, of which the first is alpha, the second rho; how many of them are learnable is known to
+# `_learnable`.
 
 
 @triton.jit
-def _adapt(adapted, spikes, rho):
-    """Return the adaptation one step after ``adapted`` and ``spikes``."""
-    return rho * adapted + (1 - rho) * spikes
+def _learnable(kind: tl.constexpr):
+    return tl.constexpr(2 if kind == "adaptive_threshold" else 4)
 
 
 @triton.jit
-def _step(inflow, spikes, potential, adapted, alpha, rho, threshold, adaptation):
-    """Advance by one step, see `srnn.network.neuron.step`: spikes, potential, adaptation."""
-    adapted = _adapt(adapted, spikes, rho)
-    raised = threshold + adaptation * adapted
-    potential = alpha * potential + (1 - alpha) * inflow - raised * spikes
-    return tl.where(potential - raised > 0, 1.0, 0.0), potential, adapted
+def _parameters(rows, threshold, adaptation, neuron, neurons: tl.constexpr, kind: tl.constexpr):
+    """Load p0..p3: the rows (L, H), then the constants of the adaptive-threshold neuron."""
+    exists = neuron < neurons
+    p0 = tl.load(rows + neuron, exists, 0.0)
+    p1 = tl.load(rows + neurons + neuron, exists, 0.0)
+    if kind == "adaptive_threshold":
+        p2 = threshold
+        p3 = adaptation
+    else:
+        tl.static_assert(kind == "adaptive_current")
+        p2 = tl.load(rows + 2 * neurons + neuron, exists, 0.0)
+        p3 = tl.load(rows + 3 * neurons + neuron, exists, 0.0)
+    return p0, p1, p2, p3
+
+
+@triton.jit
+def _adapt(spikes, potential, adapted, p1, p2, p3, kind: tl.constexpr):
+    """Return the adaptation one step after this state."""
+    if kind == "adaptive_threshold":
+        adapted = p1 * adapted + (1 - p1) * spikes
+    else:
+        adapted = p1 * adapted + p2 * potential + p3 * spikes
+    return adapted
+
+
+@triton.jit
+def _step(inflow, spikes, potential, adapted, p0, p1, p2, p3, kind: tl.constexpr):
+    """Advance by one step, see `srnn.network.neuron`: spikes, potential, adaptation."""
+    adapted = _adapt(spikes, potential, adapted, p1, p2, p3, kind)
+    if kind == "adaptive_threshold":
+        raised = p2 + p3 * adapted
+        potential = p0 * potential + (1 - p0) * inflow - raised * spikes
+        fires = potential - raised > 0
+    else:
+        potential = p0 * (potential - spikes) + (1 - p0) * (inflow - adapted)
+        fires = potential - 1 > 0
+    return tl.where(fires, 1.0, 0.0), potential, adapted
 
 
 @triton.jit
@@ -61,30 +97,49 @@ def _step_backward(
     adapted_before,
     potential,
     adapted,
-    alpha,
-    rho,
-    threshold,
-    adaptation,
+    p0,
+    p1,
+    p2,
+    p3,
+    kind: tl.constexpr,
     surrogate: tl.constexpr,
 ):
     """Go back by one step.
 
     ``later_...`` are the gradients that the later step returned for the state before it. Returns
     the gradients of inflow, of spikes, potential and adaptation before, and the step's parts of
-    those of alpha (times 1 - alpha: the inflow is put in terms of the potentials) and rho.
+    those of p0 (times 1 - p0: the inflow is put in terms of the potentials) to p3; those of
+    constants are meaningless.
     """
-    raised = threshold + adaptation * adapted
-    grad_distance = grad_spikes * _derivative(potential - raised, surrogate)
-    grad_potential = grad_distance + later_potential
-    grad_raised = -grad_distance - spikes_before * grad_potential
-    grad_adapted = adaptation * grad_raised + later_adapted
+    if kind == "adaptive_threshold":
+        raised = p2 + p3 * adapted
+        grad_distance = grad_spikes * _derivative(potential - raised, surrogate)
+        grad_potential = grad_distance + later_potential
+        grad_raised = -grad_distance - spikes_before * grad_potential
+        grad_adapted = p3 * grad_raised + later_adapted
+        grad_inflow = (1 - p0) * grad_potential
+        into_spikes = (1 - p1) * grad_adapted - raised * grad_potential
+        into_potential = p0 * grad_potential
+        part0 = grad_potential * (potential_before - potential - raised * spikes_before)
+        part1 = grad_adapted * (adapted_before - spikes_before)
+    else:
+        grad_distance = grad_spikes * _derivative(potential - 1, surrogate)
+        grad_potential = grad_distance + later_potential
+        grad_inflow = (1 - p0) * grad_potential
+        grad_adapted = later_adapted - grad_inflow
+        into_spikes = p3 * grad_adapted - p0 * grad_potential
+        into_potential = p0 * grad_potential + p2 * grad_adapted
+        part0 = grad_potential * (potential_before - spikes_before - potential)
+        part1 = grad_adapted * adapted_before
     return (
-        (1 - alpha) * grad_potential,
-        (1 - rho) * grad_adapted - raised * grad_potential,
-        alpha * grad_potential,
-        rho * grad_adapted,
-        grad_potential * (potential_before - potential - raised * spikes_before),
-        grad_adapted * (adapted_before - spikes_before),
+        grad_inflow,
+        into_spikes,
+        into_potential,
+        p1 * grad_adapted,
+        part0,
+        part1,
+        grad_adapted * potential_before,
+        grad_adapted * spikes_before,
     )
 
 
@@ -127,8 +182,7 @@ def _cells(batch, neurons: tl.constexpr, block: tl.constexpr):
 @triton.jit(do_not_specialize=_LENGTHS)
 def scan_forward(
     current,
-    alpha,
-    rho,
+    rows,
     spikes0,
     potential0,
     state_adapted,
@@ -143,6 +197,7 @@ def scan_forward(
     threshold,
     adaptation,
     neurons: tl.constexpr,
+    kind: tl.constexpr,
     block: tl.constexpr,
     stages: tl.constexpr,
 ):
@@ -156,16 +211,13 @@ def scan_forward(
     spikes = tl.load(spikes0 + state, exists, 0.0)
     potential = tl.load(potential0 + state, exists, 0.0)
     adapted = tl.load(state_adapted + state, exists, 0.0)
-    a = tl.load(alpha + neuron)
-    r = tl.load(rho + neuron)
+    p0, p1, p2, p3 = _parameters(rows, threshold, adaptation, neuron, neurons, kind)
     current += clip * current_clip + neuron
     trace += clip * trace_clip + neuron
     spikes_out += clip * (steps * neurons) + neuron
     for _ in tl.range(0, steps, num_stages=stages):
         inflow = tl.load(current, exists, 0.0)
-        spikes, potential, adapted = _step(
-            inflow, spikes, potential, adapted, a, r, threshold, adaptation
-        )
+        spikes, potential, adapted = _step(inflow, spikes, potential, adapted, p0, p1, p2, p3, kind)
         tl.store(spikes_out, spikes, exists)
         tl.store(trace, potential, exists)
         current += current_step
@@ -177,29 +229,41 @@ def scan_forward(
 @triton.jit(do_not_specialize=_LENGTHS)
 def scan_adaptation(
     spikes,
-    rho,
+    trace,
+    rows,
     spikes0,
+    potential0,
     adaptation0,
     adapted_out,
     steps,
     batch,
+    threshold,
+    adaptation,
     neurons: tl.constexpr,
+    kind: tl.constexpr,
     block: tl.constexpr,
     stages: tl.constexpr,
 ):
-    """Recompute every step's adaptation (T, B, H) from the spikes. One program: ``block`` cells."""
+    """Recompute every step's adaptation (T, B, H) from the spikes and the trace of potentials.
+
+    One program: ``block`` cells.
+    """
     clip, neuron, exists = _cells(batch, neurons, block)
     state = clip * neurons + neuron
     before = tl.load(spikes0 + state, exists, 0.0)
     adapted = tl.load(adaptation0 + state, exists, 0.0)
-    r = tl.load(rho + neuron)
+    _, p1, p2, p3 = _parameters(rows, threshold, adaptation, neuron, neurons, kind)
+    potential = tl.load(potential0 + state, exists, 0.0)
     spikes += clip * (steps * neurons) + neuron
+    trace += clip * (steps * neurons) + neuron
     adapted_out += clip * (steps * neurons) + neuron
     for _ in tl.range(0, steps, num_stages=stages):
-        adapted = _adapt(adapted, before, r)
+        adapted = _adapt(before, potential, adapted, p1, p2, p3, kind)
         tl.store(adapted_out, adapted, exists)
         before = tl.load(spikes, exists, 0.0)
+        potential = tl.load(trace, exists, 0.0)  # compiled for the kind that needs it only
         spikes += neurons
+        trace += neurons
         adapted_out += neurons
 
 
@@ -209,16 +273,14 @@ def scan_backward(
     spikes,
     trace,
     adapted_or_grad,
-    alpha,
-    rho,
+    rows,
     spikes0,
     potential0,
     adaptation0,
     state_spikes,
     state_potential,
     state_adapted,
-    alpha_parts,
-    rho_parts,
+    parts,
     steps,
     batch,
     grad_step,
@@ -226,6 +288,7 @@ def scan_backward(
     threshold,
     adaptation,
     neurons: tl.constexpr,
+    kind: tl.constexpr,
     surrogate: tl.constexpr,
     block: tl.constexpr,
     stages: tl.constexpr,
@@ -234,13 +297,12 @@ def scan_backward(
 
     ``adapted_or_grad`` comes with the adaptation of every step and leaves with the gradient of the
     current; ``state_...`` (B, H) come with the gradients of the state after the last step and leave
-    with those of the state before the first; ``..._parts`` (B, H) leave with each clip's part of
-    the gradient.
+    with those of the state before the first; ``parts`` (B, L, H) leaves with each clip's part of
+    the gradient of the rows.
     """
     clip, neuron, exists = _cells(batch, neurons, block)
     state = clip * neurons + neuron
-    a = tl.load(alpha + neuron)
-    r = tl.load(rho + neuron)
+    p0, p1, p2, p3 = _parameters(rows, threshold, adaptation, neuron, neurons, kind)
     grad_spikes += clip * grad_clip + neuron
     offset = clip * (steps * neurons) + neuron
     spikes += offset
@@ -251,8 +313,10 @@ def scan_backward(
     into_spikes = tl.load(state_spikes + state, exists, 0.0)
     into_potential = tl.load(state_potential + state, exists, 0.0)
     into_adapted = tl.load(state_adapted + state, exists, 0.0)
-    grad_alpha = tl.zeros((block,), tl.float32)
-    grad_rho = tl.zeros((block,), tl.float32)
+    sum0 = tl.zeros((block,), tl.float32)
+    sum1 = tl.zeros((block,), tl.float32)
+    sum2 = tl.zeros((block,), tl.float32)
+    sum3 = tl.zeros((block,), tl.float32)
     for back in tl.range(0, steps, num_stages=stages):
         first = back == steps - 1
         spikes_before = tl.load(tl.where(first, spikes0 + state, spikes - neurons), exists, 0.0)
@@ -263,7 +327,7 @@ def scan_backward(
             tl.where(first, adaptation0 + state, adapted_or_grad - neurons), exists, 0.0
         )
         from_above = tl.load(grad_spikes, exists, 0.0)
-        grad_inflow, into_spikes, into_potential, into_adapted, alpha_part, rho_part = (
+        grad_inflow, into_spikes, into_potential, into_adapted, part0, part1, part2, part3 = (
             _step_backward(
                 from_above + into_spikes,
                 into_potential,
@@ -273,16 +337,19 @@ def scan_backward(
                 adapted_before,
                 potential,
                 adapted,
-                a,
-                r,
-                threshold,
-                adaptation,
+                p0,
+                p1,
+                p2,
+                p3,
+                kind,
                 surrogate,
             )
         )
         tl.store(adapted_or_grad, grad_inflow, exists)
-        grad_alpha += alpha_part
-        grad_rho += rho_part
+        sum0 += part0
+        sum1 += part1
+        sum2 += part2
+        sum3 += part3
         potential = potential_before
         adapted = adapted_before
         grad_spikes -= grad_step
@@ -292,8 +359,12 @@ def scan_backward(
     tl.store(state_spikes + state, into_spikes, exists)
     tl.store(state_potential + state, into_potential, exists)
     tl.store(state_adapted + state, into_adapted, exists)
-    tl.store(alpha_parts + state, grad_alpha, exists)
-    tl.store(rho_parts + state, grad_rho, exists)
+    parts += clip * (_learnable(kind) * neurons) + neuron
+    tl.store(parts, sum0, exists)
+    tl.store(parts + neurons, sum1, exists)
+    if _learnable(kind) == 4:
+        tl.store(parts + 2 * neurons, sum2, exists)
+        tl.store(parts + 3 * neurons, sum3, exists)
 
 
 # Recurrent layers. The time loops must not be software-pipelined (num_stages=1): a step reads what
@@ -353,13 +424,17 @@ def _half_scale(largest):
     return up.to(tl.float32, bitcast=True), down.to(tl.float32, bitcast=True)
 
 
+@triton.jit
+def _add(pointer, values, exists):
+    tl.store(pointer, tl.load(pointer, exists, 0.0) + values, exists)
+
+
 @triton.jit(do_not_specialize=_LENGTHS)
 def recurrent_forward(
     current,
     weights,
     weight_unit,
-    alpha,
-    rho,
+    rows,
     spikes0,
     potential0,
     state_adapted,
@@ -374,6 +449,7 @@ def recurrent_forward(
     threshold,
     adaptation,
     neurons: tl.constexpr,
+    kind: tl.constexpr,
     padded: tl.constexpr,
     clips: tl.constexpr,
     block: tl.constexpr,
@@ -395,8 +471,7 @@ def recurrent_forward(
         for start in range(0, neurons, block):
             neuron = start + tl.arange(0, block)[None, :]
             exists = (clip < batch) & (neuron < neurons)
-            a = tl.load(alpha + neuron, neuron < neurons, 0.0)
-            r = tl.load(rho + neuron, neuron < neurons, 0.0)
+            p0, p1, p2, p3 = _parameters(rows, threshold, adaptation, neuron, neurons, kind)
             inflow = tl.load(current + neuron, exists, 0.0)
             spikes = tl.load(spikes_before + neuron, exists, 0.0)
             potential = tl.load(potential_before + neuron, exists, 0.0)
@@ -415,7 +490,7 @@ def recurrent_forward(
                 True,
             )
             spikes, potential, adapted = _step(
-                inflow, spikes, potential, adapted, a, r, threshold, adaptation
+                inflow, spikes, potential, adapted, p0, p1, p2, p3, kind
             )
             tl.debug_barrier()  # all have read the old state
             tl.store(spikes_out + neuron, spikes, exists)
@@ -437,16 +512,14 @@ def recurrent_backward(
     adapted_or_grad,
     weights,
     weight_unit,
-    alpha,
-    rho,
+    rows,
     spikes0,
     potential0,
     adaptation0,
     state_spikes,
     state_potential,
     state_adapted,
-    alpha_parts,
-    rho_parts,
+    parts,
     steps,
     batch,
     grad_step,
@@ -454,6 +527,7 @@ def recurrent_backward(
     threshold,
     adaptation,
     neurons: tl.constexpr,
+    kind: tl.constexpr,
     surrogate: tl.constexpr,
     padded: tl.constexpr,
     clips: tl.constexpr,
@@ -462,7 +536,7 @@ def recurrent_backward(
 ):
     """Go back through a recurrent layer. One program: ``clips`` clips.
 
-    As `scan_backward`, but ``..._parts`` come as zeros, and ``state_spikes`` leaves without what
+    As `scan_backward`, but ``parts`` come as zeros, and ``state_spikes`` leaves without what
     the first step's recurrent product adds; ``weights`` times ``weight_unit`` is the recurrent
     weight.
     """
@@ -473,6 +547,7 @@ def recurrent_backward(
     spikes += clip * (steps * neurons)
     trace += clip * (steps * neurons)
     adapted_or_grad += clip * (steps * neurons)
+    parts += clip * (_learnable(kind) * neurons)
     largest = tl.zeros((clips, 1), tl.float32)  # of the later step's gradient of the current
     for back in tl.range(0, steps, num_stages=1):
         first = back == steps - 1
@@ -485,14 +560,11 @@ def recurrent_backward(
             neuron = start + tl.arange(0, block)[None, :]
             exists = (clip < batch) & (neuron < neurons)
             cell = state + neuron
-            a = tl.load(alpha + neuron, neuron < neurons, 0.0)
-            r = tl.load(rho + neuron, neuron < neurons, 0.0)
+            p0, p1, p2, p3 = _parameters(rows, threshold, adaptation, neuron, neurons, kind)
             into_spikes = tl.load(grad_spikes + neuron, exists, 0.0)
             into_spikes += tl.load(state_spikes + cell, exists, 0.0)
             into_potential = tl.load(state_potential + cell, exists, 0.0)
             into_adapted = tl.load(state_adapted + cell, exists, 0.0)
-            grad_alpha = tl.load(alpha_parts + cell, exists, 0.0)
-            grad_rho = tl.load(rho_parts + cell, exists, 0.0)
             into_spikes += (inverse * unit) * _product(
                 adapted_or_grad + neurons,
                 (clip < batch) & (back > 0),
@@ -506,7 +578,7 @@ def recurrent_backward(
                 depth,
                 False,
             )
-            grad_inflow, into_spikes, into_potential, into_adapted, alpha_part, rho_part = (
+            grad_inflow, into_spikes, into_potential, into_adapted, part0, part1, part2, part3 = (
                 _step_backward(
                     into_spikes,
                     into_potential,
@@ -516,10 +588,11 @@ def recurrent_backward(
                     tl.load(adapted_before + neuron, exists, 0.0),
                     tl.load(trace + neuron, exists, 0.0),
                     tl.load(adapted_or_grad + neuron, exists, 0.0),
-                    a,
-                    r,
-                    threshold,
-                    adaptation,
+                    p0,
+                    p1,
+                    p2,
+                    p3,
+                    kind,
                     surrogate,
                 )
             )
@@ -529,8 +602,11 @@ def recurrent_backward(
             tl.store(state_spikes + cell, into_spikes, exists)
             tl.store(state_potential + cell, into_potential, exists)
             tl.store(state_adapted + cell, into_adapted, exists)
-            tl.store(alpha_parts + cell, grad_alpha + alpha_part, exists)
-            tl.store(rho_parts + cell, grad_rho + rho_part, exists)
+            _add(parts + neuron, part0, exists)
+            _add(parts + neurons + neuron, part1, exists)
+            if _learnable(kind) == 4:
+                _add(parts + 2 * neurons + neuron, part2, exists)
+                _add(parts + 3 * neurons + neuron, part3, exists)
         tl.debug_barrier()  # all see this step's gradient of the current
         grad_spikes -= grad_step
         spikes -= neurons
@@ -572,3 +648,18 @@ def ternary_backward(
     below = g * _derivative(-level - x, surrogate)
     tl.store(grad_features + place, above + below, place < count)
     tl.store(threshold_parts + tl.program_id(0), tl.sum(below - above, 0))
+
+
+# Dropout.
+
+
+@triton.jit(do_not_specialize=["count", "limit"])
+def drop(values, key, out, count, limit, scale, block: tl.constexpr):
+    """Write ``count`` values scaled, or 0 where their hash is below ``limit``, see `dice`."""
+    place = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    z = (place + tl.load(key)).to(tl.uint32)
+    z = (z ^ (z >> 16)) * tl.full((), _M, tl.uint32) + tl.load(key + 1).to(tl.uint32)
+    z = (z ^ (z >> 15)) * tl.full((), _N, tl.uint32)
+    kept = (z ^ (z >> 16)).to(tl.int64) >= limit
+    x = tl.load(values + place, place < count, 0.0)
+    tl.store(out + place, tl.where(kept, x * scale, 0.0), place < count)

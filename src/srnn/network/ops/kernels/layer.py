@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A layer of adaptive LIF neurons over whole sequences, forward and back.
+"""A layer of neurons of any kind over whole sequences, forward and back.
 
-Legend: T time steps, B clips, I inputs, H neurons, P their number padded.
+``neuron`` holds the layer's parameters, see `srnn.network.ops.kernels.neuron`.
+
+Legend: T time steps, B clips, I inputs, H neurons, P their number padded, L learnable parameters of
+a neuron.
 """
 
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from srnn.network.ops.kernels.compilation import kernel
-from srnn.network.ops.kernels.neuron import advance, retreat
+from srnn.network.ops.kernels.neuron import adapt, advance, distance, retreat
 from srnn.network.ops.kernels.products import (
     FEW_ROWS,
     TILE_ROWS,
@@ -22,12 +25,12 @@ from srnn.network.ops.kernels.products import (
     recurrent_weights,
     room,
     scratch,
+    slots_apart,
     tile,
 )
 from srnn.network.ops.kernels.simd import (
     LANES,
     PANEL,
-    full,
     heaviside,
     load,
     load_some,
@@ -42,10 +45,7 @@ from srnn.network.ops.kernels.surrogates import derivative
 def alif_forward(
     current: Any,
     weights: Any,
-    alpha: Any,
-    rho: Any,
-    threshold: float,
-    adaptation: float,
+    neuron: Any,
     steps: int,
     neurons: int,
     s_state: Any,
@@ -62,11 +62,10 @@ def alif_forward(
     The states (B x H) are replaced by those after the last step; ``trace`` are the potentials of
     all steps, for the backward pass, or empty.
     """
-    width = len(alpha)
+    width = len(neuron.alpha)
     active = np.empty(width, np.int32)
     s, v = scratch(width, 0), scratch(width, 1)
     b, total = scratch(width, 2), scratch(width, 3)
-    base, slope = full(np.float32(threshold)), full(np.float32(adaptation))
     for clip in range(first, last):
         copy(s_state, clip * neurons, s, 0, neurons)
         copy(v_state, clip * neurons, v, 0, neurons)
@@ -79,16 +78,8 @@ def alif_forward(
                 add_rows(weights, width, s, 0, active, found, total, 0)
             for h in range(0, neurons, LANES):
                 left = neurons - h
-                new_s, new_v, new_b = advance(
-                    load_some(current, at + h, left) + load(total, h),
-                    load(s, h),
-                    load(v, h),
-                    load(b, h),
-                    load(alpha, h),
-                    load(rho, h),
-                    base,
-                    slope,
-                )
+                inflow = load_some(current, at + h, left) + load(total, h)
+                new_s, new_v, new_b = advance(neuron, h, inflow, load(s, h), load(v, h), load(b, h))
                 store(s, h, new_s)
                 store(v, h, new_v)
                 store(b, h, new_b)
@@ -106,10 +97,7 @@ def alif_backward(
     trace: Any,
     weights: Any,
     panels: Any,
-    alpha: Any,
-    rho: Any,
-    threshold: float,
-    adaptation: float,
+    neuron: Any,
     surrogate: int,
     steps: int,
     neurons: int,
@@ -120,8 +108,7 @@ def alif_backward(
     grad_v_state: Any,
     grad_b_state: Any,
     grad_current: Any,
-    grad_alpha: Any,
-    grad_rho: Any,
+    grad_neuron: Any,
     first: int,
     last: int,
 ) -> None:
@@ -130,9 +117,9 @@ def alif_backward(
     ``weights`` (H x P) and ``panels`` hold the recurrent weights, a row for each
     postsynaptic neuron; both are empty for a feed-forward layer. The states (B x H) are those
     before the first step; their gradients come in as those of the states after the last step.
-    To ``grad_alpha`` and ``grad_rho`` (P) the shares of these clips are added.
+    To ``grad_neuron`` (L x P) the shares of these clips are added.
     """
-    width = len(alpha)
+    width = len(neuron.alpha)
     every = np.arange(width, dtype=np.int32)
     together = clips_together(weights)
     # One row a clip: what flows into its spikes, potential and adaptation from the step after.
@@ -140,11 +127,12 @@ def alif_backward(
     into_v = scratch(TILE_ROWS * width, 1)
     into_b = scratch(TILE_ROWS * width, 2)
     inflow = scratch(TILE_ROWS * width, 3)
-    sum_alpha, sum_rho = scratch(width, 4), scratch(width, 5)
+    # Each parameter's sum in a slot of its own.
+    apart = slots_apart(width)
+    sums = scratch(len(grad_neuron) * apart, 4)
     slopes = scratch(width, 7)
     # The adaptation of all steps and clips; row 0 is the state before the first step.
     adapted = room((steps + 1) * together * width, 6)
-    base, slope = full(np.float32(threshold)), full(np.float32(adaptation))
 
     for clip in range(first, last, together):
         rows = min(together, last - clip)
@@ -154,7 +142,7 @@ def alif_backward(
             copy(grad_v_state, at, into_v, to, neurons)
             copy(grad_b_state, at, into_b, to, neurons)
             _recall(
-                trace, (clip + row) * steps * neurons, s_state, b_state, at, rho, base, slope,
+                neuron, trace, (clip + row) * steps * neurons, s_state, v_state, b_state, at,
                 steps, neurons, adapted, to, together * width,
             )  # fmt: skip
         for t in range(steps - 1, -1, -1):
@@ -165,9 +153,9 @@ def alif_backward(
                 then = now - together * width
                 # In a loop of its own: together with what follows it needs too many registers.
                 for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
-                    raised = base + slope * load(adapted, now + h)
-                    distance = load_some(trace, at + h, neurons - h) - raised
-                    store(slopes, h, derivative(distance, surrogate))
+                    v = load_some(trace, at + h, neurons - h)
+                    above = distance(neuron, v, load(adapted, now + h))
+                    store(slopes, h, derivative(above, surrogate))
                     prefetch(trace, at - 2 * neurons + h)
                     prefetch(grad_spikes, at - neurons + h)
                 for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
@@ -176,11 +164,13 @@ def alif_backward(
                     b_before = load(adapted, then + h)
                     if t:
                         v_before = load_some(trace, at - neurons + h, left)
-                        s_before = heaviside(v_before - (base + slope * b_before))
+                        s_before = heaviside(distance(neuron, v_before, b_before))
                     else:
                         v_before = load_some(v_state, state + h, left)
                         s_before = load_some(s_state, state + h, left)
-                    current, s, v, b, for_alpha, for_rho = retreat(
+                    current, s, v, b, shares = retreat(
+                        neuron,
+                        h,
                         load_some(grad_spikes, at + h, left) + load(into_s, here),
                         load(into_v, here),
                         load(into_b, here),
@@ -189,10 +179,6 @@ def alif_backward(
                         s_before,
                         v_before,
                         b_before,
-                        load(alpha, h),
-                        load(rho, h),
-                        base,
-                        slope,
                         load(slopes, h),
                     )
                     store(inflow, here, current)
@@ -200,8 +186,9 @@ def alif_backward(
                     store(into_s, here, s)
                     store(into_v, here, v)
                     store(into_b, here, b)
-                    store(sum_alpha, h, load(sum_alpha, h) + for_alpha)
-                    store(sum_rho, h, load(sum_rho, h) + for_rho)
+                    for k in range(len(shares)):
+                        to = k * apart + h
+                        store(sums, to, load(sums, to) + shares[k])
             if len(weights) and rows > FEW_ROWS:
                 for p in range(panels.shape[0]):
                     tile(inflow, 0, width, neurons, panels[p], into_s, p * PANEL, width, True)
@@ -214,8 +201,8 @@ def alif_backward(
             copy(into_s, to, grad_s_state, at, neurons)
             copy(into_v, to, grad_v_state, at, neurons)
             copy(into_b, to, grad_b_state, at, neurons)
-    grad_alpha += sum_alpha
-    grad_rho += sum_rho
+    for k in range(len(grad_neuron)):
+        grad_neuron[k] += sums[k * apart : k * apart + width]
 
 
 @kernel
@@ -230,14 +217,13 @@ def clips_together(weights: Any) -> int:
 
 @kernel
 def _recall(
+    neuron: Any,
     trace: Any,
     at: int,
     s_state: Any,
+    v_state: Any,
     b_state: Any,
     state: int,
-    rho: Any,
-    base: Any,
-    slope: Any,
     steps: int,
     neurons: int,
     adapted: Any,
@@ -248,7 +234,6 @@ def _recall(
 
     Cheaper than to fetch it from memory. Row 0 of ``adapted`` is the state before the first step.
     """
-    one = full(np.float32(1))
     copy(b_state, state, adapted, to, neurons)
     for t in range(steps):
         before, then = at + (t - 1) * neurons, to + t * step
@@ -256,11 +241,12 @@ def _recall(
             left = neurons - h
             b = load(adapted, then + h)
             if t:
-                s = heaviside(load_some(trace, before + h, left) - (base + slope * b))
+                v = load_some(trace, before + h, left)
+                s = heaviside(distance(neuron, v, b))
             else:
+                v = load_some(v_state, state + h, left)
                 s = load_some(s_state, state + h, left)
-            decay = load(rho, h)
-            store(adapted, then + step + h, decay * b + (one - decay) * s)
+            store(adapted, then + step + h, adapt(neuron, h, s, v, b))
 
 
 @kernel
@@ -270,10 +256,7 @@ def layer_forward(
     bias: Any,
     inputs: int,
     weights: Any,
-    alpha: Any,
-    rho: Any,
-    threshold: float,
-    adaptation: float,
+    neuron: Any,
     steps: int,
     neurons: int,
     s_state: Any,
@@ -292,7 +275,7 @@ def layer_forward(
         clip_in = slice(clip * steps * inputs, (clip + 1) * steps * inputs)
         project(x[clip_in], strips, bias, inputs, neurons, current, 0, steps)
         alif_forward(
-            current, weights, alpha, rho, threshold, adaptation, steps, neurons,
+            current, weights, neuron, steps, neurons,
             s_state[state], v_state[state], b_state[state],
             spikes[clip_out], trace[clip_out] if len(trace) else trace, 0, 1,
         )  # fmt: skip
@@ -309,10 +292,7 @@ def layer_backward(
     inputs: int,
     weights: Any,
     panels: Any,
-    alpha: Any,
-    rho: Any,
-    threshold: float,
-    adaptation: float,
+    neuron: Any,
     surrogate: int,
     steps: int,
     neurons: int,
@@ -326,8 +306,7 @@ def layer_backward(
     grad_input_weights: Any,
     grad_bias: Any,
     grad_weights: Any,
-    grad_alpha: Any,
-    grad_rho: Any,
+    grad_neuron: Any,
     first: int,
     last: int,
 ) -> None:
@@ -342,10 +321,10 @@ def layer_backward(
         state = slice(clip * neurons, (clip + rows) * neurons)
         out = slice(clip * steps * neurons, (clip + rows) * steps * neurons)
         alif_backward(
-            grad_spikes[out], trace[out], weights, panels, alpha, rho, threshold, adaptation,
-            surrogate, steps, neurons, s_state[state], v_state[state], b_state[state],
+            grad_spikes[out], trace[out], weights, panels, neuron, surrogate, steps, neurons,
+            s_state[state], v_state[state], b_state[state],
             grad_s_state[state], grad_v_state[state], grad_b_state[state], current,
-            grad_alpha, grad_rho, 0, rows,
+            grad_neuron, 0, rows,
         )  # fmt: skip
         if len(weights):
             recurrent_weights(

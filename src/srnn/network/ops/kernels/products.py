@@ -72,6 +72,12 @@ def room(count: int, slot: int) -> Any:
 
 
 @kernel
+def slots_apart(count: int) -> int:
+    """Return how far apart arrays of ``count`` values begin that have successive slots."""
+    return -(-count // _PAGE) * _PAGE + _PAGE // 8
+
+
+@kernel
 def copy(source: Any, at: int, target: Any, to: int, count: int) -> None:
     """Copy ``count`` values."""
     for i in range(0, count, LANES):
@@ -289,6 +295,31 @@ def project_weights(
 
 
 @kernel
+def gram(x: Any, inputs: int, total: Any, sums: Any, first: int, last: int) -> None:
+    """Add the products of the inputs with each other of the rows from ``first`` to ``last``.
+
+    ``total`` (I x P) has a row for each input; to ``sums`` (P) the inputs themselves are added.
+    """
+    width = total.size // inputs
+    active = np.empty(inputs, np.int32)
+    for row in range(first, last):
+        at = row * inputs
+        found = find_active(x, at, inputs, active, 0)
+        for k in range(found):
+            i = active[k]
+            value = x[at + i]
+            sums[i] += value
+            if found > 2 * width // LANES:
+                for j in range(0, inputs, LANES):
+                    lanes = load_some(x, at + j, inputs - j)
+                    to = i * width + j
+                    store(total, to, fma(full(value), lanes, load(total, to)))
+            else:
+                for m in range(found):
+                    total[i * width + active[m]] += value * x[at + active[m]]
+
+
+@kernel
 def recurrent_weights(
     s_state: Any,
     spikes: Any,
@@ -319,6 +350,9 @@ def _add_outer(
 ) -> None:
     """Add to each input's row of ``total`` the rows of ``grad`` in which it was active."""
     active = np.empty(rows * inputs, np.int32)
+    if 2 * find_active(x, x_at, inputs, active, 0) > inputs:
+        _add_outer_dense(x, x_at, grad, grad_at, rows, inputs, outputs, total)
+        return
     found_values = np.empty(rows * inputs, np.float32)
     row_ends = np.empty(rows, np.int64)
     found = _find_all_active(x, x_at, rows, inputs, active, found_values, row_ends)
@@ -355,6 +389,33 @@ def _add_outer(
                 for k in range(starts[i], ends[i]):
                     lanes = fma(full_strip(values[k]), load_strip(strip, places[k] * STRIP), lanes)
                 store(total, i * width + column, lanes)
+
+
+@kernel
+def _add_outer_dense(
+    x: Any, x_at: int, grad: Any, grad_at: int, rows: int, inputs: int, outputs: int, total: Any
+) -> None:
+    """Do the same for inputs most of which are active, as the first row suggests."""
+    width = total.size // inputs
+    strip = scratch(rows * STRIP, 0)
+    for column in range(0, width, STRIP):
+        for row in range(rows):
+            copy(
+                grad, grad_at + row * outputs + column, strip, row * STRIP,
+                min(STRIP, outputs - column),
+            )  # fmt: skip
+        # Two inputs at a time: the sums of one alone would wait for each other.
+        for i in range(0, inputs, 2):
+            second = min(i + 1, inputs - 1)
+            at, to = i * width + column, second * width + column
+            lanes, others = load_strip(total, at), load_strip(total, to)
+            for row in range(rows):
+                place = x_at + row * inputs
+                gradients = load_strip(strip, row * STRIP)
+                lanes = fma(full_strip(x[place + i]), gradients, lanes)
+                others = fma(full_strip(x[place + second]), gradients, others)
+            store(total, to, others)
+            store(total, at, lanes)
 
 
 @kernel

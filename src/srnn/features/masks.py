@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Masks over features: stretches of time and ranges of bands that a network must do without.
+
+Park et al. 2019 (SpecAugment, https://arxiv.org/abs/1904.08779), without its warping of time. The
+random numbers are a table with a row for each clip that an epoch presents: a function of seed,
+epoch and place in the epoch.
+
+Legend: B batch, C channels, T frames, M mel bands, n masks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_PURPOSE = 4  # keeps these random numbers apart from those of the same seed drawn elsewhere
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How many masks a clip gets, and how wide they may be.
+
+    Attributes
+    ----------
+    time_masks, band_masks : int >= 0
+        How many over time, over all bands, and over bands, at all times.
+    time_mask, band_mask : int >= 0
+        Most frames, and most bands, that one covers; the least is none.
+    """
+
+    time_masks: int = 0
+    time_mask: int = 0
+    band_masks: int = 0
+    band_mask: int = 0
+
+    @property
+    def count(self) -> int:
+        """Masks on a clip."""
+        return self.time_masks + self.band_masks
+
+
+class Masker:
+    """Covers parts of the features of training clips.
+
+    Parameters
+    ----------
+    masking : Masking
+    fill : Tensor, shape (C, M)
+        What stands where a mask is, on the device of the features.
+    seed : int >= 0
+    """
+
+    def __init__(self, masking: Masking, fill: Tensor, seed: int) -> None:
+        self.masking = masking
+        self._fill = fill[:, None]
+        self._seed = seed
+
+    def draw(self, epoch: int, count: int) -> NDArray[np.float64]:
+        """Return the random numbers of the first ``count`` clips of an epoch, a row each."""
+        rng = np.random.default_rng((self._seed, epoch, _PURPOSE))
+        return rng.random((count, 2 * self.masking.count))
+
+    def __call__(self, features: Tensor, rows: NDArray[np.float64]) -> Tensor:
+        """Cover parts of the features of some clips, in place; return them.
+
+        Parameters
+        ----------
+        features : Tensor, shape (B, C, T, M)
+        rows : shape (B, ...)
+            The clips' rows of `draw`.
+        """
+        masking, (_, _, frames, bands) = self.masking, features.shape
+        over_time, over_bands = np.split(rows, [2 * masking.time_masks], axis=1)
+        times = _covered(over_time, masking.time_mask, frames)  # (B, T)
+        ranges = _covered(over_bands, masking.band_mask, bands)  # (B, M)
+        covered = torch.from_numpy(times[:, :, None] | ranges[:, None, :]).to(features.device)
+        return torch.where(covered[:, None], self._fill, features, out=features)
+
+
+def _covered(rows: NDArray[np.float64], most: int, length: int) -> NDArray[np.bool_]:
+    """Return which of ``length`` places masks cover, shape (B, length).
+
+    A row holds two numbers in [0, 1) for each mask: how wide it is, and where.
+    """
+    widths = np.floor(rows[:, 0::2] * (min(most, length) + 1))[..., None]  # (B, n, 1)
+    starts = np.floor(rows[:, 1::2, None] * (length - widths + 1))
+    places = np.arange(length)
+    covered: NDArray[np.bool_] = np.any((places >= starts) & (places < starts + widths), axis=1)
+    return covered

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Runs whose training clips are varied in every epoch: repeatable, and resumed to the same bits."""
+
+import json
+import shutil
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import srnn
+from run_results import assert_same_results, metrics
+from srnn import cli
+from srnn.config import load as load_config
+from srnn.data import voices
+from srnn.training.assemble import make_evaluation_corpus, make_training_corpus
+from srnn.training.checkpoint import load_checkpoint
+from srnn.training.examples import Batch
+from srnn.training.step import Step
+
+CHANGES = (
+    "data.sampling=balanced",
+    "data.normalisation=standardise",
+    "mel.features=log_mel",
+    "augment.shift=20",
+    "augment.speed=0.15",
+    "augment.volume=3",
+    "augment.noise=0.5",
+    "augment.fresh_silence=true",
+    "augment.time_masks=1",
+    "augment.time_mask=3",
+    "augment.band_masks=1",
+    "augment.band_mask=2",
+)
+
+
+@pytest.fixture(autouse=True)
+def _here(tones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tones)
+
+
+def command(run: Path, *changes: str) -> list[str]:
+    keys = (word for key in (*CHANGES, *changes) for word in ("--set", key))
+    return ["tones.toml", "--run-dir", str(run), *keys]
+
+
+@pytest.fixture(scope="module")
+def finished(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a run that went to its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tones)
+        run = tmp_path_factory.mktemp("runs") / "varied"
+        assert cli.run(command(run)) == 0
+    return run
+
+
+def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
+    assert cli.run(command(tmp_path / "again")) == 0
+    assert_same_results(finished, tmp_path / "again")
+
+
+@pytest.mark.parametrize("change", [key.split("=")[0] for key in CHANGES[3:8]])
+def test_each_kind_of_variation_counts(change: str, finished: Path, tmp_path: Path) -> None:
+    off = f"{change}={'false' if change.endswith('silence') else '0'}"
+    assert cli.run(command(tmp_path / "other", off, "srnn.epochs=1")) == 0
+    losses = [metrics(run)[0]["train_loss"] for run in (finished, tmp_path / "other")]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("steps", [3, 9])
+def test_a_run_resumed_within_an_epoch_equals_one_never_interrupted(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    real_step, done = Step.__call__, iter(range(1, 1000))
+
+    def step(self: Step, batch: Batch) -> None:
+        if next(done) == steps:
+            signal.raise_signal(signal.SIGINT)
+        real_step(self, batch)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "__call__", step)
+        assert cli.run(command(run)) == 130
+    assert cli.run([*command(run), "--resume"]) == 0
+    assert_same_results(finished, run)
+
+
+def test_predictions_are_what_the_test_counted(finished: Path) -> None:
+    """Standardised log-mel features, by way of the checkpoint alone."""
+    weights = load_checkpoint(finished / "best.pt").weights
+    assert weights["normaliser.mean"].shape == weights["normaliser.scale"].shape == (2, 8)
+    recogniser = srnn.load(finished)
+    corpus = make_evaluation_corpus(recogniser.config, recogniser.labels)
+    counted = json.loads((finished / "test.json").read_text())["confusion"]
+    for label, name in enumerate(recogniser.labels):
+        if name != "_silence_":
+            files = [clip.path for clip in corpus.partitions["testing"] if clip.label == label]
+            said = Counter(recogniser.predict(file).label for file in files)
+            assert [said[other] for other in recogniser.labels] == counted[label]
+
+
+def test_evaluate_repeats_the_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", str(finished), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((finished / "test.json").read_text())
+
+
+def test_masks_alone_leave_the_features_in_memory(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    keys = ("augment.time_masks=1", "augment.band_masks=1", "srnn.epochs=1")
+    changes = [word for key in keys for word in ("--set", key)]
+    assert cli.run(["tones.toml", "--run-dir", str(run), *changes]) == 0
+    assert "training: features are kept in main memory" in (run / "train.log").read_text()
+
+
+def test_noise_needs_background_recordings(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for word in ("low", "high"):
+        (tmp_path / "bare" / word).mkdir(parents=True)
+        for file in (tones / "tones" / word).iterdir():
+            (tmp_path / "bare" / word / file.name).symlink_to(file)
+    changes = [f"data.dataroot={tmp_path / 'bare'}", "data.silence=false", "data.unknown=false"]
+    assert cli.run(command(tmp_path / "run", *changes)) == 2
+    assert (
+        f"augment.noise: expected background recordings in {tmp_path}/bare/_background_noise_, "
+        "found none; add some or set augment.noise = 0" in capsys.readouterr().err
+    )
+
+
+def test_synthetic_words_join_the_unknown_in_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
+    monkeypatch.setattr(voices, "COMMON_WORDS", ("water", "seven", "apple"))
+    shutil.copytree("tones", tmp_path / "tones")
+    run = tmp_path / "run"
+    changes = [f"data.dataroot={tmp_path / 'tones'}", "data.synthetic_unknown=7"]
+    config = load_config("tones.toml", changes)
+    corpus = make_training_corpus(config)
+    more = [clip for clip in corpus.partitions["training"] if corpus.is_synthetic(clip)]
+    assert {clip.word for clip in more} == {"water", "seven", "apple"}
+    assert {corpus.labels[clip.label] for clip in more} == {"_unknown_"}
+    assert len(more) == 7
+    assert corpus.partitions["training"][-7:] == tuple(more)
+    assert not any(map(corpus.is_synthetic, corpus.partitions["validation"]))
+    assert cli.run(command(run, *changes, "srnn.epochs=1")) == 0
+    assert cli.run(["evaluate", str(run), "--partition", "validation"]) == 0
