@@ -223,11 +223,12 @@ def test_several_seeds_are_all_checked_before_the_first_is_trained(
 
 
 @pytest.mark.parametrize("steps", [9, 14])  # in mid-epoch; the last of all
-def test_a_resumed_run_has_the_same_average_of_weights_and_learning_rates(
+def test_a_resumed_run_has_the_same_averages_dropout_and_learning_rates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     keys = ["srnn.averaging=0.8", "srnn.warmup_epochs=1", "srnn.schedule=cosine"]
+    keys += ["srnn.neuron=adaptive_current", "srnn.batch_norm=true", "srnn.dropout=0.2"]
     options = [word for key in keys for word in ("--set", key)]
     assert cli.run(["tones.toml", "--run-dir", str(whole), *options]) == 0
     command = ["tones.toml", "--run-dir", str(parts), *options]

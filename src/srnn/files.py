@@ -8,6 +8,16 @@ from pathlib import Path
 
 from srnn.errors import InputError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def remedy(error: OSError, elsewhere: str) -> str:
+    """Return what to do about a disk that does not take something; ``elsewhere`` is one way."""
+    if error.errno in _FULL:
+        return f"free some space there, or {elsewhere}"
+    return f"allow it, or {elsewhere}" if error.errno in _FORBIDDEN else elsewhere
+
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` beside ``path``, have it on the disk, and rename it to ``path``.
@@ -15,7 +25,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     Raises
     ------
     InputError
-        If the disk does not take it; what was at ``path`` is still there then.
+        If the disk does not take it. What was at ``path`` is still there then, unless all but the
+        last step succeeded: then the content is there, but a loss of power may take it back.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -26,11 +37,9 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "make room there" if full else "choose another place"
         raise InputError(
             f"{path}: expected a disk that takes {len(content):,} bytes, found "
-            f"{error.strerror or error}: {remedy}"
+            f"{error.strerror or error}: {remedy(error, 'choose another place')}"
         ) from error
     finally:
         with contextlib.suppress(OSError):  # what is left of it does no harm

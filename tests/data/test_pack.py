@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MPL-2.0
 """Packs: what they hold, when they are made anew, where they lie, and what is refused."""
 
+import errno
 import logging
 import multiprocessing
 import os
 import resource
 import signal
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from recordings import BAD, bad_recordings, odd_recordings
 from srnn.data import audio, pack
@@ -63,6 +66,7 @@ def test_a_pack_holds_every_recording_at_its_own_rate(folder: Path) -> None:
     np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
     for name in opened.recordings:
         assert opened[name].dtype == np.int16
+        assert zlib.crc32(opened[name].data) == opened.recordings[name].checksum
         np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
 
 
@@ -188,13 +192,27 @@ def test_a_damaged_pack_is_made_anew(
     assert f"{path} is damaged or was cut off: packing the recordings anew" in messages(caplog)
 
 
-def test_leftovers_of_a_killed_process_do_no_harm(folder: Path) -> None:
+@pytest.mark.parametrize("suffix", [".part", ".1.part"])  # the first is of an earlier version
+def test_what_a_killed_process_left_does_no_harm(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """Even if somebody writes on into it."""
     path = open_pack(folder).path
     content = path.read_bytes()
     path.unlink()
-    leftover = path.parent / f"{path.name.rpartition('-')[0]}.part"
+    leftover = path.parent / f"{path.name.rpartition('-')[0]}{suffix}"
     leftover.write_bytes(content[:500])
-    assert open_pack(folder).path.read_bytes() == content
+    decode = audio.decode
+
+    def write_on(recording: Path) -> tuple[NDArray[np.int16], int]:
+        file.seek(100)
+        file.write(b"wrong")
+        file.flush()
+        return decode(recording)
+
+    monkeypatch.setattr(audio, "decode", write_on)
+    with leftover.open("rb+") as file:
+        assert open_pack(folder).path.read_bytes() == content
     assert not leftover.exists()
 
 
@@ -275,9 +293,23 @@ def test_a_full_disk(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(error.value).startswith(f"data.cache: {folder / '.cache' / 'set-'}")
     assert str(error.value).endswith(
-        ".pack: cannot be written (File too large): make room, or name another directory"
+        ".pack: cannot be written (File too large): free some space there, or name another "
+        "directory"
     )
     assert {path.suffix for path in (folder / ".cache").iterdir()} <= {".lock"}
+
+
+def test_a_disk_that_turns_read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(InputError) as error:
+        open_pack(folder)
+    assert str(error.value).endswith(
+        ".pack: cannot be written (Read-only file system): allow it, or name another directory"
+    )
 
 
 def test_a_pack_says_why_a_recording_is_unreadable(folder: Path) -> None:

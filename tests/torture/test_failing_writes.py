@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from processes import exit_code, load_ahead, say, training, wait_until
 
-from run_results import RUN_FILES, assert_same_results
+from run_results import RUN_FILES, expect_the_same
 from srnn import cli
 from srnn.training.checkpoint import load_checkpoint
 
@@ -124,11 +124,6 @@ def expect_as_found(disk: Disk) -> None:
     assert others <= {f".{name}.part" for name in RUN_FILES}
 
 
-def expect_the_same(run: Path, undisturbed: Path) -> None:
-    assert {file.name for file in run.iterdir()} - {".lock"} == RUN_FILES
-    assert_same_results(run, undisturbed)
-
-
 @pytest.fixture(autouse=True)
 def _meanwhile(full: bool) -> None:
     if not full:
@@ -181,19 +176,6 @@ def test_a_disk_that_fails_takes_nothing_with_it(
     for (kind, name), count in sorted(tally.items()):
         say(f"  {kind:7} {name or 'the directory':13} {count:3}")
     say("all ended with the same bits\n")
-
-
-def test_a_log_that_cannot_be_written_ends_no_run(
-    command: Callable[[Path], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    undisturbed, run = tmp_path / "undisturbed", tmp_path / "run"
-    assert cli.run(command(undisturbed)) == 0
-    run.mkdir()
-    (run / "train.log").symlink_to("/dev/full")
-    assert cli.run([*command(run)[:-2], "--set", "logger.level=INFO", "--run-dir", str(run)]) == 0
-    error = capsys.readouterr().err
-    assert error.count(f"{run / 'train.log'} ends here: ") == 1
-    assert "Traceback" not in error
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits processes by prlimit")

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Runs that are killed or told to stop, again and again, end with the bits of one left alone."""
+"""Runs that are killed or told to stop, again and again, end with the bits of one left alone.
+
+The same holds for the packing of recordings.
+"""
 
 import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,10 +16,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from processes import exit_code, say, send, training, wait_until
 
-from run_results import RUN_FILES, assert_same_results, metrics, without_times
+from run_results import RUN_FILES, expect_the_same, metrics, without_times
+from srnn.data import audio
+from srnn.data.pack import open_pack
 from srnn.training.checkpoint import load_checkpoint
 from srnn.training.examples import Batch
 from srnn.training.step import Step
@@ -110,12 +118,6 @@ def expect_whole(run: Path, undisturbed: Path) -> None:
         assert lines == without_times(metrics(undisturbed))[: len(lines)]
     if "test.json" in files:
         assert (run / "test.json").read_text() == (undisturbed / "test.json").read_text()
-
-
-def expect_the_same(run: Path, undisturbed: Path) -> None:
-    """Hold a run that has ended to one that was left alone."""
-    assert {file.name for file in run.iterdir()} - {".lock"} == RUN_FILES
-    assert_same_results(run, undisturbed)
 
 
 def interrupt(
@@ -225,3 +227,37 @@ def press_ctrl_c_twice(steps: int) -> None:
         real_step(self, batch)
 
     pytest.MonkeyPatch().setattr(Step, "__call__", step)
+
+
+def test_a_killed_packer_takes_its_workers_with_it(tmp_path: Path, full: bool) -> None:
+    """And whoever packs next, at once, packs what the recordings hold."""
+    rng, random_sound, folder = random.Random(7), np.random.default_rng(7), tmp_path / "set"
+    (folder / "on").mkdir(parents=True)
+    for number in range(12):  # compressed, so that they take a while
+        sound = 0.1 * random_sound.normal(size=16_000 * 10)
+        path = folder / "on" / f"{number:02}.wav"
+        soundfile.write(path, sound, 16_000, format="OGG", subtype="VORBIS")
+    script = Path(__file__).with_name("packing.py")
+    for number in range(20 if full else 1):
+        cache = tmp_path / str(number)
+        packer = subprocess.Popen(
+            [sys.executable, script, folder, cache], stderr=subprocess.PIPE, start_new_session=True
+        )
+        assert packer.stderr
+        try:
+            assert [packer.stderr.readline() for _ in range(2)] == [b"ready\n", b"ready\n"]
+            time.sleep(rng.uniform(0, 0.15))
+            packer.kill()
+            packer.wait()
+            left = sorted(f"{file.suffix} {file.stat().st_size:9,}" for file in cache.iterdir())
+            say(f"killed a packer; there: {'; '.join(left)}")
+            opened = open_pack(folder, str(cache), workers=0)
+            for name in opened.recordings:
+                np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
+            assert len(opened.recordings) == 12
+            packer.communicate(timeout=60)  # until nobody is left who has its stderr open
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(packer.pid, signal.SIGKILL)
+            packer.wait()
+            packer.stderr.close()

@@ -24,7 +24,7 @@ _DAMAGES = (
 
 # What the disk says of a member that cannot be there, whatever disk it is.
 _IMPOSSIBLE = {
-    *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.EFBIG),
+    *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),  # both a file and a folder
     errno.ENOENT,  # both a file and a link to nothing
 }

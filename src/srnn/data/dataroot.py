@@ -6,7 +6,6 @@ flushed to the disk and renamed, by one process at a time; nothing that an inter
 the name of a data set.
 """
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,22 +14,12 @@ from pathlib import Path
 
 from srnn.data.locks import locked
 from srnn.errors import InputError
-from srnn.files import sync_directory
+from srnn.files import remedy, sync_directory
 
 CORPORA = "SpeechCommands"
 """The folder in a data root that the data sets lie in; torchaudio's name for it."""
 
-_REMEDIES = {
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-        "free some space there, or set data.dataroot to another disk, and run again",
-    ),
-    **dict.fromkeys(
-        (errno.EROFS, errno.EACCES, errno.EPERM),
-        "allow it, or set data.dataroot to a folder that can be written or holds the data set",
-    ),
-}
-_REMEDY = "set data.dataroot to another folder"
+_ELSEWHERE = "set data.dataroot to a folder that can be written or holds the data set"
 
 
 @contextmanager
@@ -40,8 +29,9 @@ def disk_errors(dataroot: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = error.filename or dataroot
-        remedy = _REMEDIES.get(error.errno or 0, _REMEDY)
-        raise InputError(f"data.dataroot: {place}: {error.strerror or error}: {remedy}") from error
+        found = error.strerror or error
+        what_to_do = remedy(error, _ELSEWHERE)
+        raise InputError(f"data.dataroot: {place}: {found}: {what_to_do}") from error
 
 
 def sole_use(dataroot: Path, name: str) -> AbstractContextManager[object]:

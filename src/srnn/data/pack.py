@@ -7,12 +7,13 @@ name is a digest of the names, sizes, times of change and permissions of the rec
 data set that has changed is packed anew. A recording that cannot be decoded is no error: the pack
 says why.
 
-Layout of the file, little-endian: a header (`_HEADER`), the samples, the index (JSON: name, offset,
-frames and rate of each recording; name and reason of each that is unreadable). Header and index
-are checked when a pack is opened. The samples are not: that would read gigabytes before every run,
-and a pack gets its name only when all of it is on the disk.
+Layout of the file, little-endian: a header (`_HEADER`), the samples, the index (JSON: a `Recording`
+for each that is readable; name and reason of each that is not). Header and index are checked when a
+pack is opened. The samples are not: that would read gigabytes before every run, and a pack gets its
+name only when all of it is on the disk. Their checksums tell whether data sets sound the same.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -25,7 +26,6 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import SpawnContext
@@ -39,12 +39,12 @@ from tqdm import tqdm
 
 from srnn.data import audio
 from srnn.data.locks import locked
-from srnn.data.workers import deaf_to_interruption, one_core_each
+from srnn.data.workers import deaf_to_interruption, end_with_parent, one_core_each
 from srnn.errors import InputError, printable
-from srnn.files import sync_directory
+from srnn.files import remedy, sync_directory
 
 _MAGIC = b"srnnpack"
-_VERSION = 2  # of the layout and of what `audio.decode` makes of a file
+_VERSION = 3  # of the layout and of what `audio.decode` makes of a file
 _HEADER = struct.Struct("<8s32sQQI4x")  # magic, key, samples, bytes of the index, their CRC-32
 _SAMPLE = np.dtype("<i2")
 
@@ -61,6 +61,7 @@ class Recording(NamedTuple):
     offset: int  # its first sample
     frames: int  # its samples
     sample_rate: int  # of the file, and of the samples (Hz)
+    checksum: int  # CRC-32 of the samples
 
     @property
     def word(self) -> str:
@@ -101,8 +102,8 @@ class Pack:
 
     def __getitem__(self, name: str) -> NDArray[np.int16]:
         """Return the samples of a recording, at its own rate; a view."""
-        _, offset, frames, _ = self.recordings[name]
-        return self.samples[offset : offset + frames]
+        recording = self.recordings[name]
+        return self.samples[recording.offset : recording.offset + recording.frames]
 
 
 def open_pack(folder: Path, cache: str = "auto", workers: int | Literal["auto"] = "auto") -> Pack:
@@ -276,8 +277,11 @@ def _make(
     place = printable(path)
     _log.info("packing %s recordings of %s into %s", f"{len(names):,}", printable(folder), place)
     started = time.monotonic()
-    temporary = path.with_name(f"{stem}.part")
+    temporary = path.with_name(f"{stem}.{os.getpid()}.part")  # no name that another process knows
     try:
+        for leftover in path.parent.iterdir():
+            if leftover.name.startswith(f"{stem}.") and leftover.suffix == ".part":
+                leftover.unlink()
         with temporary.open("wb") as file:
             _write(file, key, _decode(folder, names, temporary, workers))
         temporary.replace(path)
@@ -288,11 +292,12 @@ def _make(
         size = path.stat().st_size
     except OSError as error:
         raise InputError(
-            f"data.cache: {path}: cannot be written ({error.strerror}): make room, or name "
-            "another directory"
+            f"data.cache: {path}: cannot be written ({error.strerror}): "
+            f"{remedy(error, 'name another directory')}"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the next process that packs deletes it
+            temporary.unlink()
     seconds = time.monotonic() - started
     _log.info("packed %.1f MB in %.1f s; %s may be deleted at any time", size / 1e6, seconds, place)
     pack = _read(path, key, folder)
@@ -330,7 +335,7 @@ def _decode(
         results = (job(task) for task in tasks)
     decoded = _Decoded([], {})
     bar = tqdm(desc="packing", total=len(names), unit="clip", leave=False, disable=None)
-    with closing(results), bar:
+    with contextlib.closing(results), bar:
         for some in results:
             decoded.recordings.extend(some.recordings)
             decoded.unreadable.update(some.unreadable)
@@ -354,8 +359,10 @@ def _decode_some(
                 offset = taken.value
                 taken.value += len(samples)
             file.seek(_HEADER.size + offset * _SAMPLE.itemsize)
-            file.write(samples.astype(_SAMPLE, copy=False).data)
-            decoded.recordings.append(Recording(name, offset, len(samples), rate))
+            content = samples.astype(_SAMPLE, copy=False).data
+            file.write(content)
+            checksum = zlib.crc32(content)
+            decoded.recordings.append(Recording(name, offset, len(samples), rate, checksum))
     return decoded
 
 
@@ -386,6 +393,7 @@ _job: _Job  # of this worker process: shared memory can be handed over only as a
 def _take_on(job: _Job) -> None:
     global _job
     _job = job
+    end_with_parent()
 
 
 def _work(names: Sequence[str]) -> _Decoded:

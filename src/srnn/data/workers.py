@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What worker processes inherit from the process that starts them."""
+"""What worker processes inherit from the process that starts them, and that they end with it."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -38,3 +39,18 @@ def deaf_to_interruption() -> Iterator[None]:
     finally:
         if may_set_handlers:
             signal.signal(signal.SIGINT, handler)
+
+
+def end_with_parent() -> None:
+    """Have this worker process end when the one that started it does, even if that is killed.
+
+    By itself it would finish what it was given, and then wait for more for ever.
+    """
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)

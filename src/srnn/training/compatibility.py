@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from srnn.config import Config, toml_value
-from srnn.data.corpus import Corpus
+from srnn.data.corpus import BACKGROUND, Corpus
 from srnn.errors import InputError
 from srnn.training.checkpoint import Checkpoint
 from srnn.training.recogniser import restore_spotter
@@ -27,6 +27,8 @@ _FREE_KEYS = {
     "srnn.checkpoint_minutes",
 }
 
+_DIGEST = "2:"  # begins a `clips_digest`; the first kind, of names only, had no beginning
+
 # Keys that decide the shape of the features, or of the weights, or what they mean.
 _SHAPING_KEYS = (
     "srnn.network_size",
@@ -35,6 +37,12 @@ _SHAPING_KEYS = (
     "srnn.bias",
     "srnn.threshold",
     "srnn.adaptation",
+    "srnn.neuron",
+    "srnn.recurrent",
+    "srnn.encoder",
+    "srnn.batch_norm",
+    "srnn.readout",
+    "srnn.readout_scale",
     "mel.delta_order",
     "mel.features",
     "mel.floor",
@@ -64,13 +72,25 @@ def expect_same_configuration(config: Config, saved: Config, epochs_done: int, s
 
 
 def clips_digest(corpus: Corpus) -> str:
-    """Return a digest of what is trained and chosen on: labels, clips and their order."""
-    clips = [
-        [name, clip.label, clip.word, clip.path.name, clip.start, clip.frames]
-        for name in ("training", "validation")
-        for clip in corpus.partitions[name]
+    """Return a digest of what is trained and chosen on: labels, clips, their order and samples.
+
+    Background recordings are among it: silence is cut from them, and they are mixed into clips.
+    Where the data set lies is not.
+    """
+    clips: list[object] = []
+    for partition in ("training", "validation"):
+        packs = {pack.folder: pack for pack in corpus.packs_of(partition)}
+        for clip in corpus.partitions[partition]:
+            recording = packs[clip.path.parents[1]].recordings[f"{clip.word}/{clip.path.name}"]
+            sound = recording._replace(offset=0)  # in a pack they lie in no certain order
+            clips.append([partition, clip.label, clip.start, clip.frames, sound])
+    background = [
+        recording._replace(offset=0)
+        for recording in corpus.packs["training"].recordings.values()
+        if recording.word == BACKGROUND
     ]
-    return hashlib.sha256(json.dumps([corpus.labels, clips]).encode()).hexdigest()
+    content = json.dumps([corpus.labels, clips, background])
+    return _DIGEST + hashlib.sha256(content.encode()).hexdigest()
 
 
 def expect_same_clips(corpus: Corpus, saved: str, source: str) -> None:
@@ -79,8 +99,15 @@ def expect_same_clips(corpus: Corpus, saved: str, source: str) -> None:
     Raises
     ------
     InputError
-        If folders or recordings came or went.
+        If folders or recordings came, went or changed, or the run is of a version of this package
+        that did not note what they hold.
     """
+    if not saved.startswith(_DIGEST):
+        raise InputError(
+            f"{source}: expected a run that this version of srnn began, found one of an earlier "
+            "version, which did not note what the recordings hold: finish it with that version, "
+            "or start a new run"
+        )
     if clips_digest(corpus) != saved:
         raise InputError(
             f"{source}: expected the clips that the run began with, "
@@ -128,10 +155,13 @@ def _expect_equal(config: Config, saved: Config, keys: Iterable[str], source: st
 
 
 def _flat(config: Config) -> dict[str, Any]:
-    """Return the values by ``table.key``; layer sizes in their one resolved form."""
+    """Return the values by ``table.key``; what each layer is in its one resolved form."""
     values = {
         f"{table}.{key}": value
         for table, keys in config.model_dump().items()
         for key, value in keys.items()
     }
-    return values | {"srnn.network_size": config.srnn.layer_sizes}
+    return values | {
+        "srnn.network_size": config.srnn.layer_sizes,
+        "srnn.recurrent": config.srnn.recurrent_layers,
+    }
