@@ -266,7 +266,7 @@ def test_forged_states_to_resume(tones: Path, full: bool) -> None:
         code, _, complaint = command(*train, "--run-dir", run, "--resume", codes=codes)
         last_line = complaint.splitlines()[-1]
         if code == 2:
-            expect_proper(last_line, f"{run / 'last.pt'}: ")
+            expect_proper(last_line, f"{run / 'last.pt'}: ", f"{run / 'best.pt'}: the best weights")
             assert all((run / name).read_bytes() == before[name] for name in {*before} - LOGS)
         assert code != 1 or "expected finite numbers" in last_line
         return code != 2
