@@ -479,6 +479,31 @@ def test_a_full_disk_ends_the_log_but_not_the_run(
     assert (run / "test.json").exists()
 
 
+def test_training_hears_nothing_of_what_is_held_out(tmp_path: Path, tones: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tones / "tones", corpus)
+    shutil.copytree(corpus / "other", corpus / "another")
+    shutil.copy(
+        corpus / "_background_noise_" / "noise.wav", corpus / "_background_noise_" / "x.wav"
+    )
+    keys = [f"data.dataroot={corpus}", 'data.held_out=["another", "x"]', "augment.noise=1.0"]
+    made = make_training_corpus(load_config("tones.toml", keys))
+    heard, validated = (
+        {f"{clip.word}/{clip.path.stem[:1]}" for clip in made.partitions[name]} - {""}
+        for name in ("training", "validation")
+    )
+    assert "_background_noise_/n" in heard
+    assert "_background_noise_/x" not in heard
+    assert not any(word.startswith("another") for word in heard)
+    assert "_background_noise_/x" in validated
+    assert any(word.startswith("another") for word in validated)
+    assert [stretch.name for stretch in made.background("training")] == [
+        "_background_noise_/noise.wav"
+    ]
+    with pytest.raises(InputError, match=r"^data\.held_out: .* found none named 'nowhere'$"):
+        make_training_corpus(load_config("tones.toml", ['data.held_out=["nowhere"]']))
+
+
 def test_evaluate_downloads_nothing(
     finished: Path,
     tmp_path: Path,
@@ -512,7 +537,12 @@ def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[s
     assert cli.run(["evaluate", str(finished)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("testing: accuracy ")
-    assert [line.split()[0] for line in out[3:]] == LABELS
+    *rows, last = out[3:]
+    assert [line.split()[0] for line in rows] == LABELS
+    assert re.fullmatch(
+        r"recognised of the words and noises behind them: _background_noise_/noise \d/3, other \d/3",
+        last,
+    )
 
 
 def test_evaluate_on_a_test_archive(

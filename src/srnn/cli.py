@@ -358,6 +358,13 @@ def _report(result: "Evaluation") -> str:
             if column != index and result.confusion[index][column]
         ]
         lines.append(f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}".rstrip())
+    inside = [
+        f"{word} {hits}/{count}"
+        for word, (hits, count) in result.words.items()
+        if word not in result.labels
+    ]
+    if inside:
+        lines.append(f"recognised of the words and noises behind them: {', '.join(inside)}")
     return "\n".join(lines)
 
 

@@ -15,7 +15,9 @@ CPU = torch.device("cpu")
 
 
 def result() -> Evaluation:
-    return Evaluation("testing", ("a", "b", "c"), ((3, 1, 0), (0, 4, 0), (0, 0, 0)), 0.25, (0.1,))
+    return Evaluation(
+        "testing", ("a", "b", "c"), ((3, 1, 0), (0, 4, 0), (0, 0, 0)), 0.25, (0.1,), {}
+    )
 
 
 def test_accuracies_follow_from_the_confusion_matrix() -> None:
@@ -25,7 +27,7 @@ def test_accuracies_follow_from_the_confusion_matrix() -> None:
 
 
 def test_json_has_what_the_contract_names_and_no_nan() -> None:
-    empty = Evaluation("testing", ("a",), ((0,),), None, None)
+    empty = Evaluation("testing", ("a",), ((0,),), None, None, {})
     for each in (result(), empty):
         content = json.loads(json.dumps(each.to_json(), allow_nan=False))
         assert content.keys() >= {
@@ -59,7 +61,7 @@ def test_one_pass_equals_clip_by_clip() -> None:
         for layer in hidden:
             layer.input.weight.mul_(60)
     features, labels = torch.randn(7, 1, 12, 6), torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    examples = Examples(labels, Kept(features))
+    examples = Examples(labels, Kept(features), tuple("abcabcd"))
     whole = evaluate(spotter, examples, ("a", "b", "c"), "validation", 3, CPU)
 
     confusion = [[0] * 3 for _ in range(3)]
@@ -70,6 +72,10 @@ def test_one_pass_equals_clip_by_clip() -> None:
         loss -= output.log_probabilities[0, label].item() / 7
         spikes += output.spikes[:, 0]
     assert [list(row) for row in whole.confusion] == confusion
+    last = spotter(features[-1:]).log_probabilities.argmax().item() == 0
+    assert whole.words["d"] == (last, 1)
+    assert sum(hits for hits, _ in whole.words.values()) == sum(whole.hits)
+    assert [count for _, count in whole.words.values()] == [2, 2, 2, 1]
     assert whole.loss == pytest.approx(loss, rel=1e-5)
     assert whole.firing_rate is not None
     assert list(whole.firing_rate) == pytest.approx(

@@ -55,6 +55,12 @@ _Words = Annotated[
     Field(min_length=1, json_schema_extra={"uniqueItems": True}),
     AfterValidator(_distinct),
 ]
+_FewWords = Annotated[
+    tuple[_Word, ...],
+    Strict(False),
+    Field(json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
 _Switches = Annotated[tuple[bool, ...], Strict(False), Field(min_length=1)]
@@ -114,6 +120,11 @@ class DataConfig(_Table):
         "`unknown` off",
     )
     unknown: bool = _key(True, "whether all other words together are a class, `_unknown_`")
+    held_out: _FewWords = _key(
+        (),
+        "unknown words, and background recordings without their suffix, that training never hears: "
+        "what is made of them in validation tells how the unheard fares",
+    )
     silence: bool = _key(True, "whether background noise is a class, `_silence_`")
     silence_clips: _ClipCounts = _key(
         (2300, 260, 260),
@@ -465,6 +476,11 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
             ("data.words", "data.unknown", "data.silence"),
             "at least two words where data.unknown and data.silence are false",
             data.words,
+        )
+
+    if shared := [word for word in data.held_out if word in data.words]:
+        yield BrokenRelation(
+            ("data.held_out", "data.words"), "no word that is a keyword", shared[0]
         )
 
     if data.silence and data.silence_clips[0] == 0:

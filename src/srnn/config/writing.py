@@ -57,7 +57,8 @@ def expectation(schema: dict[str, Any]) -> str:
         case {"items": item}:
             distinct = "distinct " if schema.get("uniqueItems") else ""
             noun, _, rest = _noun(item).partition(" ")
-            return f"a non-empty list of {distinct}{noun}s {rest}".rstrip()
+            some = "non-empty " if schema.get("minItems") else ""
+            return f"a {some}list of {distinct}{noun}s {rest}".rstrip()
     noun = _noun(schema)
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srnn.data import audio
-from srnn.data.corpus import BACKGROUND, Clip, Corpus, background_stretches
+from srnn.data.corpus import BACKGROUND, Clip, Corpus
 
 _PURPOSE = 3  # keeps these random numbers apart from those of the same seed drawn elsewhere
 
@@ -98,7 +98,7 @@ class Background:
 
     def __init__(self, corpus: Corpus, size: int, sample_rate: int, device: torch.device) -> None:
         pack = corpus.packs["training"]
-        stretches = background_stretches(pack, "training")
+        stretches = corpus.background("training")
         heard = []
         for stretch in stretches:
             samples = pack[stretch.name][stretch.start : stretch.start + stretch.frames]

@@ -17,7 +17,7 @@ import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -64,6 +64,7 @@ class Corpus:
     labels: tuple[str, ...]
     partitions: dict[str, tuple[Clip, ...]]
     skipped: dict[str, int]  # word folder that belongs to no label -> number of its clips
+    held_out: frozenset[str] = frozenset()  # words and background recordings not trained on
     synthetic: Pack | None = None  # what holds the synthetic words
 
     def packs_of(self, partition: str) -> tuple[Pack, ...]:
@@ -74,6 +75,11 @@ class Corpus:
     def is_synthetic(self, clip: Clip) -> bool:
         """Whether a clip is one of the synthetic words."""
         return self.synthetic is not None and clip.path.parents[1] == self.synthetic.folder
+
+    def background(self, partition: str) -> list["Stretch"]:
+        """Return the stretches of background recordings that a partition hears."""
+        held_out = self.held_out if partition == "training" else ()
+        return _background(self.packs[partition], partition, held_out)
 
     @property
     def folder(self) -> Path:
@@ -120,6 +126,7 @@ def read_corpus(
     size: int,
     sample_rate: int,
     all_testing: bool = False,
+    held_out: Sequence[str] = (),
 ) -> Corpus:
     """Label and partition the clips of `pack`, and cut silence from its background recordings.
 
@@ -142,6 +149,9 @@ def read_corpus(
         Length of a clip of silence in samples at `sample_rate` (Hz).
     all_testing
         Whether the data set is a test archive even if it does not look like one.
+    held_out
+        Words that are no keywords, and background recordings without their suffix, of which the
+        training partition has nothing.
     """
     labels = tuple(labels)
     words = _words(pack)
@@ -156,7 +166,8 @@ def read_corpus(
             continue
         for name in names:
             partition = "testing" if is_test_archive else _partition_of(name, lists)
-            partitions[partition].append(Clip(pack.folder / name, label, word))
+            if partition != "training" or word not in held_out:
+                partitions[partition].append(Clip(pack.folder / name, label, word))
     if not is_test_archive:
         if len(lists) < len(_LISTS):
             _warn_of_shared_speakers(pack.folder, itertools.chain(*partitions.values()))
@@ -164,13 +175,17 @@ def read_corpus(
             for index, partition in enumerate(PARTITIONS):
                 count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
                 rng = np.random.default_rng((seed, index, _PURPOSE))
-                cuts = _cut(background_stretches(pack, partition), count, size, sample_rate, rng)
+                unheard = held_out if partition == "training" else ()
+                stretches = _background(pack, partition, unheard)
+                cuts = _cut(stretches, count, size, sample_rate, rng)
                 partitions[partition] += [
                     Clip(pack.folder / name, labels.index(SILENCE), BACKGROUND, start, frames)
                     for name, start, frames in cuts
                 ]
     clips = {partition: tuple(some) for partition, some in partitions.items()}
-    return Corpus(dict.fromkeys(PARTITIONS, pack), labels, clips, skipped)
+    return Corpus(
+        dict.fromkeys(PARTITIONS, pack), labels, clips, skipped, held_out=frozenset(held_out)
+    )
 
 
 def with_synthetic(corpus: Corpus, pack: Pack) -> Corpus:
@@ -208,6 +223,13 @@ def require_trainable(corpus: Corpus) -> None:
     missing = [word for word in keywords if word not in folders]
     untrained = [word for word in keywords if word in folders and not counts[word]]
     problems = []
+    background = {Path(stretch.name).stem for stretch in corpus.background("validation")}
+    nowhere = corpus.held_out - background - set(folders)
+    if nowhere:
+        problems.append(
+            f"data.held_out: expected words and background recordings of {corpus.folder}, found "
+            f"none named {', '.join(map(repr, sorted(nowhere)))}"
+        )
     if missing:
         problems.append(
             f"data.words: expected a folder of recordings for each word in {corpus.folder}, "
@@ -341,13 +363,13 @@ class Stretch(NamedTuple):
     sample_rate: int  # Hz
 
 
-def background_stretches(pack: Pack, partition: str) -> list[Stretch]:
+def _background(pack: Pack, partition: str, held_out: Collection[str]) -> list[Stretch]:
     """Return a partition's stretch of each background recording, if it can be cut into tenths."""
     first, last = _STRETCHES[partition]
     return [
         Stretch(name, frames * first // 10, frames * last // 10 - frames * first // 10, rate)
         for name, _, frames, rate, _ in pack.recordings.values()
-        if name.startswith(f"{BACKGROUND}/") and frames >= 10
+        if name.startswith(f"{BACKGROUND}/") and frames >= 10 and Path(name).stem not in held_out
     ]
 
 

@@ -268,4 +268,5 @@ def _labelled(
         size=config.srnn.size,
         sample_rate=config.srnn.sample_rate,
         all_testing=all_testing,
+        held_out=config.data.held_out,
     )

@@ -48,7 +48,7 @@ class Progress:
     """How far training has come; with weights and optimizer all that resuming needs.
 
     No random state is among it: whatever is drawn in training is a function of seed, epoch and
-    step or clip.
+    place in it.
 
     Attributes
     ----------

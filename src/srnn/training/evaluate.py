@@ -32,6 +32,9 @@ class Evaluation:
         Mean cross entropy (nats); None without clips.
     firing_rate : tuple of float, or None
         Spikes per neuron and time step of each hidden layer; None without clips.
+    words : dict of tuple of two int
+        Of each word, and each background recording that silence was cut from: clips that were
+        recognised, and clips.
     """
 
     partition: str
@@ -39,6 +42,7 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     loss: float | None
     firing_rate: tuple[float, ...] | None
+    words: dict[str, tuple[int, int]]
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -66,6 +70,11 @@ class Evaluation:
         rows = zip(self.labels, self.hits, self.counts, strict=True)
         return {label: _share(hits, count) for label, hits, count in rows}
 
+    @property
+    def per_word(self) -> dict[str, float | None]:
+        """Accuracy of each word and each background recording."""
+        return {word: _share(hits, count) for word, (hits, count) in self.words.items()}
+
     def to_json(self) -> Json:
         """Return what ``test.json`` and ``evaluate --json`` hold."""
         return {
@@ -78,6 +87,7 @@ class Evaluation:
             "counts": dict(zip(self.labels, self.counts, strict=True)),
             "per_class": self.per_class,
             "confusion": self.confusion,
+            "per_word": self.per_word,
         }
 
     def __str__(self) -> str:
@@ -122,11 +132,13 @@ def evaluate(
     classes, count = len(labels), len(examples.labels)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
+    hits = []
     spikes = torch.zeros(len(spotter.network.hidden), dtype=torch.float64, device=device)
     for batch in examples.batches(torch.arange(count), batch_size, device):
         output = spotter(batch.features)
         predicted = output.log_probabilities.argmax(dim=1)
         ones = torch.ones_like(predicted)
+        hits.append(predicted == batch.labels)
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
         loss += F.nll_loss(output.log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
@@ -140,7 +152,17 @@ def evaluate(
         tuple(tuple(row) for row in confusion.tolist()),
         loss.item() / count if count else None,
         tuple((spikes.cpu() / places).tolist()) if count else None,
+        _by_word(examples.words, torch.cat(hits).tolist() if hits else []),
     )
+
+
+def _by_word(words: Sequence[str], hits: Sequence[bool]) -> dict[str, tuple[int, int]]:
+    """Count hits and clips of each word, sorted."""
+    found: dict[str, tuple[int, int]] = {}
+    for word, hit in sorted(zip(words, hits, strict=True)):
+        recognised, count = found.get(word, (0, 0))
+        found[word] = recognised + hit, count + 1
+    return found
 
 
 def _share(hits: int, count: int) -> float | None:

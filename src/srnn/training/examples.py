@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srnn.data.augment import Augmenter
-from srnn.data.corpus import Corpus
+from srnn.data.corpus import BACKGROUND, Clip, Corpus
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker
 from srnn.features.reference import MelSpec
@@ -128,12 +128,15 @@ class Examples:
         In main memory.
     source : Source
         The features.
+    words : tuple of str
+        What each is a clip of: a word, or a background recording, the folder before its name.
     masks : Masker, optional
         What covers parts of the features in the epochs of training.
     """
 
     labels: Tensor
     source: Source
+    words: tuple[str, ...]
     masks: Masker | None = None
 
     @property
@@ -217,8 +220,12 @@ def make_examples(
         computed = Computed(waveforms, extract, augmenter if name == "training" else None)
         source, taken = _settle(computed, waveforms, device, room, name)
         room -= taken
-        examples[name] = Examples(labels, source)
+        examples[name] = Examples(labels, source, tuple(map(_word, clips)))
     return examples
+
+
+def _word(clip: Clip) -> str:
+    return f"{BACKGROUND}/{clip.path.stem}" if clip.word == BACKGROUND else clip.word
 
 
 def _settle(
