@@ -9,9 +9,8 @@ Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a c
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple, TypeVar
@@ -98,21 +97,24 @@ class Computed:
     ) -> Iterator[Tensor]:
         """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`.
 
-        Waveforms are read from disk one batch ahead, in a thread of their own.
+        What the processor has to do for it, a thread of its own does one batch ahead: all of it, or
+        for a GPU the reading from disk.
         """
         left = order[first:]
-        waveforms: Iterable[Tensor]
+        waveforms: Iterator[Tensor]
         if isinstance(self.waveforms, Tensor):
             parts = _parts(left.to(self.waveforms.device), size)
             waveforms = map(self.waveforms.__getitem__, parts)
         else:
-            read = _ahead(self.waveforms.__getitem__, _parts(left, size))
-            waveforms = (_on_device(some, device) for some in read)
+            waveforms = map(self.waveforms.__getitem__, _parts(left, size))
+            if device.type == "cuda":
+                waveforms = (_on_device(some, device) for some in _ahead(waveforms))
         if self.augmenter and epoch is not None:
             rows = self.augmenter.draw(epoch, len(order))[first:]
             numbers = left.numpy()
             waveforms = map(self.augmenter, waveforms, _parts(numbers, size), _parts(rows, size))
-        yield from map(self.extract, waveforms)
+        features = map(self.extract, waveforms)
+        yield from features if device.type == "cuda" else _ahead(features)
 
 
 Source = Kept | Computed
@@ -248,7 +250,7 @@ def _settle(
             waveforms.nbytes / 1e6,
         )
         whole = torch.empty(waveforms.shape, dtype=waveforms.dtype, device=device)
-        _fill(whole, _ahead(waveforms.__getitem__, _parts(everything, _CHUNK)), title)
+        _fill(whole, _ahead(map(waveforms.__getitem__, _parts(everything, _CHUNK))), title)
         return Computed(whole, computed.extract, computed.augmenter), waveforms.nbytes
     _log.info("%s: features are computed for each batch from packed recordings", title)
     return computed, 0
@@ -267,20 +269,15 @@ def _parts(whole: _Array, size: int) -> Iterator[_Array]:
     return (whole[first : first + size] for first in range(0, len(whole), size))
 
 
-def _ahead(read: Callable[[Tensor], Tensor], parts: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield what ``read`` makes of each part, in order; a thread works one part ahead."""
+def _ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Yield the items of an iterator, which a thread asks one item ahead."""
     with ThreadPoolExecutor(1) as thread:
-        coming: deque[Future[Tensor]] = deque()
-        for part in parts:
-            coming.append(thread.submit(read, part))
-            if len(coming) > 1:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
 
 
 def _on_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy to the device; from pinned memory, so that the host need not wait."""
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
