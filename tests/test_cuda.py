@@ -5,6 +5,7 @@ import copy
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from srnn import cli
 from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
+from srnn.network.neuron import AdaptiveCurrent
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
@@ -39,7 +41,14 @@ def test_forward_and_gradients_agree_with_the_cpu() -> None:
         torch.testing.assert_close(here.cpu(), there, msg=name)
 
 
-def test_replayed_steps_train_as_eager_ones_do(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"neuron": AdaptiveCurrent(), "batch_norm": True, "dropout": 0.2}],
+    ids=["default", "adaptive current"],
+)
+def test_replayed_steps_train_as_eager_ones_do(
+    options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     batches = [
         Batch(3 * torch.randn(size, 2, 21, 5).cuda(), torch.randint(4, (size,)).cuda())
         for size in (8, 8, 3, 8, 8, 8, 8, 3, 8)
@@ -47,7 +56,7 @@ def test_replayed_steps_train_as_eager_ones_do(caplog: pytest.LogCaptureFixture)
     trained = []
     for graphed in (False, True):
         torch.manual_seed(0)
-        spotter = Spotter(Normaliser(None), SpikingNetwork(10, [13, 11], 4)).cuda()
+        spotter = Spotter(Normaliser(None), SpikingNetwork(10, [13, 11], 4, **options)).cuda()
         settings = SrnnConfig(gradient_clip=0.5, averaging=0.9, label_smoothing=0.1)
         optimizer = make_optimizer(spotter.network, settings)
         average = copy.deepcopy(spotter)
@@ -56,10 +65,11 @@ def test_replayed_steps_train_as_eager_ones_do(caplog: pytest.LogCaptureFixture)
         with caplog.at_level("INFO"):
             for number, batch in enumerate(batches):
                 set_learning_rates(optimizer, 1 / (1 + number))
+                torch.manual_seed(number)  # as training does for dropout
                 train_on(batch)
         weights = [parameter.clone() for parameter in spotter.parameters()]
-        followed = [parameter.clone() for parameter in average.parameters()]
-        trained.append([*weights, *followed, step.totals.clone()])
+        tensors = [*spotter.state_dict().values(), *average.state_dict().values(), step.totals]
+        trained.append([tensor.clone() for tensor in tensors])
         train_on(Batch(torch.full_like(batches[0].features, math.nan), batches[0].labels))
         train_on(batches[0])
         assert step.failed.item() == 1

@@ -537,7 +537,8 @@ def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[s
     assert cli.run(["evaluate", str(finished)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("testing: accuracy ")
-    *rows, last = out[3:]
+    assert out[1].startswith("accuracy without silence: ")
+    *rows, last = out[4:]
     assert [line.split()[0] for line in rows] == LABELS
     inside = r"_background_noise_/noise \d/3, other \d/3"
     assert re.fullmatch(f"recognised of the words and noises behind them: {inside}", last)

@@ -175,9 +175,8 @@ def train(
             _train_once(each, directory, resume, init)
     except Interrupted:
         sets = [word for override in overrides for word in ("--set", override)]
-        what: list[str | Path] = (
-            [config, *sets, "--seeds", str(seeds)] if seeds else [config, *sets]
-        )
+        what: list[str | Path] = [config, *sets, *(("--init", init) if init else ())]
+        what += ["--seeds", str(seeds)] if seeds else []
         if not seeds and runs[0].config.exists():
             what = [runs[0].config]
         logger.info("go on with: {}", _shell(*what, "--run-dir", path, "--resume"))
@@ -344,6 +343,8 @@ def _most_probable(prediction: "Prediction", top: int) -> str:
 def _report(result: "Evaluation") -> str:
     """Return the summary, and below it the accuracy and the confusions of each label."""
     lines = [str(result)]
+    if result.accuracy_without_silence is not None:
+        lines.append(f"accuracy without silence: {result.accuracy_without_silence:.2%}")
     if result.firing_rate:
         rates = ", ".join(f"{rate:.4f}" for rate in result.firing_rate)
         lines.append(f"firing rate of each layer (spikes per neuron and time step): {rates}")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ def result() -> Evaluation:
 
 def test_accuracies_follow_from_the_confusion_matrix() -> None:
     assert result().accuracy == pytest.approx(7 / 8)
+    noisy = replace(result(), labels=("a", "_silence_", "c"))
+    assert noisy.accuracy_without_silence == pytest.approx(3 / 4)
     assert result().per_class == {"a": 0.75, "b": 1.0, "c": None}
     assert result().counts == (4, 4, 0)
 

@@ -85,6 +85,7 @@ def test_only_weights_decay_and_neurons_stay_in_their_ranges() -> None:
 def test_the_learning_rates_rise_at_the_start() -> None:
     settings = SrnnConfig(schedule="cosine", epochs=8, warmup_epochs=2)
     assert schedule_factor(settings, 0) == 0
+    assert schedule_factor(settings, 0, 0.25) == pytest.approx(0.125)
     cosine = schedule_factor(SrnnConfig(schedule="cosine", epochs=8), 1)
     assert schedule_factor(settings, 1) == pytest.approx(cosine / 2)
     assert schedule_factor(settings, 4) == pytest.approx(0.5)

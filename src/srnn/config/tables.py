@@ -302,7 +302,7 @@ class SrnnConfig(_Table):
     )
     firing_penalty: float = _key(
         0.0,
-        "what the loss rises by per spike, neuron and time step, on the mean of the hidden layers, "
+        "what is minimised beside the loss: this for each spike per hidden neuron and time step "
         "beyond `firing_target`",
         "nats",
         ge=0,
@@ -478,10 +478,9 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
             data.words,
         )
 
-    if shared := [word for word in data.held_out if word in data.words]:
-        yield BrokenRelation(
-            ("data.held_out", "data.words"), "no word that is a keyword", shared[0]
-        )
+    keywords = data.held_out if data.words == "all" else data.words
+    if shared := [word for word in data.held_out if word in keywords]:
+        yield BrokenRelation(("data.held_out", "data.words"), "no keyword", shared[0])
 
     if data.silence and data.silence_clips[0] == 0:
         yield BrokenRelation(

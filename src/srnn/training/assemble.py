@@ -160,8 +160,10 @@ def make_training_corpus(config: Config) -> Corpus:
     if data.test_url:
         source = Source(data.test_url, data.test_sha256, "data.test_url", "data.test_sha256")
         corpus = _with_test_archive(config, corpus, fetch(Path(data.dataroot), source))
+    if data.synthetic_unknown:
+        corpus = _with_synthetic(config, corpus)
     require_trainable(corpus)
-    return _with_synthetic(config, corpus) if data.synthetic_unknown else corpus
+    return corpus
 
 
 def make_evaluation_corpus(
@@ -231,6 +233,7 @@ def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words that ``config`` asks for."""
     data, srnn = config.data, config.srnn
     keywords = [word for word in corpus.labels if word not in (SILENCE, UNKNOWN)]
+    keywords += data.held_out  # nothing that sounds like them is to be heard, either
     folder = make_unknown_words(
         Path(data.dataroot),
         keywords,

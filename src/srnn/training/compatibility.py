@@ -25,6 +25,7 @@ _FREE_KEYS = {
     "data.cache",
     "data.max_unreadable",
     "srnn.checkpoint_minutes",
+    "srnn.patience",
 }
 
 _DIGEST = "2:"  # begins a `clips_digest`; the first kind, of names only, had no beginning

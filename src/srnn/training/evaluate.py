@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from srnn.data.corpus import SILENCE
 from srnn.errors import DivergenceError
 from srnn.training.examples import Examples
 from srnn.training.spotter import Spotter
@@ -60,6 +61,13 @@ class Evaluation:
         return _share(sum(self.hits), sum(self.counts))
 
     @property
+    def accuracy_without_silence(self) -> float | None:
+        """Share of the clips with a word in them that were recognised; None without such."""
+        rows = zip(self.labels, self.hits, self.counts, strict=True)
+        words = [(hits, count) for label, hits, count in rows if label != SILENCE]
+        return _share(sum(hits for hits, _ in words), sum(count for _, count in words))
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval of the accuracy; None without clips."""
         return wilson_interval(sum(self.hits), sum(self.counts))
@@ -81,6 +89,7 @@ class Evaluation:
             "partition": self.partition,
             "accuracy": self.accuracy,
             "interval": self.interval,
+            "accuracy_without_silence": self.accuracy_without_silence,
             "loss": self.loss,
             "firing_rate": self.firing_rate,
             "labels": self.labels,

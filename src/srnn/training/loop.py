@@ -179,7 +179,7 @@ class Trainer:
         with bar:
             for batch in bar:
                 self._set_learning_rates(progress.step)
-                self._seed_dropout()
+                self._seed_dropout(progress.step)
                 self._train_on(batch)
                 progress.step += 1
                 now = time.monotonic()
@@ -200,12 +200,13 @@ class Trainer:
     def _set_learning_rates(self, step: int) -> None:
         """Set them for a step (from 0) of the epoch under way."""
         epochs_done = self.progress.epoch - 1 + step / self.steps_per_epoch
-        set_learning_rates(self.optimizer, schedule_factor(self.config.srnn, epochs_done))
+        factor = schedule_factor(self.config.srnn, epochs_done, 1 / self.steps_per_epoch)
+        set_learning_rates(self.optimizer, factor)
 
-    def _seed_dropout(self) -> None:
-        """Make what the next step draws a function of the seed, the epoch and the step."""
+    def _seed_dropout(self, step: int) -> None:
+        """Make what a step (from 0) of the epoch draws a function of it, the epoch and the seed."""
         if self.config.srnn.dropout:
-            key = (self.config.srnn.seed, self.progress.epoch, self.progress.step, _PURPOSE)
+            key = (self.config.srnn.seed, self.progress.epoch, step, _PURPOSE)
             (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
             torch.manual_seed(int(seed))
 
@@ -231,6 +232,8 @@ class Trainer:
             epoch=self.progress.epoch,
             first=first,
         )
+        self.spotter.train()
+        self._seed_dropout(step)
         loss, _, _ = self._step.differentiate(batch)
         return divergence(
             f"epoch {self.progress.epoch}, step {step + 1}",

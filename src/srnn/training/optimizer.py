@@ -122,7 +122,7 @@ def restore_optimizer(optimizer: Optimizer, moments: Mapping[int, Mapping[str, T
         group["lr"] = rate  # the tensor that a recording reads
 
 
-def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
+def schedule_factor(settings: SrnnConfig, epochs_done: float, step: float = 0.0) -> float:
     """Return what the learning rates are multiplied by after ``epochs_done`` epochs.
 
     Parameters
@@ -130,8 +130,12 @@ def schedule_factor(settings: SrnnConfig, epochs_done: float) -> float:
     settings : SrnnConfig
     epochs_done : float, 0 <= epochs_done <= epochs
         With fractions: the cosine and the rise at the start move at every step.
+    step : float
+        Length of a step (epochs): the first one already moves by something.
     """
-    rise = min(1.0, epochs_done / settings.warmup_epochs) if settings.warmup_epochs else 1.0
+    rise = (
+        min(1.0, (epochs_done + step) / settings.warmup_epochs) if settings.warmup_epochs else 1.0
+    )
     match settings.schedule:
         case "step":
             drops = int(epochs_done) // settings.schedule_epochs

@@ -55,8 +55,8 @@ class Recogniser:
         self.labels = tuple(checkpoint.labels)
         self._source = source
         self._extract = MelFeatures(make_spec(self.config))
-        self.spotter = restore_spotter(checkpoint, source)
-        self.spotter.eval()
+        trained = restore_spotter(checkpoint, source).eval()
+        self.spotter = Spotter(trained.normaliser, trained.network.folded()).eval()
 
     def predict(self, recording: str | Path) -> Prediction:
         """Recognise the word in an audio file of any format, rate and length.

@@ -28,7 +28,8 @@ class Step:
 
     A step whose loss or gradients are not finite, or whose loss is far beyond that of guessing,
     changes no weight, and neither does any step after it: they stay as the last sound step left
-    them. Nobody has to look after each step, only before the weights are kept.
+    them (running statistics and averages do not). Nobody has to look after each step, only before
+    anything is kept.
 
     Parameters
     ----------
@@ -89,24 +90,29 @@ class Step:
         self.taken += 1 - self.failed.long()
 
     def differentiate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Leave the gradients of a batch in the parameters; return mean loss, hits, and norm."""
+        """Leave the gradients of a batch in the parameters; return its loss, hits, and their norm.
+
+        The loss is the mean cross entropy, whatever else is minimised beside it.
+        """
         output = self.spotter(batch.features)
-        loss = self._loss(output, batch.labels)
+        loss = F.nll_loss(output.log_probabilities, batch.labels)
         self.optimizer.zero_grad()
-        loss.backward()
+        self._minimised(loss, output).backward()
         norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
         hits = (output.log_probabilities.argmax(dim=1) == batch.labels).sum()
         return loss.detach(), hits, norm
 
-    def _loss(self, output: Output, labels: Tensor) -> Tensor:
+    def _minimised(self, loss: Tensor, output: Output) -> Tensor:
+        """Return what is minimised where ``loss`` is the cross entropy."""
         settings = self.settings
-        loss = F.nll_loss(output.log_probabilities, labels)
         if settings.label_smoothing:
             # Cross entropy with labels of which a share is spread evenly (Szegedy et al. 2016).
             evenly = -output.log_probabilities.mean()
             loss = torch.lerp(loss, evenly, settings.label_smoothing)
         if settings.firing_penalty:
-            excess = F.relu(output.firing_rates.mean() - settings.firing_target)
+            sizes = settings.layer_sizes
+            spikes = sum(size * rate for size, rate in zip(sizes, output.firing_rates, strict=True))
+            excess = F.relu(spikes / sum(sizes) - settings.firing_target)
             loss = loss + settings.firing_penalty * excess
         return loss
 

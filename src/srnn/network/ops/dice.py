@@ -15,7 +15,7 @@ MULTIPLIERS = 0x7FEB352D, 0x846CA68B
 
 def limit(share: float) -> int:
     """Return the limit below which a ``share`` of all z lies."""
-    return round(share * 2**32)
+    return min(round(share * 2**32), 2**32 - 1)
 
 
 def scale(share: float) -> float:
