@@ -156,7 +156,7 @@ NUMBERS = [
     for key in KNOWN
     if key not in {("srnn", "epochs"), ("srnn", "size")}  # as long, as much memory as one asks for
     for item in DEFAULTS[key[0]][key[1]].strip("[]").split(", ")
-    if item[0].isdigit()
+    if item[:1].isdigit()
 ]
 EXTREMES = ["0", "1", "-1", "5e-324", "1e-45", "1e-38", "1000", "1000.0", "1000000"]
 EXTREMES += ["1e38", "1e39", "1.7e308", "2147483648", "9223372036854775808", hex(2**20_000)]
