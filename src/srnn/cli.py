@@ -160,19 +160,21 @@ def train(
     from srnn.training.run import RunDirectory, new_run_path
 
     path = run_dir or new_run_path(config.stem)
-    places = [path]
+    plan = {RunDirectory(path): settings}
     if seeds:
-        first = settings.srnn.seed
-        places = [path / f"seed-{seed}" for seed in range(first, first + seeds)]
-        own = [f"srnn.seed={seed}" for seed in range(first, first + seeds)]
-        several = [configuration.load(config, [*overrides, seed]) for seed in own]
-    runs = [RunDirectory(place) for place in places]
+        plan = {
+            RunDirectory(path / f"seed-{seed}"): configuration.load(
+                config, [*overrides, f"srnn.seed={seed}"]
+            )
+            for seed in range(settings.srnn.seed, settings.srnn.seed + seeds)
+        }
+    runs = list(plan)
     if not resume:
         for directory in runs:
             directory.expect_unused()
     try:
-        for directory, each in zip(runs, several if seeds else [settings], strict=True):
-            _train_once(each, directory, resume, init)
+        for directory, its_settings in plan.items():
+            _train_once(its_settings, directory, resume, init)
     except Interrupted:
         sets = [word for override in overrides for word in ("--set", override)]
         what: list[str | Path] = [config, *sets, *(("--init", init) if init else ())]

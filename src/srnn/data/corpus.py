@@ -78,8 +78,7 @@ class Corpus:
 
     def background(self, partition: str) -> list["Stretch"]:
         """Return the stretches of background recordings that a partition hears."""
-        held_out = self.held_out if partition == "training" else ()
-        return _background(self.packs[partition], partition, held_out)
+        return _background(self.packs[partition], partition, self.held_out)
 
     @property
     def folder(self) -> Path:
@@ -109,7 +108,7 @@ def choose_labels(
     """
     if words != "all":
         return label_names(words, unknown=unknown, silence=silence)
-    found = _keywords(_words(pack))
+    found = keywords(_words(pack))
     if not found:
         raise InputError(
             f"data.words: expected word folders with recordings in {pack.folder}, found none"
@@ -175,8 +174,7 @@ def read_corpus(
             for index, partition in enumerate(PARTITIONS):
                 count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
                 rng = np.random.default_rng((seed, index, _PURPOSE))
-                unheard = held_out if partition == "training" else ()
-                stretches = _background(pack, partition, unheard)
+                stretches = _background(pack, partition, held_out)
                 cuts = _cut(stretches, count, size, sample_rate, rng)
                 partitions[partition] += [
                     Clip(pack.folder / name, labels.index(SILENCE), BACKGROUND, start, frames)
@@ -219,9 +217,9 @@ def require_trainable(corpus: Corpus) -> None:
     clips = [clip for partition in PARTITIONS for clip in corpus.partitions[partition]]
     folders = sorted({clip.word for clip in clips} | set(corpus.skipped))
     counts = corpus.counts("training")
-    keywords = _keywords(corpus.labels)
-    missing = [word for word in keywords if word not in folders]
-    untrained = [word for word in keywords if word in folders and not counts[word]]
+    words = keywords(corpus.labels)
+    missing = [word for word in words if word not in folders]
+    untrained = [word for word in words if word in folders and not counts[word]]
     problems = []
     background = {Path(stretch.name).stem for stretch in corpus.background("validation")}
     nowhere = corpus.held_out - background - set(folders)
@@ -315,7 +313,8 @@ def _label_of(word: str, labels: tuple[str, ...]) -> int | None:
     return labels.index(UNKNOWN) if UNKNOWN in labels and word != SILENCE else None
 
 
-def _keywords(labels: Iterable[str]) -> list[str]:
+def keywords(labels: Iterable[str]) -> list[str]:
+    """Return the labels that are words, in their order."""
     return [name for name in labels if name not in (SILENCE, UNKNOWN)]
 
 
@@ -364,19 +363,20 @@ class Stretch(NamedTuple):
 
 
 def _background(pack: Pack, partition: str, held_out: Collection[str]) -> list[Stretch]:
-    """Return a partition's stretch of each background recording, if it can be cut into tenths."""
+    """Return a partition's stretch of each recording it hears that can be cut into tenths."""
+    unheard = held_out if partition == "training" else ()
     first, last = _STRETCHES[partition]
     return [
         Stretch(name, frames * first // 10, frames * last // 10 - frames * first // 10, rate)
         for name, _, frames, rate, _ in pack.recordings.values()
-        if name.startswith(f"{BACKGROUND}/") and frames >= 10 and Path(name).stem not in held_out
+        if name.startswith(f"{BACKGROUND}/") and frames >= 10 and Path(name).stem not in unheard
     ]
 
 
 def _mean_keyword(clips: Iterable[Clip], labels: tuple[str, ...]) -> int:
     """Return the mean number of clips of a keyword, rounded."""
-    keywords = _keywords(labels)
-    return round(sum(labels[clip.label] in keywords for clip in clips) / len(keywords))
+    words = keywords(labels)
+    return round(sum(labels[clip.label] in words for clip in clips) / len(words))
 
 
 def _cut(

@@ -12,10 +12,9 @@ from srnn.data.acquire import Source, acquire, corpus_name, fetch, locate
 from srnn.data.augment import Augmentation, Augmenter, Background
 from srnn.data.corpus import (
     BACKGROUND,
-    SILENCE,
-    UNKNOWN,
     Corpus,
     choose_labels,
+    keywords,
     read_corpus,
     require_trainable,
     with_synthetic,
@@ -232,11 +231,11 @@ def _task_folder(config: Config) -> Path:
 def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words that ``config`` asks for."""
     data, srnn = config.data, config.srnn
-    keywords = [word for word in corpus.labels if word not in (SILENCE, UNKNOWN)]
-    keywords += data.held_out  # nothing that sounds like them is to be heard, either
+    # Nothing that sounds like what is held out is to be heard, either.
+    unlike = [*keywords(corpus.labels), *data.held_out]
     folder = make_unknown_words(
         Path(data.dataroot),
-        keywords,
+        unlike,
         data.synthetic_unknown,
         srnn.sample_rate,
         srnn.size,
