@@ -10,11 +10,10 @@ import layer_parity
 import pytest
 import torch
 import triton.language as tl
-from layer_parity import ALL_FIRE, SILENT, draw
+from layer_parity import ALL_FIRE, NEURONS, SILENT, draw
 from triton.runtime import interpreter
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.neuron import NEURONS
 from srnn.network.ops import cuda, reference
 from srnn.network.surrogate import SURROGATES
 

@@ -17,8 +17,12 @@ import torch
 from torch import Tensor
 
 import srnn.network.neuron
-from srnn.network.neuron import NEURONS, AnyNeuron, Neuron, State
+from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, State
 from srnn.network.surrogate import SURROGATES, Surrogate
+
+NEURONS: dict[str, type[Neuron]] = {
+    each.name: each for each in (AdaptiveThreshold, AdaptiveCurrent)
+}
 
 SILENT, ALL_FIRE = -100.0, 300.0  # levels of the current
 
@@ -41,8 +45,8 @@ class Layer:
         return tuple(getattr(self, field.name) for field in fields(self))
 
     @property
-    def definition(self) -> AnyNeuron:
-        kind: Callable[..., AnyNeuron] = NEURONS[self.neuron]
+    def definition(self) -> Neuron:
+        kind: Callable[..., Neuron] = NEURONS[self.neuron]
         return kind(*self.constants, surrogate=SURROGATES[self.surrogate])
 
     @property
@@ -97,9 +101,9 @@ def draw(
     return Case(kernels, current, layer, (normal(steps, *clips), normal(*clips), normal(*clips)))
 
 
-def _rows(neuron: AnyNeuron, normal: Tensor) -> Tensor:
+def _rows(neuron: Neuron, normal: Tensor) -> Tensor:
     """Return parameters of usual size, of some of the second kind at the ends of their ranges."""
-    if isinstance(neuron, Neuron):
+    if isinstance(neuron, AdaptiveThreshold):
         tau_mem, tau_adapt = normal
         return neuron.rows([(20 + 5 * tau_mem).clamp(min=1), (200 + 50 * tau_adapt).clamp(min=1)])
     middles = [(limits.lowest + limits.highest) / 2 for limits in neuron.ranges.values()]

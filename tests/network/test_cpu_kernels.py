@@ -9,10 +9,9 @@ import layer_parity
 import pytest
 import torch
 import torch.nn.functional as F
-from layer_parity import ALL_FIRE, SILENT, draw
+from layer_parity import ALL_FIRE, NEURONS, SILENT, draw
 from torch import Tensor
 
-from srnn.network.neuron import NEURONS
 from srnn.network.ops import cpu, library, reference, threads
 from srnn.network.surrogate import SURROGATES
 

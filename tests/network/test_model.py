@@ -10,7 +10,7 @@ from torch import Tensor
 from srnn.network.dropout import drop
 from srnn.network.layers import AdaptiveLIF, CurrentNorm, LeakyReadout, Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, Neuron, Spread
+from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Spread
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 
@@ -72,7 +72,9 @@ def independent(p: dict[str, Tensor], x: Tensor) -> tuple[Tensor, list[Tensor]]:
 def lively_network() -> SpikingNetwork:
     """A small network whose neurons fire: a fresh one of the usual scale is nearly silent."""
     torch.manual_seed(3)
-    network = SpikingNetwork(2 * 5, [13, 11], 4, neuron=Neuron(tau_mem=Spread(5.0, 2.0))).double()
+    network = SpikingNetwork(
+        2 * 5, [13, 11], 4, neuron=AdaptiveThreshold(tau_mem=Spread(5.0, 2.0))
+    ).double()
     hidden: Any = network.hidden
     with torch.no_grad():
         for layer in hidden:

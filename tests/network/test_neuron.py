@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from srnn.network.neuron import (
-    NEURONS,
     AdaptiveCurrent,
-    AnyNeuron,
+    AdaptiveThreshold,
     Neuron,
     Range,
     Spread,
@@ -15,7 +14,7 @@ from srnn.network.neuron import (
 )
 
 
-def trajectory(neuron: AnyNeuron, rows: list[float], currents: list[float]) -> list[list[float]]:
+def trajectory(neuron: Neuron, rows: list[float], currents: list[float]) -> list[list[float]]:
     """Step one neuron through currents: its spike, potential and adaptation at every step."""
     state = neuron.initial_state(torch.zeros(1, 1))
     states = []
@@ -34,7 +33,7 @@ def test_trajectory_of_an_adaptive_threshold_computed_by_hand() -> None:
     t=3, I=0: b = .421875 + .25;   theta = 1.3359375; v = 1 - 1.3359375 = -.3359375  no spike
     t=4, I=4: b = .50390625;       theta = 1.251953125; v = -.16796875 + 2 = 1.83203125  spike
     """
-    neuron = Neuron(threshold=1.0, adaptation=0.5)
+    neuron = AdaptiveThreshold(threshold=1.0, adaptation=0.5)
     assert trajectory(neuron, [0.5, 0.75], [2.0, 3.0, 0.0, 4.0]) == [
         [0.0, 1.0, 0.75],
         [1.0, 2.0, 0.5625],
@@ -59,8 +58,8 @@ def test_trajectory_of_an_adaptive_current_computed_by_hand() -> None:
     ]
 
 
-@pytest.mark.parametrize(("kind", "adaptation"), [(Neuron, 1.6), (AdaptiveCurrent, 0.0)])
-def test_initial_state_is_silent(kind: type[AnyNeuron], adaptation: float) -> None:
+@pytest.mark.parametrize(("kind", "adaptation"), [(AdaptiveThreshold, 1.6), (AdaptiveCurrent, 0.0)])
+def test_initial_state_is_silent(kind: type[Neuron], adaptation: float) -> None:
     state = kind().initial_state(torch.ones(2, 3, dtype=torch.float64))
     assert [part.unique().tolist() for part in state] == [[0.0], [0.0], [adaptation]]
     assert all(part.shape == (2, 3) and part.dtype == torch.float64 for part in state)
@@ -98,9 +97,9 @@ def test_parameters_of_an_adaptive_current_are_clamped_where_they_are_used() -> 
     assert all(gradient.tolist() == [1.0, 1.0, 1.0] for gradient in gradients)
 
 
-@pytest.mark.parametrize("kind", NEURONS)
-def test_learnable_parameters_are_named_in_the_order_of_the_rows(kind: str) -> None:
-    neuron = NEURONS[kind]()
+@pytest.mark.parametrize("kind", [AdaptiveThreshold, AdaptiveCurrent])
+def test_learnable_parameters_are_named_in_the_order_of_the_rows(kind: type[Neuron]) -> None:
+    neuron = kind()
     drawn = neuron.draw(3)
     assert tuple(drawn) == neuron.learnable
     assert neuron.rows(drawn.values()).shape == (len(neuron.learnable), 3)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from layer_parity import NEURONS
 
 from srnn import AdaptiveLIF
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import NEURONS, AdaptiveCurrent, State
+from srnn.network.neuron import AdaptiveCurrent, State
 from srnn.network.ops import library, own_cores, reference, threads
 from srnn.network.surrogate import MULTI_GAUSSIAN
 

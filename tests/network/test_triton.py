@@ -15,10 +15,9 @@ from typing import Any
 import layer_parity
 import pytest
 import torch
-from layer_parity import ALL_FIRE, SILENT, draw
+from layer_parity import ALL_FIRE, NEURONS, SILENT, draw
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.neuron import NEURONS
 from srnn.network.ops import cuda, library, reference
 
 triton = pytest.importorskip("triton", reason="Triton is not available for this platform")

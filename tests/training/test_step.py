@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import Neuron
+from srnn.network.neuron import AdaptiveThreshold
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
@@ -21,7 +21,9 @@ from srnn.training.step import Step
 
 def make_step(**settings: Any) -> Step:
     torch.manual_seed(0)
-    spotter = Spotter(Normaliser(None), SpikingNetwork(4, [5, 5], 3, neuron=Neuron(threshold=0.02)))
+    spotter = Spotter(
+        Normaliser(None), SpikingNetwork(4, [5, 5], 3, neuron=AdaptiveThreshold(threshold=0.02))
+    )
     keys = SrnnConfig(**settings)
     average = copy.deepcopy(spotter) if keys.averaging else None
     return Step(spotter, make_optimizer(spotter.network, keys), keys, 3, average)

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from srnn.data import audio
 from srnn.data.corpus import BACKGROUND, Clip, Corpus
-
-_PURPOSE = 3  # keeps these random numbers apart from those of the same seed drawn elsewhere
+from srnn.randomness import Purpose, generator
 
 _FULL_SCALE = 2**15  # of 16-bit samples
 _BLOCK = 100  # samples that are resampled at a time: hence speeds in steps of 1 %
@@ -159,7 +158,7 @@ class Augmenter:
 
     def draw(self, epoch: int, count: int) -> NDArray[np.float64]:
         """Return the random numbers of the first ``count`` clips of an epoch, a row each."""
-        rng = np.random.default_rng((self._seed, epoch, _PURPOSE))
+        rng = generator(Purpose.AUGMENTATION, self._seed, epoch)
         return rng.random((count, len(_Draws._fields)))
 
     def __call__(

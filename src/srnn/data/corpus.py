@@ -26,6 +26,7 @@ import numpy as np
 
 from srnn.data.pack import Pack
 from srnn.errors import InputError, printable
+from srnn.randomness import Purpose, generator
 
 PARTITIONS = ("training", "validation", "testing")
 SILENCE = "_silence_"
@@ -38,7 +39,6 @@ _LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
 # Where each partition's stretch of a background recording begins and ends, in tenths of its time.
 _STRETCHES = {"training": (0, 8), "validation": (8, 9), "testing": (9, 10)}
 
-_PURPOSE = 2  # keeps these random numbers apart from those of the same seed drawn elsewhere
 
 _log = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def read_corpus(
         if SILENCE in labels:
             for index, partition in enumerate(PARTITIONS):
                 count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
-                rng = np.random.default_rng((seed, index, _PURPOSE))
+                rng = generator(Purpose.SILENCE, seed, index)
                 stretches = _background(pack, partition, held_out)
                 cuts = _cut(stretches, count, size, sample_rate, rng)
                 partitions[partition] += [

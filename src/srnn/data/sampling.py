@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srnn.data.corpus import Corpus
+from srnn.randomness import Purpose, generator
 
 Sampling = Literal["natural", "balanced"]
-
-_PURPOSE = 1  # keeps these random numbers apart from those of the same seed drawn elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ def epoch_order(
     -------
     Indices of clips, shape (N,).
     """
-    rng = np.random.default_rng((seed, epoch, _PURPOSE))
+    rng = generator(Purpose.ORDER, seed, epoch)
     labels = pool.labels
     if sampling == "natural":
         return rng.permutation(len(labels))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_PURPOSE = 4  # keeps these random numbers apart from those of the same seed drawn elsewhere
+from srnn.randomness import Purpose, generator
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Masker:
 
     def draw(self, epoch: int, count: int) -> NDArray[np.float64]:
         """Return the random numbers of the first ``count`` clips of an epoch, a row each."""
-        rng = np.random.default_rng((self._seed, epoch, _PURPOSE))
+        rng = generator(Purpose.MASKS, self._seed, epoch)
         return rng.random((count, 2 * self.masking.count))
 
     def __call__(self, features: Tensor, rows: NDArray[np.float64]) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srnn.network.neuron import AdaptiveCurrent, AnyNeuron, Neuron, Spread, State
+from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Spread, State
 from srnn.network.ops import BACKENDS
 
 
@@ -98,7 +98,7 @@ class AdaptiveLIF(nn.Module):
         are in their place.
     batch_norm : bool
         Whether the current from the inputs is normalised, see `CurrentNorm`.
-    neuron : Neuron or AdaptiveCurrent
+    neuron : AdaptiveThreshold or AdaptiveCurrent
         The kind of neurons, and their constants.
     backend : "auto" or "reference"
         See `srnn.network.ops.BACKENDS`.
@@ -123,12 +123,12 @@ class AdaptiveLIF(nn.Module):
         recurrent: bool = False,
         bias: bool = True,
         batch_norm: bool = False,
-        neuron: AnyNeuron | None = None,
+        neuron: Neuron | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         self.backend = backend
-        self.neuron = neuron or Neuron()
+        self.neuron = neuron or AdaptiveThreshold()
         bias = bias and not batch_norm
         self.input = nn.Linear(input_size, hidden_size, bias)
         self.recurrent = nn.Linear(hidden_size, hidden_size, bias) if recurrent else None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from srnn.network.dropout import drop
 from srnn.network.encoder import TernaryEncoder
 from srnn.network.layers import AdaptiveLIF, LeakyReadout, Readout
-from srnn.network.neuron import AnyNeuron, Neuron
+from srnn.network.neuron import AdaptiveThreshold, Neuron
 
 
 class Output(NamedTuple):
@@ -60,7 +60,7 @@ class SpikingNetwork(nn.Module):
         Classes K.
     bias : bool
         Whether the products with the weights have biases.
-    neuron : Neuron or AdaptiveCurrent
+    neuron : AdaptiveThreshold or AdaptiveCurrent
         The kind of the hidden neurons, and their constants.
     recurrent : sequence of bool, optional
         Which hidden layers are recurrent; by default all but the first.
@@ -87,7 +87,7 @@ class SpikingNetwork(nn.Module):
         classes: int,
         *,
         bias: bool = True,
-        neuron: AnyNeuron | None = None,
+        neuron: Neuron | None = None,
         recurrent: Sequence[bool] | None = None,
         batch_norm: bool = False,
         dropout: float = 0.0,
@@ -96,7 +96,7 @@ class SpikingNetwork(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        neuron = neuron or Neuron()
+        neuron = neuron or AdaptiveThreshold()
         self.encoder = (
             nn.Identity()
             if encoder_threshold is None

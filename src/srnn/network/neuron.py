@@ -21,7 +21,7 @@ counteracts the input, also below the threshold. Its symbols:
     w                adaptation (state)    the counteracting current
     u                potential             the membrane potential, less 1, the threshold, a spike
 
-Both kinds have the same attributes, see `Neuron`, and may take each other's place.
+Both kinds have the same attributes, see `AdaptiveThreshold`, and may take each other's place.
 
 Legend: B batch, H neurons, L learnable parameters of a neuron.
 """
@@ -86,7 +86,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Neuron:
+class AdaptiveThreshold:
     """The adaptive-threshold neuron's constants; the defaults are the paper's.
 
     Attributes
@@ -169,7 +169,7 @@ def decay(tau: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AdaptiveCurrent:
-    """The adaptive-current neuron's constants; `Neuron` says what it shares with the other.
+    """The adaptive-current neuron's constants; `AdaptiveThreshold` says what both have.
 
     Attributes
     ----------
@@ -215,7 +215,7 @@ class AdaptiveCurrent:
         return State(*(torch.zeros_like(current) for _ in State._fields))
 
     def step(self, current: Tensor, state: State, rows: Tensor) -> State:
-        """Advance a layer by one time step, see `Neuron.step`."""
+        """Advance a layer by one time step, see `AdaptiveThreshold.step`."""
         alpha, rho, a, c = rows
         adapted = rho * state.adaptation + a * state.potential + c * state.spikes
         remaining = state.potential - state.spikes
@@ -223,7 +223,5 @@ class AdaptiveCurrent:
         return State(spike(potential - 1, self.surrogate), potential, adapted)
 
 
-AnyNeuron = Neuron | AdaptiveCurrent
-
-NEURONS: dict[str, type[AnyNeuron]] = {each.name: each for each in (Neuron, AdaptiveCurrent)}
-"""The kinds of neurons by name."""
+Neuron = AdaptiveThreshold | AdaptiveCurrent
+"""Either kind."""

@@ -28,7 +28,7 @@ from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, AnyNeuron, Neuron, Spread
+from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Spread
 from srnn.network.surrogate import SURROGATES
 
 SYNTHETIC = "synthetic"
@@ -127,12 +127,12 @@ def make_network(config: Config, classes: int) -> SpikingNetwork:
     )
 
 
-def _make_neuron(config: Config) -> AnyNeuron:
+def _make_neuron(config: Config) -> Neuron:
     srnn = config.srnn
     surrogate = SURROGATES[srnn.surrogate]
     if srnn.neuron == "adaptive_current":
         return AdaptiveCurrent(surrogate=surrogate)
-    return Neuron(
+    return AdaptiveThreshold(
         threshold=srnn.threshold,
         adaptation=srnn.adaptation,
         tau_mem=Spread(*srnn.tau_mem, srnn.tau_range),

@@ -19,6 +19,7 @@ from srnn.data.corpus import Corpus
 from srnn.data.sampling import Pool, epoch_order
 from srnn.errors import DivergenceError, InputError
 from srnn.files import write_text
+from srnn.randomness import Purpose, generator
 from srnn.training.checkpoint import Checkpoint, EpochMetrics, Progress, State
 from srnn.training.compatibility import clips_digest
 from srnn.training.divergence import divergence
@@ -35,7 +36,6 @@ from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import GraphedStep, Step
 
-_PURPOSE = 5  # keeps these random numbers apart from those of the same seed drawn elsewhere
 _STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
 
 _log = logging.getLogger(__name__)
@@ -206,9 +206,8 @@ class Trainer:
     def _seed_dropout(self, step: int) -> None:
         """Make what a step (from 0) of the epoch draws a function of it, the epoch and the seed."""
         if self.config.srnn.dropout:
-            key = (self.config.srnn.seed, self.progress.epoch, step, _PURPOSE)
-            (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
-            torch.manual_seed(int(seed))
+            rng = generator(Purpose.DROPOUT, self.config.srnn.seed, self.progress.epoch, step)
+            torch.manual_seed(int(rng.integers(2**63)))
 
     def _take_stock(self, order: NDArray[np.int64]) -> None:
         """Read from the device how the steps of the epoch, in this order of clips, went."""

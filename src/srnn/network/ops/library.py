@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from srnn.network.neuron import ADAPTATION, THRESHOLD, AnyNeuron, Neuron, State
+from srnn.network.neuron import ADAPTATION, THRESHOLD, AdaptiveThreshold, Neuron, State
 from srnn.network.ops import cpu, cuda, reference
 from srnn.network.ops.sequences import new_sequence
 from srnn.network.surrogate import SURROGATES, Surrogate
@@ -37,7 +37,7 @@ def alif(
     adaptation: float = ADAPTATION,
 ) -> tuple[Tensor, State]:
     """Run a layer of adaptive-threshold neurons over a whole sequence: see `reference.alif`."""
-    neuron = Neuron(threshold, adaptation, surrogate=surrogate)
+    neuron = AdaptiveThreshold(threshold, adaptation, surrogate=surrogate)
     rows = neuron.rows([tau_mem, tau_adapt])
     return layer(current, None, None, recurrent_weight, rows, neuron, state)
 
@@ -48,7 +48,7 @@ def layer(
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
     rows: Tensor,
-    neuron: AnyNeuron,
+    neuron: Neuron,
     state: State | None = None,
 ) -> tuple[Tensor, State]:
     """Multiply inputs with weights and run a layer on them: see `reference.layer`."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srnn.network.neuron import ADAPTATION, THRESHOLD, AnyNeuron, Neuron, State
+from srnn.network.neuron import ADAPTATION, THRESHOLD, AdaptiveThreshold, Neuron, State
 from srnn.network.ops import dice
 from srnn.network.surrogate import Surrogate, spike
 
@@ -37,9 +37,9 @@ def alif(
         Stands in for the derivative of the step function.
     state : State, optional
     threshold, adaptation : float
-        Constants of `srnn.network.neuron.Neuron`.
+        Constants of `srnn.network.neuron.AdaptiveThreshold`.
     """
-    neuron = Neuron(threshold, adaptation, surrogate=surrogate)
+    neuron = AdaptiveThreshold(threshold, adaptation, surrogate=surrogate)
     rows = neuron.rows([tau_mem, tau_adapt])
     return layer(current, None, None, recurrent_weight, rows, neuron, state)
 
@@ -50,7 +50,7 @@ def layer(
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
     rows: Tensor,
-    neuron: AnyNeuron,
+    neuron: Neuron,
     state: State | None = None,
 ) -> tuple[Tensor, State]:
     """Multiply inputs with weights and run a layer of neurons on them over a whole sequence.
@@ -68,7 +68,7 @@ def layer(
         None for a feed-forward layer.
     rows : Tensor, shape (L, H)
         Parameters of the neurons: what ``neuron.rows`` returns.
-    neuron : Neuron or AdaptiveCurrent
+    neuron : AdaptiveThreshold or AdaptiveCurrent
         Has the equations.
     state : State, optional
         State to go on from; ``neuron.initial_state`` if not given.

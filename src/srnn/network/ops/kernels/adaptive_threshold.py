@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The adaptive-threshold neuron for vectors of neurons; `srnn.network.neuron.Neuron` defines it.
+"""The adaptive-threshold neuron of `srnn.network.neuron`, for vectors of neurons.
 
 `srnn.network.ops.kernels.neuron` says what the functions are for.
 """

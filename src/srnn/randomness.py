@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Random numbers that are values: of the seed, a place in the run, and what they are drawn for."""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What numbers are drawn for: keeps those of the same seed and place apart."""
+
+    ORDER = 1
+    SILENCE = 2
+    AUGMENTATION = 3
+    MASKS = 4
+    DROPOUT = 5
+
+
+def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:
+    """Return the generator that draws for a purpose at a place, such as an epoch, or its step."""
+    return np.random.default_rng((seed, *place, purpose))
