@@ -50,7 +50,7 @@ def test_replayed_steps_train_as_eager_ones_do(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     batches = [
-        Batch(3 * torch.randn(size, 2, 21, 5).cuda(), torch.randint(4, (size,)).cuda())
+        Batch.unmixed(3 * torch.randn(size, 2, 21, 5).cuda(), torch.randint(4, (size,)).cuda())
         for size in (8, 8, 3, 8, 8, 8, 8, 3, 8)
     ]
     trained = []
@@ -70,7 +70,7 @@ def test_replayed_steps_train_as_eager_ones_do(
         weights = [parameter.clone() for parameter in spotter.parameters()]
         tensors = [*spotter.state_dict().values(), *average.state_dict().values(), step.totals]
         trained.append([tensor.clone() for tensor in tensors])
-        train_on(Batch(torch.full_like(batches[0].features, math.nan), batches[0].labels))
+        train_on(Batch.unmixed(torch.full_like(batches[0].features, math.nan), batches[0].labels))
         train_on(batches[0])
         assert step.failed.item() == 1
         assert step.taken.item() == len(batches)

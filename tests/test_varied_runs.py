@@ -32,6 +32,7 @@ CHANGES = (
     "augment.time_mask=3",
     "augment.band_masks=1",
     "augment.band_mask=2",
+    "augment.mixup=0.3",
 )
 
 
@@ -60,7 +61,7 @@ def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
     assert_same_results(finished, tmp_path / "again")
 
 
-@pytest.mark.parametrize("change", [key.split("=")[0] for key in CHANGES[3:8]])
+@pytest.mark.parametrize("change", [key.split("=")[0] for key in (*CHANGES[3:8], CHANGES[-1])])
 def test_each_kind_of_variation_counts(change: str, finished: Path, tmp_path: Path) -> None:
     off = f"{change}={'false' if change.endswith('silence') else '0'}"
     assert cli.run(command(tmp_path / "other", off, "srnn.epochs=1")) == 0

@@ -14,6 +14,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 3
     MASKS = 4
     DROPOUT = 5
+    MIXTURES = 6
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

@@ -31,7 +31,7 @@ def make_step(**settings: Any) -> Step:
 
 def make_batch(scale: float = 1.0) -> Batch:
     features = torch.randn(6, 1, 12, 4, generator=torch.Generator().manual_seed(1))
-    return Batch(scale * features, torch.arange(6) % 3)
+    return Batch.unmixed(scale * features, torch.arange(6) % 3)
 
 
 def weights(step: Step) -> torch.Tensor:
@@ -84,6 +84,19 @@ def test_smoothed_labels_have_the_gradient_that_torch_finds() -> None:
     torch.testing.assert_close(loss, F.nll_loss(log_probabilities, batch.labels).detach())
     F.cross_entropy(log_probabilities, batch.labels, label_smoothing=0.2).backward()
     torch.testing.assert_close(gradients(smoothed), gradients(plain))
+
+
+def test_the_loss_of_mixtures_has_the_gradient_of_mixed_labels() -> None:
+    plain, step = make_step(), make_step(label_smoothing=0.1)
+    batch = make_batch()
+    mixed = batch._replace(others=batch.labels.roll(2), shares=torch.linspace(0.5, 1, 6))
+    loss, _, _ = step.differentiate(mixed)
+    own, other = F.one_hot(mixed.labels, 3), F.one_hot(mixed.others, 3)
+    targets = mixed.shares[:, None] * own + (1 - mixed.shares[:, None]) * other
+    log_probabilities = plain.spotter(batch.features).log_probabilities
+    torch.testing.assert_close(loss, F.cross_entropy(log_probabilities, targets).detach())
+    F.cross_entropy(log_probabilities, targets, label_smoothing=0.1).backward()
+    torch.testing.assert_close(gradients(step), gradients(plain))
 
 
 def test_spikes_cost_nothing_up_to_the_target_and_something_beyond() -> None:

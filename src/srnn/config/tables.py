@@ -429,6 +429,13 @@ class AugmentConfig(_Table):
     time_mask: int = _key(10, "longest such mask, the shortest being none", _STEPS, ge=0, le=_MANY)
     band_masks: int = _key(0, "masks over mel bands on the features of a clip", ge=0, le=100)
     band_mask: int = _key(8, "widest such mask, the narrowest being none", "bands", ge=0, le=1024)
+    mixup: float = _key(
+        0.0,
+        "evenness of the mixtures of two clips, with their labels, that training hears: alpha of "
+        "the beta distribution of their shares; 0: clips stay by themselves",
+        ge=0,
+        le=100,
+    )
 
 
 class LoggerConfig(_Table):

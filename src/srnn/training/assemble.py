@@ -24,6 +24,7 @@ from srnn.data.pack import Pack, expect_readable, open_pack
 from srnn.data.voices import SPEECH_COMMANDS_WORDS, make_corpus, make_unknown_words
 from srnn.errors import InputError
 from srnn.features.masks import Masker, Masking
+from srnn.features.mixing import Mixer
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
 from srnn.network.layers import Readout
@@ -104,6 +105,11 @@ def make_masker(config: Config, normaliser: Normaliser, device: torch.device) ->
     channels, _, bands = make_spec(config).shape
     fill = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
     return Masker(masking, fill.to(device), config.srnn.seed)
+
+
+def make_mixer(config: Config) -> Mixer | None:
+    """Return what mixes the training clips; None: nothing does."""
+    return Mixer(config.augment.mixup, config.srnn.seed) if config.augment.mixup else None
 
 
 def make_network(config: Config, classes: int) -> SpikingNetwork:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from srnn.data.augment import Augmenter
 from srnn.data.corpus import BACKGROUND, Clip, Corpus
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker
+from srnn.features.mixing import Mixer, neighbours
 from srnn.features.reference import MelSpec
 from srnn.training.waveforms import Waveforms
 
@@ -38,10 +39,27 @@ _log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """What a step is made of: ``features`` (B, C, T, M) float32 and ``labels`` (B,) int64."""
+    """What a step is made of.
+
+    Attributes
+    ----------
+    features : Tensor, shape (B, C, T, M), float32
+    labels : Tensor, shape (B,), int64
+    others : Tensor, shape (B,), int64
+        The label of what else is in each example, if it is a mixture.
+    shares : Tensor, shape (B,), float32
+        How much of it belongs to ``labels``; the rest belongs to ``others``.
+    """
 
     features: Tensor
     labels: Tensor
+    others: Tensor
+    shares: Tensor
+
+    @classmethod
+    def unmixed(cls, features: Tensor, labels: Tensor) -> Self:
+        """Return a batch of examples that are no mixtures."""
+        return cls(features, labels, labels, torch.ones_like(labels, dtype=torch.float32))
 
 
 class Kept:
@@ -134,12 +152,15 @@ class Examples:
         What each is a clip of: a word, or a background recording, the folder before its name.
     masks : Masker, optional
         What covers parts of the features in the epochs of training.
+    mixer : Mixer, optional
+        What mixes examples in the epochs of training.
     """
 
     labels: Tensor
     source: Source
     words: tuple[str, ...]
     masks: Masker | None = None
+    mixer: Mixer | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -174,7 +195,17 @@ class Examples:
         if self.masks and epoch is not None:
             rows = self.masks.draw(epoch, len(order))[first:]
             features = map(self.masks, features, _parts(rows, size))
-        yield from map(Batch, features, _parts(labels, size))
+        batches = map(Batch.unmixed, features, _parts(labels, size))
+        if self.mixer and epoch is not None:
+            shares = torch.from_numpy(self.mixer.draw(epoch, len(order))[first:]).to(device)
+            yield from map(self._mixed, batches, _parts(shares, size))
+        else:
+            yield from batches
+
+    def _mixed(self, batch: Batch, shares: Tensor) -> Batch:
+        assert self.mixer
+        features = self.mixer(batch.features, shares)
+        return Batch(features, batch.labels, neighbours(batch.labels), shares)
 
     def chunks(self, device: torch.device) -> Iterator[Batch]:
         """Yield all examples in their order, in batches of a size that suits the memory."""

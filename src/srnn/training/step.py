@@ -95,7 +95,7 @@ class Step:
         The loss is the mean cross entropy, whatever else is minimised beside it.
         """
         output = self.spotter(batch.features)
-        loss = F.nll_loss(output.log_probabilities, batch.labels)
+        loss = _cross_entropy(output.log_probabilities, batch)
         self.optimizer.zero_grad()
         self._minimised(loss, output).backward()
         norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
@@ -127,6 +127,15 @@ class Step:
                 average.state_dict().values(), self.spotter.state_dict().values(), strict=True
             ):
                 mean.lerp_(current, share)
+
+
+def _cross_entropy(log_probabilities: Tensor, batch: Batch) -> Tensor:
+    """Return the mean cross entropy with the labels, mixed as the clips are."""
+    own, other = (
+        F.nll_loss(log_probabilities, labels, reduction="none")
+        for labels in (batch.labels, batch.others)
+    )
+    return torch.lerp(other, own, batch.shares).mean()
 
 
 class GraphedStep:

@@ -19,6 +19,7 @@ from srnn.training.assemble import (
     make_augmenter,
     make_device,
     make_masker,
+    make_mixer,
     make_network,
     make_spec,
     make_training_corpus,
@@ -139,7 +140,8 @@ def _train(
     spotter = Spotter(normaliser, network)
     if init and not last:
         transfer(init, spotter, config, corpus.labels)
-    training = replace(training, masks=make_masker(config, normaliser, device))
+    masks, mixer = make_masker(config, normaliser, device), make_mixer(config)
+    training = replace(training, masks=masks, mixer=mixer)
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
     _log_network(spotter, corpus.labels)
     if last:

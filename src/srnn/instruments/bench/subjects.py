@@ -61,7 +61,7 @@ class Subject(NamedTuple):
     def step(self, features: Tensor, labels: Tensor) -> Tensor | None:
         """Do a training step: forward, loss, backward, Adam; return the loss, but of a replay."""
         if self.replay:
-            return self.replay(Batch(features, labels))
+            return self.replay(Batch.unmixed(features, labels))
         loss = F.nll_loss(self.model(features), labels)
         self.optimizer.zero_grad()
         loss.backward()
