@@ -350,6 +350,12 @@ def _report(result: "Evaluation") -> str:
     if result.firing_rate:
         rates = ", ".join(f"{rate:.4f}" for rate in result.firing_rate)
         lines.append(f"firing rate of each layer (spikes per neuron and time step): {rates}")
+    if result.spikes is not None and result.operations:
+        lines.append(
+            f"an inference: {result.spikes:,.0f} spikes, "
+            f"{result.operations.accumulates:,.0f} accumulates, "
+            f"{result.operations.multiply_accumulates:,.0f} multiply-accumulates"
+        )
     width = max(map(len, result.labels))
     lines.append(f"{'':{width}} {'clips':>7} {'accuracy':>9}  taken for")
     for index, (label, accuracy) in enumerate(result.per_class.items()):

@@ -46,7 +46,7 @@ def varied(
         augmentation, Background(corpus, SIZE, RATE, CPU), corpus.partitions["training"], seed=0
     )
     count = len(waveforms)
-    clips = np.zeros(count, np.int64)  # all of them words
+    clips = torch.zeros(count, dtype=torch.int64)  # all of them words
     return augmenter(waveforms, clips, augmenter.draw(epoch, count)).numpy()
 
 
@@ -123,11 +123,11 @@ def test_fresh_silence_is_cut_from_the_training_stretch_of_its_own_recording(
     background = Background(corpus, SIZE, RATE, CPU)
     clips = corpus.partitions["training"]
     augmenter = Augmenter(Augmentation(fresh_silence=True), background, clips, seed=0)
-    silent = np.array([index for index, clip in enumerate(clips) if clip.label == 1])
-    order = np.tile(np.append(silent, 0), 50)
+    silent = [index for index, clip in enumerate(clips) if clip.label == 1]
+    order = torch.tensor([*silent, 0] * 50)
     loud = torch.full((len(order), SIZE), 2**14, dtype=torch.int16)
     heard = augmenter(loud, order, augmenter.draw(1, len(order))).numpy()
-    for index, waveform in zip(order, heard, strict=True):
+    for index, waveform in zip(order.tolist(), heard, strict=True):
         if clips[index].label == 0:
             assert (waveform == 0.5).all()
         else:
@@ -139,7 +139,7 @@ def test_fresh_silence_is_cut_from_the_training_stretch_of_its_own_recording(
 
 def test_a_background_shorter_than_a_clip_is_padded(corpus: Corpus) -> None:
     background = Background(corpus, 9 * RATE, RATE, CPU)
-    (cut,) = background.cuts(np.array([1]), np.array([0.99])).numpy()
+    (cut,) = background.cuts(torch.tensor([1]), torch.tensor([0.99], dtype=torch.float64)).numpy()
     heard = np.flatnonzero(cut)
     assert heard.min() == pytest.approx(RATE / 2, abs=5)  # a ramp is 0 at first
     assert heard.max() == 8.5 * RATE - 1
@@ -164,5 +164,7 @@ def test_a_gpu_varies_clips_alike(corpus: Corpus) -> None:
     waveforms = torch.randn(20, SIZE, generator=torch.Generator().manual_seed(0))
     clips, device = corpus.partitions["training"], torch.device("cuda")
     augmenter = Augmenter(EVERYTHING, Background(corpus, SIZE, RATE, device), clips, seed=0)
-    heard = augmenter(waveforms.cuda(), np.zeros(20, np.int64), augmenter.draw(1, 20)).cpu()
+    heard = augmenter(
+        waveforms.cuda(), torch.zeros(20, dtype=torch.int64, device=device), augmenter.draw(1, 20)
+    ).cpu()
     np.testing.assert_allclose(heard, varied(corpus, EVERYTHING, waveforms), atol=1e-3)

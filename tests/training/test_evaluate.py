@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srnn.features.normaliser import Normaliser
-from srnn.network.model import SpikingNetwork
+from srnn.network.model import Operations, SpikingNetwork
 from srnn.training.evaluate import Evaluation, evaluate, wilson_interval
 from srnn.training.examples import Examples, Kept
 from srnn.training.spotter import Spotter
@@ -17,7 +17,14 @@ CPU = torch.device("cpu")
 
 def result() -> Evaluation:
     return Evaluation(
-        "testing", ("a", "b", "c"), ((3, 1, 0), (0, 4, 0), (0, 0, 0)), 0.25, (0.1,), {}
+        "testing",
+        ("a", "b", "c"),
+        ((3, 1, 0), (0, 4, 0), (0, 0, 0)),
+        0.25,
+        (0.1,),
+        12.0,
+        Operations(120.0, 0.0),
+        {},
     )
 
 
@@ -30,7 +37,7 @@ def test_accuracies_follow_from_the_confusion_matrix() -> None:
 
 
 def test_json_has_what_the_contract_names_and_no_nan() -> None:
-    empty = Evaluation("testing", ("a",), ((0,),), None, None, {})
+    empty = Evaluation("testing", ("a",), ((0,),), None, None, None, None, {})
     for each in (result(), empty):
         content = json.loads(json.dumps(each.to_json(), allow_nan=False))
         assert content.keys() >= {
@@ -85,3 +92,14 @@ def test_one_pass_equals_clip_by_clip() -> None:
         (spikes / (7 * 12) / torch.tensor([9, 8])).tolist()
     )
     assert min(whole.firing_rate) > 0
+    assert whole.spikes == pytest.approx(spikes.sum().item() / 7)
+    # Inputs go to 9 neurons, spikes of the first layer to 8, of the second to itself and 3 classes.
+    events = spotter.network.encoder(features).count_nonzero().item()
+    first, second = spikes.tolist()
+    expected = (9 * events + 8 * first + (8 + 3) * second) / 7
+    assert whole.operations == pytest.approx((expected, 0))
+
+
+def test_features_that_are_not_encoded_cost_multiplications() -> None:
+    network = SpikingNetwork(6, [9], 3, recurrent=[True], encoder_threshold=None)
+    assert network.operations(100, [20]) == (20 * (9 + 3), 100 * 9)

@@ -3,7 +3,8 @@
 
 Waveforms in, waveforms out, in plain torch on any device. Which clip is varied how is drawn ahead,
 as a table of random numbers with a row for each clip that an epoch presents: a function of seed,
-epoch and place in the epoch, whatever the batches are and wherever training was interrupted.
+epoch and place in the epoch, whatever the batches are and wherever training was interrupted. The
+table goes to the device once an epoch, and nothing waits for a device afterwards.
 
 Legend: N clips of an epoch, B batch, S samples of a clip, K taps of a filter, n blocks.
 """
@@ -16,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srnn.data import audio
@@ -63,16 +63,16 @@ class Augmentation:
 
 
 class _Draws(NamedTuple):
-    """A table's columns, each of shape (N,), uniform in [0, 1)."""
+    """A table's columns, each of shape (B,), float64, uniform in [0, 1)."""
 
-    shift: NDArray[np.float64]
-    speed: NDArray[np.float64]
-    volume: NDArray[np.float64]
-    noise: NDArray[np.float64]
-    noise_level: NDArray[np.float64]
-    recording: NDArray[np.float64]
-    noise_start: NDArray[np.float64]
-    silence_start: NDArray[np.float64]
+    shift: Tensor
+    speed: Tensor
+    volume: Tensor
+    noise: Tensor
+    noise_level: Tensor
+    recording: Tensor
+    noise_start: Tensor
+    silence_start: Tensor
 
 
 class Background:
@@ -107,24 +107,24 @@ class Background:
         self.names = [stretch.name.partition("/")[2] for stretch in stretches]
         self._size = size
         lengths = np.array([len(waveform) for waveform in heard], np.int64)
-        self._offsets = np.cumsum(lengths) - lengths
-        self._starts = lengths - size + 1  # places where a cut may start
+        self._offsets = torch.from_numpy(np.cumsum(lengths) - lengths).to(device)
+        # Places where a cut may start.
+        self._starts = torch.from_numpy(lengths - size + 1).to(device)
         everything = np.concatenate([*heard, np.zeros(0, np.float32)])
         self.samples = torch.from_numpy(everything).to(device)
 
-    def cuts(self, recordings: NDArray[np.int64], places: NDArray[np.float64]) -> Tensor:
+    def cuts(self, recordings: Tensor, places: Tensor) -> Tensor:
         """Return cuts, shape (B, S), float32 in [-1, 1).
 
         Parameters
         ----------
-        recordings : shape (B,)
+        recordings : Tensor, shape (B,), int64
             Indices into ``names``.
-        places : shape (B,), in [0, 1)
+        places : Tensor, shape (B,), float64, in [0, 1)
             From the first place possible in the recording to the last.
         """
-        starts = self._offsets[recordings] + (places * self._starts[recordings]).astype(np.int64)
-        indices = torch.from_numpy(starts).to(self.samples.device)
-        return self.samples.unfold(0, self._size, 1)[indices]
+        starts = self._offsets[recordings] + (places * self._starts[recordings]).long()
+        return self.samples.unfold(0, self._size, 1)[starts]
 
 
 class Augmenter:
@@ -148,91 +148,86 @@ class Augmenter:
         seed: int,
     ) -> None:
         self.augmentation = augmentation
+        self.device = background.samples.device
         self._background = background
         # The background recording that a clip is cut from; -1: it is a word.
         places = {name: place for place, name in enumerate(background.names)}
         silence = [places[c.path.name] if c.word == BACKGROUND else -1 for c in clips]
-        self._silence = np.array(silence, np.int64)
+        self._silence = torch.tensor(silence, dtype=torch.int64, device=self.device)
         self._seed = seed
-        self._resampler = _Resampler(augmentation.speed).to(background.samples.device)
+        self._resampler = _Resampler(augmentation.speed, augmentation.shift).to(self.device)
 
-    def draw(self, epoch: int, count: int) -> NDArray[np.float64]:
+    def draw(self, epoch: int, count: int) -> Tensor:
         """Return the random numbers of the first ``count`` clips of an epoch, a row each."""
         rng = generator(Purpose.AUGMENTATION, self._seed, epoch)
-        return rng.random((count, len(_Draws._fields)))
+        return torch.from_numpy(rng.random((count, len(_Draws._fields)))).to(self.device)
 
-    def __call__(
-        self, waveforms: Tensor, clips: NDArray[np.int64], rows: NDArray[np.float64]
-    ) -> Tensor:
+    def __call__(self, waveforms: Tensor, clips: Tensor, rows: Tensor) -> Tensor:
         """Return variations of some training clips, shape (B, S), float32.
 
         Parameters
         ----------
         waveforms : Tensor, shape (B, S), int16 or float32 in [-1, 1)
-        clips : shape (B,)
+        clips : Tensor, shape (B,), int64
             Which training clips they are.
-        rows : shape (B, ...)
+        rows : Tensor, shape (B, ...)
             Their rows of `draw`.
         """
         settings, draws = self.augmentation, _Draws(*rows.T)
-        device = waveforms.device
         if not waveforms.is_floating_point():
             waveforms = waveforms / _FULL_SCALE
         if settings.fresh_silence:
             waveforms = self._with_fresh_silence(waveforms, clips, draws)
         shifts = _between(-settings.shift, settings.shift, draws.shift)
         if settings.shift and not settings.speed:
-            waveforms = _shifted(waveforms, shifts)
+            waveforms = _shifted(waveforms, shifts, settings.shift)
         if settings.speed:
             percents = 100 + _between(-settings.speed, settings.speed, draws.speed)
             waveforms = self._resampler(waveforms, percents, shifts)
         if settings.volume:
             decibels = settings.volume * (2 * draws.volume - 1)
-            waveforms = waveforms * _column(10 ** (decibels / 20), device)
+            waveforms = waveforms * _column(10 ** (decibels / 20))
         if settings.noise:
-            recordings = (draws.recording * len(self._background.names)).astype(np.int64)
+            recordings = (draws.recording * len(self._background.names)).long()
             noise = self._background.cuts(recordings, draws.noise_start)
             levels = settings.noise_level * draws.noise_level * (draws.noise < settings.noise)
             peaks = noise.abs().amax(dim=1, keepdim=True)
             waveforms = torch.addcmul(
-                waveforms, noise, _column(levels, device) / torch.where(peaks > 0, peaks, 1)
+                waveforms, noise, _column(levels) / torch.where(peaks > 0, peaks, 1)
             )
         return waveforms
 
-    def _with_fresh_silence(
-        self, waveforms: Tensor, clips: NDArray[np.int64], draws: _Draws
-    ) -> Tensor:
-        rows = np.flatnonzero(self._silence[clips] >= 0)
-        if not len(rows):
+    def _with_fresh_silence(self, waveforms: Tensor, clips: Tensor, draws: _Draws) -> Tensor:
+        recordings = self._silence[clips]
+        if not self._background.names:
             return waveforms
-        cuts = self._background.cuts(self._silence[clips[rows]], draws.silence_start[rows])
-        return waveforms.index_copy(0, torch.from_numpy(rows).to(waveforms.device), cuts)
+        # Cut for every clip: which ones are silence, only the device knows.
+        cuts = self._background.cuts(recordings.clamp(min=0), draws.silence_start)
+        return torch.where(recordings[:, None] >= 0, cuts, waveforms)
 
 
-def _column(values: NDArray[np.float64], device: torch.device) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)[:, None]
+def _column(values: Tensor) -> Tensor:
+    return values.float()[:, None]
 
 
-def _between(low: int, high: int, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+def _between(low: int, high: int, uniform: Tensor) -> Tensor:
     """Return integers from low to high, both included, for numbers in [0, 1)."""
-    return low + np.floor(uniform * (high - low + 1)).astype(np.int64)
+    return low + (uniform * (high - low + 1)).long()
 
 
-def _windows(waveforms: Tensor, starts: NDArray[np.int64], width: int) -> Tensor:
+def _windows(waveforms: Tensor, starts: Tensor, width: int, margin: int) -> Tensor:
     """Return the windows of waveforms (B, S) that start at some samples (B, n): (B, n, width).
 
-    Beyond the ends of a waveform are zeros.
+    Beyond the ends of a waveform are zeros; no window may reach further than ``margin`` of them.
     """
-    size, device = waveforms.shape[1], waveforms.device
-    before, after = max(0, -int(starts.min())), max(0, int(starts.max()) + width - size)
-    padded = F.pad(waveforms, (before, after))
-    rows = torch.arange(len(waveforms), device=device)[:, None]
-    return padded.unfold(1, width, 1)[rows, torch.from_numpy(starts + before).to(device)]
+    padded = F.pad(waveforms, (margin, margin))
+    rows = torch.arange(len(waveforms), device=waveforms.device)[:, None]
+    return padded.unfold(1, width, 1)[rows, starts + margin]
 
 
-def _shifted(waveforms: Tensor, shifts: NDArray[np.int64]) -> Tensor:
-    """Return waveforms (B, S), each later by some samples (B,)."""
-    return _windows(waveforms, -shifts[:, None], waveforms.shape[1])[:, 0]
+def _shifted(waveforms: Tensor, shifts: Tensor, most: int) -> Tensor:
+    """Return waveforms (B, S), each later by some samples (B,), at ``most`` so many either way."""
+    return _windows(waveforms, -shifts[:, None], waveforms.shape[1], most)[:, 0]
 
 
 class _Resampler(nn.Module):
@@ -245,12 +240,16 @@ class _Resampler(nn.Module):
     ----------
     most : int, 0 to 50
         Largest change (%).
+    shift : int >= 0
+        Most samples by which a waveform is moved, either way.
     """
 
     filters: Tensor  # (1 + 2 most, K, block)
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, shift: int) -> None:
         super().__init__()
+        self.most = most
+        self.shift = shift
         self.lowest = 100 - most
         self.reach = math.ceil(_CROSSINGS * (100 + most) / 100)  # samples on either side
         speeds = np.arange(self.lowest, 100 + most + 1)[:, None, None] / 100
@@ -262,19 +261,18 @@ class _Resampler(nn.Module):
         filters /= filters.sum(axis=1, keepdims=True)
         self.register_buffer("filters", torch.from_numpy(filters.astype(np.float32)))
 
-    def forward(
-        self, waveforms: Tensor, percents: NDArray[np.int64], shifts: NDArray[np.int64]
-    ) -> Tensor:
+    def forward(self, waveforms: Tensor, percents: Tensor, shifts: Tensor) -> Tensor:
         """Return waveforms (B, S) at some speeds (B,), each later by some samples (B,).
 
         The middle of a clip stays where it is, but for the shift.
         """
         size = waveforms.shape[1]
         # Where in a waveform, to the nearest sample, lies what becomes its first one.
-        first = np.rint(size / 2 - (size / 2 + shifts) * percents / 100).astype(np.int64)
-        blocks = np.arange(-(-size // _BLOCK)) * percents[:, None]  # (B, n)
-        windows = _windows(
-            waveforms, first[:, None] - self.reach + blocks, self.filters.shape[1]
-        )  # (B, n, K)
-        chosen = torch.from_numpy(percents - self.lowest).to(waveforms.device)
-        return torch.bmm(windows, self.filters[chosen]).flatten(1)[:, :size]
+        first = torch.round(size / 2 - (size / 2 + shifts.double()) * percents / 100).long()
+        steps = torch.arange(-(-size // _BLOCK), device=waveforms.device)
+        starts = first[:, None] - self.reach + steps * percents[:, None]  # (B, n)
+        width = self.filters.shape[1]
+        # At the highest speed, ends lie half of ``most`` % of a waveform outside of it.
+        margin = width + size * self.most // 200 + self.shift * (100 + self.most) // 100
+        windows = _windows(waveforms, starts, width, margin)  # (B, n, K)
+        return torch.bmm(windows, self.filters[percents - self.lowest]).flatten(1)[:, :size]

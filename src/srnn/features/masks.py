@@ -10,9 +10,7 @@ Legend: B batch, C channels, T frames, M mel bands, n masks.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srnn.randomness import Purpose, generator
@@ -57,35 +55,34 @@ class Masker:
         self._fill = fill[:, None]
         self._seed = seed
 
-    def draw(self, epoch: int, count: int) -> NDArray[np.float64]:
+    def draw(self, epoch: int, count: int) -> Tensor:
         """Return the random numbers of the first ``count`` clips of an epoch, a row each."""
         rng = generator(Purpose.MASKS, self._seed, epoch)
-        return rng.random((count, 2 * self.masking.count))
+        return torch.from_numpy(rng.random((count, 2 * self.masking.count))).to(self._fill.device)
 
-    def __call__(self, features: Tensor, rows: NDArray[np.float64]) -> Tensor:
+    def __call__(self, features: Tensor, rows: Tensor) -> Tensor:
         """Cover parts of the features of some clips, in place; return them.
 
         Parameters
         ----------
         features : Tensor, shape (B, C, T, M)
-        rows : shape (B, ...)
+        rows : Tensor, shape (B, ...)
             The clips' rows of `draw`.
         """
         masking, (_, _, frames, bands) = self.masking, features.shape
-        over_time, over_bands = np.split(rows, [2 * masking.time_masks], axis=1)
+        over_time, over_bands = rows.tensor_split([2 * masking.time_masks], dim=1)
         times = _covered(over_time, masking.time_mask, frames)  # (B, T)
         ranges = _covered(over_bands, masking.band_mask, bands)  # (B, M)
-        covered = torch.from_numpy(times[:, :, None] | ranges[:, None, :]).to(features.device)
+        covered = times[:, :, None] | ranges[:, None, :]
         return torch.where(covered[:, None], self._fill, features, out=features)
 
 
-def _covered(rows: NDArray[np.float64], most: int, length: int) -> NDArray[np.bool_]:
+def _covered(rows: Tensor, most: int, length: int) -> Tensor:
     """Return which of ``length`` places masks cover, shape (B, length).
 
     A row holds two numbers in [0, 1) for each mask: how wide it is, and where.
     """
-    widths = np.floor(rows[:, 0::2] * (min(most, length) + 1))[..., None]  # (B, n, 1)
-    starts = np.floor(rows[:, 1::2, None] * (length - widths + 1))
-    places = np.arange(length)
-    covered: NDArray[np.bool_] = np.any((places >= starts) & (places < starts + widths), axis=1)
-    return covered
+    widths = (rows[:, 0::2, None] * (min(most, length) + 1)).floor()  # (B, n, 1)
+    starts = (rows[:, 1::2, None] * (length - widths + 1)).floor()
+    places = torch.arange(length, device=rows.device)
+    return ((places >= starts) & (places < starts + widths)).any(dim=1)

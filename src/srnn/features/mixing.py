@@ -10,7 +10,6 @@ Legend: B batch, C channels, T frames, M mel bands.
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srnn.randomness import Purpose, generator
@@ -31,13 +30,13 @@ class Mixer:
         self.alpha = alpha
         self._seed = seed
 
-    def draw(self, epoch: int, count: int) -> NDArray[np.float32]:
-        """Return what the first ``count`` clips of an epoch have of their own mixtures.
+    def draw(self, epoch: int, count: int) -> Tensor:
+        """Return what the first ``count`` clips of an epoch have of their mixtures, shape (count,).
 
         From 0.5 to 1: never less than the neighbour.
         """
         shares = generator(Purpose.MIXTURES, self._seed, epoch).beta(self.alpha, self.alpha, count)
-        return np.maximum(shares, 1 - shares).astype(np.float32)
+        return torch.from_numpy(np.maximum(shares, 1 - shares)).float()
 
     def __call__(self, features: Tensor, shares: Tensor) -> Tensor:
         """Return mixtures of features (B, C, T, M), with ``shares`` (B,) of their own in them.

@@ -25,11 +25,14 @@ class Output(NamedTuple):
     Attributes
     ----------
     log_probabilities : Tensor, shape (B, K)
+    inputs : Tensor, shape (T, B, F)
+        What the first layer saw: events, or features.
     hidden : tuple of Tensor, each of shape (T, B, H)
         The spikes of each hidden layer, none dropped.
     """
 
     log_probabilities: Tensor
+    inputs: Tensor
     hidden: tuple[Tensor, ...]
 
     @property
@@ -41,6 +44,21 @@ class Output(NamedTuple):
     def firing_rates(self) -> Tensor:
         """Spikes per neuron and time step of each layer, shape (hidden layers,), differentiable."""
         return torch.stack([spikes.mean() for spikes in self.hidden])
+
+
+class Operations(NamedTuple):
+    """Synaptic operations: what it takes to bring inputs and spikes to neurons and readout.
+
+    Attributes
+    ----------
+    accumulates : float
+        Additions of a weight: one for each event or spike and each neuron that it is sent to.
+    multiply_accumulates : float
+        Additions of the product of a weight and a feature, where features are not encoded.
+    """
+
+    accumulates: float
+    multiply_accumulates: float
 
 
 class SpikingNetwork(nn.Module):
@@ -132,7 +150,7 @@ class SpikingNetwork(nn.Module):
     def forward(self, features: Tensor) -> Output:
         """Classify a batch of normalised features of shape (B, C, T, M)."""
         events = self.encoder(features.transpose(1, 2).flatten(2))  # (B, T, F), channel by channel
-        seen = events.transpose(0, 1)  # (T, B, F)
+        inputs = seen = events.transpose(0, 1)  # (T, B, F)
         hidden = []
         for layer in self.hidden:
             spikes, _ = layer(seen)  # (T, B, H)
@@ -142,7 +160,29 @@ class SpikingNetwork(nn.Module):
                 if self.dropout and self.training
                 else spikes
             )
-        return Output(F.log_softmax(self.readout(seen), dim=-1), tuple(hidden))
+        return Output(F.log_softmax(self.readout(seen), dim=-1), inputs, tuple(hidden))
+
+    def operations(self, inputs: float, spikes: Sequence[float]) -> Operations:
+        """Return what some inputs, and spikes of each hidden layer, cost.
+
+        Parameters
+        ----------
+        inputs : float >= 0
+            Inputs of the first layer that are not 0.
+        spikes : sequence of float >= 0, one a hidden layer
+        """
+        classes = len(self.readout.tau_mem)
+        accumulates = 0.0
+        for layer, above, count in zip(
+            self.hidden, [*self.hidden_sizes[1:], classes], spikes, strict=True
+        ):
+            assert isinstance(layer, AdaptiveLIF)
+            reached = above + (0 if layer.recurrent is None else len(layer.recurrent.weight))
+            accumulates += count * reached
+        first = inputs * self.hidden_sizes[0]
+        if isinstance(self.encoder, TernaryEncoder):
+            return Operations(accumulates + first, 0.0)
+        return Operations(accumulates, first)
 
     def folded(self) -> "SpikingNetwork":
         """Return a network without normalisation that computes what this one does in evaluation.

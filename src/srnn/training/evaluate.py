@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from srnn.data.corpus import SILENCE
 from srnn.errors import DivergenceError
+from srnn.network.model import Operations
 from srnn.training.examples import Examples
 from srnn.training.spotter import Spotter
 
@@ -33,6 +34,10 @@ class Evaluation:
         Mean cross entropy (nats); None without clips.
     firing_rate : tuple of float, or None
         Spikes per neuron and time step of each hidden layer; None without clips.
+    spikes : float or None
+        Spikes of all hidden neurons for one clip; None without clips.
+    operations : Operations or None
+        What these, and the inputs of the first layer, cost for one clip; None without clips.
     words : dict of tuple of two int
         Of each word, and each background recording that silence was cut from: clips that were
         recognised, and clips.
@@ -43,6 +48,8 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     loss: float | None
     firing_rate: tuple[float, ...] | None
+    spikes: float | None
+    operations: Operations | None
     words: dict[str, tuple[int, int]]
 
     @property
@@ -92,6 +99,8 @@ class Evaluation:
             "accuracy_without_silence": self.accuracy_without_silence,
             "loss": self.loss,
             "firing_rate": self.firing_rate,
+            "spikes": self.spikes,
+            "operations": self.operations._asdict() if self.operations else None,
             "labels": self.labels,
             "counts": dict(zip(self.labels, self.counts, strict=True)),
             "per_class": self.per_class,
@@ -142,7 +151,9 @@ def evaluate(
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
     hits = []
-    spikes = torch.zeros(len(spotter.network.hidden), dtype=torch.float64, device=device)
+    network = spotter.network
+    spikes = torch.zeros(len(network.hidden), dtype=torch.float64, device=device)
+    inputs = torch.zeros((), dtype=torch.int64, device=device)
     for batch in examples.batches(torch.arange(count), batch_size, device):
         output = spotter(batch.features)
         predicted = output.log_probabilities.argmax(dim=1)
@@ -151,17 +162,24 @@ def evaluate(
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
         loss += F.nll_loss(output.log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
+        inputs += output.inputs.count_nonzero()
     if not loss.isfinite():
         raise DivergenceError(f"{partition}: expected a finite loss, found {loss.item()}")
     _, steps, _ = examples.shape
-    places = torch.tensor([count * steps * size for size in spotter.network.hidden_sizes])
+    rows = tuple(tuple(row) for row in confusion.tolist())
+    if not count:
+        return Evaluation(partition, tuple(labels), rows, None, None, None, None, {})
+    spikes_a_clip = (spikes / count).tolist()
+    sizes = network.hidden_sizes
     return Evaluation(
         partition,
         tuple(labels),
-        tuple(tuple(row) for row in confusion.tolist()),
-        loss.item() / count if count else None,
-        tuple((spikes.cpu() / places).tolist()) if count else None,
-        _by_word(examples.words, torch.cat(hits).tolist() if hits else []),
+        rows,
+        loss.item() / count,
+        tuple(each / (steps * size) for each, size in zip(spikes_a_clip, sizes, strict=True)),
+        sum(spikes_a_clip),
+        network.operations(inputs.item() / count, spikes_a_clip),
+        _by_word(examples.words, torch.cat(hits).tolist()),
     )
 
 

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -33,7 +32,6 @@ _CHUNK = 128  # clips that are worked on at a time where all of a partition are
 _MAIN_MEMORY = 2**30  # that features may take (bytes)
 _GPU_SHARE = 0.25  # of the free memory of a GPU, for features or waveforms
 
-_Array = TypeVar("_Array", Tensor, NDArray[np.int64], NDArray[np.float64])
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +127,7 @@ class Computed:
                 waveforms = (_on_device(some, device) for some in _ahead(waveforms))
         if self.augmenter and epoch is not None:
             rows = self.augmenter.draw(epoch, len(order))[first:]
-            numbers = left.numpy()
+            numbers = left.to(rows.device)
             waveforms = map(self.augmenter, waveforms, _parts(numbers, size), _parts(rows, size))
         features = map(self.extract, waveforms)
         yield from features if device.type == "cuda" else _ahead(features)
@@ -197,7 +195,7 @@ class Examples:
             features = map(self.masks, features, _parts(rows, size))
         batches = map(Batch.unmixed, features, _parts(labels, size))
         if self.mixer and epoch is not None:
-            shares = torch.from_numpy(self.mixer.draw(epoch, len(order))[first:]).to(device)
+            shares = self.mixer.draw(epoch, len(order))[first:].to(device)
             yield from map(self._mixed, batches, _parts(shares, size))
         else:
             yield from batches
@@ -296,7 +294,7 @@ def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str) -> None:
             bar.update(len(part))
 
 
-def _parts(whole: _Array, size: int) -> Iterator[_Array]:
+def _parts(whole: Tensor, size: int) -> Iterator[Tensor]:
     return (whole[first : first + size] for first in range(0, len(whole), size))
 
 
