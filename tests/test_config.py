@@ -188,6 +188,8 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
             "0 as item 1 of the list",
         ),
         ("srnn.tau_range = [5, 5]", "low < high", "[5.0, 5.0]"),
+        ("srnn.tau_mem_range = [25, 5]", "low < high", "[25.0, 5.0]"),
+        ("srnn.tau_adapt_range = [5, 5]", "low < high", "[5.0, 5.0]"),
         ("data.dataroot = ''", LINE, '""'),
         ('data.dataroot = "a\\u0000"', LINE, '"a\\u0000"'),
         ("data.gsc_url = 1", LINE, "1"),

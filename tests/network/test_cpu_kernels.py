@@ -181,13 +181,6 @@ def test_moments_agree_with_the_definition(inputs: int, density: float) -> None:
     _close(torch.autograd.grad(found, x, gradients)[0], backward[0])
 
 
-@pytest.mark.parametrize("share", [0.0, 0.15, 0.9])
-@pytest.mark.parametrize("key", [(0, 0), (2**32 - 1, 2**32 - 5), (12345, 3_000_000_000)])
-def test_dropout_agrees_with_the_definition(key: tuple[int, int], share: float) -> None:
-    arguments = torch.randn(33, 101, 32).transpose(0, 1), torch.tensor(key), share
-    torch.testing.assert_close(cpu.drop(*arguments), reference.drop(*arguments))
-
-
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
     torch.manual_seed(0)

@@ -78,12 +78,6 @@ def test_sums_of_products_are_registered_correctly(needs: bool) -> None:
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
-def test_dropout_is_registered_correctly(needs: bool) -> None:
-    values = torch.randn(4, 3, 5, requires_grad=needs)
-    torch.library.opcheck(library._drop, (values, torch.tensor([1, 2]), 0.3))
-
-
-@pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
 def test_encoder_is_registered_correctly(needs: bool) -> None:
     features = torch.randn(4, 3, 5, requires_grad=needs)
     threshold = torch.tensor(0.3, requires_grad=needs)
@@ -275,6 +269,6 @@ def test_owning_the_cores_leaves_torch_one_thread_and_gives_them_back() -> None:
 
 
 def test_both_backends_have_the_same_functions() -> None:
-    for name in ("alif", "layer", "spike_linear", "moments", "drop", "ternary"):
+    for name in ("alif", "layer", "spike_linear", "moments", "ternary"):
         fast, slow = getattr(library, name), getattr(reference, name)
         assert fast.__annotations__ == slow.__annotations__

@@ -248,18 +248,31 @@ class SrnnConfig(_Table):
         le=1000,
     )
     tau_mem: _Distribution = _key(
-        (20.0, 5.0), "membrane time constants at the start of training", _STEPS
+        (20.0, 5.0),
+        "membrane time constants of `adaptive_threshold` at the start of training",
+        _STEPS,
     )
     tau_adapt: _Distribution = _key(
         (200.0, 50.0),
-        "time constants of the threshold's adaptation at the start of training",
+        "time constants of the adaptation of `adaptive_threshold` at the start of training",
+        _STEPS,
+    )
+    tau_mem_range: _Limits = _key(
+        (5.0, 25.0),
+        "limits of the membrane time constants of `adaptive_current`; at the start what they leave "
+        "after a step is evenly spread",
+        _STEPS,
+    )
+    tau_adapt_range: _Limits = _key(
+        (30.0, 120.0),
+        "the same of its adaptation",
         _STEPS,
     )
     tau_readout: _Distribution = _key(
         (10.0, 1.0), "time constants of the readout at the start of training", _STEPS
     )
     tau_range: _Limits = _key(
-        (0.1, 10_000.0), "limits within which every time constant is kept", _STEPS
+        (0.1, 10_000.0), "limits within which every other time constant is kept", _STEPS
     )
     encoder_learning_rate: float = _key(
         0.01,
@@ -536,10 +549,16 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
             srnn.recurrent,
         )
 
-    low, high = srnn.tau_range
-    if low >= high:
-        yield BrokenRelation(("srnn.tau_range",), "low < high", srnn.tau_range)
+    disordered = [
+        name
+        for name in ("tau_range", "tau_mem_range", "tau_adapt_range")
+        if getattr(srnn, name)[0] >= getattr(srnn, name)[1]
+    ]
+    for name in disordered:
+        yield BrokenRelation((f"srnn.{name}",), "low < high", getattr(srnn, name))
+    if "tau_range" in disordered:
         return
+    low, high = srnn.tau_range
     for name in ("tau_mem", "tau_adapt", "tau_readout"):
         mean, _ = getattr(srnn, name)
         if not low <= mean <= high:

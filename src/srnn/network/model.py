@@ -155,11 +155,7 @@ class SpikingNetwork(nn.Module):
         for layer in self.hidden:
             spikes, _ = layer(seen)  # (T, B, H)
             hidden.append(spikes)
-            seen = (
-                drop(spikes, self.dropout, self.backend)
-                if self.dropout and self.training
-                else spikes
-            )
+            seen = drop(spikes, self.dropout) if self.dropout and self.training else spikes
         return Output(F.log_softmax(self.readout(seen), dim=-1), inputs, tuple(hidden))
 
     def operations(self, inputs: float, spikes: Sequence[float]) -> Operations:

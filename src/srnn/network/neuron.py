@@ -29,7 +29,7 @@ Legend: B batch, H neurons, L learnable parameters of a neuron.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,11 @@ class Range:
 
     lowest: float
     highest: float
+
+    @classmethod
+    def of_decays(cls, fastest: float, slowest: float) -> Self:
+        """Return that of what is left after one time step, given two time constants in steps."""
+        return cls(math.exp(-1 / fastest), math.exp(-1 / slowest))
 
     def draw(self, count: int) -> nn.Parameter:
         """Return ``count`` values, shape (count,)."""
@@ -167,6 +172,9 @@ def decay(tau: Tensor) -> Tensor:
 # --- Adaptive current ----------------------------------------------------------------------------
 
 
+_ALPHA, _RHO = Range.of_decays(5, 25), Range.of_decays(30, 120)
+
+
 @dataclass(frozen=True)
 class AdaptiveCurrent:
     """The adaptive-current neuron's constants; `AdaptiveThreshold` says what both have.
@@ -183,8 +191,8 @@ class AdaptiveCurrent:
     name: ClassVar[str] = "adaptive_current"
     learnable: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "c")
 
-    alpha: Range = Range(math.exp(-1 / 5), math.exp(-1 / 25))
-    rho: Range = Range(math.exp(-1 / 30), math.exp(-1 / 120))
+    alpha: Range = _ALPHA
+    rho: Range = _RHO
     a: Range = Range(0.0, 1.0)
     c: Range = Range(0.0, 2.0)
     surrogate: Surrogate = MULTI_GAUSSIAN

@@ -29,7 +29,7 @@ from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Spread
+from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Range, Spread
 from srnn.network.surrogate import SURROGATES
 
 SYNTHETIC = "synthetic"
@@ -137,7 +137,11 @@ def _make_neuron(config: Config) -> Neuron:
     srnn = config.srnn
     surrogate = SURROGATES[srnn.surrogate]
     if srnn.neuron == "adaptive_current":
-        return AdaptiveCurrent(surrogate=surrogate)
+        return AdaptiveCurrent(
+            alpha=Range.of_decays(*srnn.tau_mem_range),
+            rho=Range.of_decays(*srnn.tau_adapt_range),
+            surrogate=surrogate,
+        )
     return AdaptiveThreshold(
         threshold=srnn.threshold,
         adaptation=srnn.adaptation,

@@ -11,6 +11,7 @@ from torch.optim import Adam, Optimizer
 
 from srnn.config import SrnnConfig
 from srnn.network.encoder import TernaryEncoder
+from srnn.network.layers import AdaptiveLIF
 from srnn.network.neuron import AdaptiveCurrent
 
 
@@ -46,7 +47,12 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
         if isinstance(module, TernaryEncoder)
         for parameter in module.parameters()
     }
-    ranges = AdaptiveCurrent().ranges
+    ranges = {
+        name: limits
+        for module in network.modules()
+        if isinstance(module, AdaptiveLIF) and isinstance(module.neuron, AdaptiveCurrent)
+        for name, limits in module.neuron.ranges.items()
+    }
     factors = {
         "weights": 1.0,
         "norm": 1.0,

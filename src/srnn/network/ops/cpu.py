@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srnn.network.ops import dice
-from srnn.network.ops.kernels import dropout, encoder, layer, products, surrogates
+from srnn.network.ops.kernels import encoder, layer, products, surrogates
 from srnn.network.ops.kernels.neuron import NEURONS
 from srnn.network.ops.kernels.simd import LANES, PANEL, STRIP
 from srnn.network.ops.sequences import copied, new_sequence
@@ -208,18 +207,6 @@ def gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
     least = 1 + _LEAST_PRODUCTS // max(1, count * count)
     sums, total = _totals(spread(work, steps * batch, least))
     return sums[:count].clone(), total[:, :count].contiguous()
-
-
-def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
-    """Return the values that are not dropped, scaled, the others 0."""
-    out = new_sequence(values, values.shape[-1])
-    numbers = (
-        *(tuple(map(np.uint32, each)) for each in (key.tolist(), dice.MULTIPLIERS)),
-        *(np.uint32(dice.limit(share)), np.float32(dice.scale(share))),
-    )
-    arguments = (_flat(values), *numbers, _flat(out))
-    spread(lambda first, last: dropout.drop(*arguments, first, last), values.numel(), _LEAST_VALUES)
-    return out
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:

@@ -33,13 +33,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srnn.network.ops import dice
 from srnn.network.ops.sequences import copied, new_sequence
 
 # One program does this much.
 _CLIPS = 16  # of a recurrent layer: as many as a tensor core's tile has rows
 _CELLS = 128  # of a feed-forward layer, one a thread
-_FEATURES = 1024  # of the encoder, or values that may be dropped
+_FEATURES = 1024  # of the encoder
 
 _SCAN_STAGES = 4  # time steps of a feed-forward layer whose loads are under way at a time
 
@@ -203,19 +202,6 @@ def gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
     vectors = _clip_by_clip(inputs).transpose(0, 1).flatten(0, 1)
     with _full_precision():
         return vectors.sum(dim=0), vectors.t() @ vectors
-
-
-def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
-    """Return the values that are not dropped, scaled, the others 0."""
-    values = _clip_by_clip(values)
-    out = new_sequence(values, values.shape[-1])
-    count = values.numel()
-    with torch.cuda.device_of(values):
-        _kernels().drop[_programs(count, _FEATURES)](
-            *(values, key, out, count, dice.limit(share), dice.scale(share), _FEATURES),
-            enable_fp_fusion=False,
-        )
-    return out
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:

@@ -91,14 +91,6 @@ def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     return mean, products / count - torch.outer(mean, mean)
 
 
-def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
-    """Set a share of values to zero and scale the others up: see `reference.drop`."""
-    if _falls_back([values]):
-        return reference.drop(values, key, share)
-    dropped: Tensor = _drop(values, key, share)
-    return dropped
-
-
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
     """Turn features into events: see `reference.ternary`."""
     if _falls_back([features, threshold], surrogate):
@@ -295,29 +287,6 @@ def _differentiate_gram(ctx: Any, grad_total: Tensor, grad_products: Tensor) -> 
 _gram.register_autograd(_differentiate_gram, setup_context=_save_gram)
 
 
-# --- Dropout -------------------------------------------------------------------------------------
-
-_drop = custom_op("srnn::drop", cpu.drop, mutates_args=(), device_types="cpu")
-_drop.register_kernel("cuda", cuda.drop)
-
-
-@_drop.register_fake
-def _(values: Tensor, key: Tensor, share: float) -> Tensor:
-    return new_sequence(values, values.shape[-1])
-
-
-def _save_drop(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
-    _, key, ctx.share = inputs
-    ctx.save_for_backward(key)
-
-
-def _differentiate_drop(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-    return _drop(grad, *ctx.saved_tensors, ctx.share), None, None
-
-
-_drop.register_autograd(_differentiate_drop, setup_context=_save_drop)
-
-
 # --- The encoder ---------------------------------------------------------------------------------
 
 _ternary = custom_op("srnn::ternary", cpu.ternary, mutates_args=(), device_types="cpu")
@@ -351,7 +320,7 @@ def _differentiate_ternary(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _ternary.register_autograd(_differentiate_ternary, setup_context=_save_ternary)
 
 
-for _operator in (_alif, _spike_linear, _gram, _drop, _ternary):
+for _operator in (_alif, _spike_linear, _gram, _ternary):
     _operator.register_autocast("cuda", torch.float32)
 
 

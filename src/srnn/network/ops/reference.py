@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srnn.network.neuron import ADAPTATION, THRESHOLD, AdaptiveThreshold, Neuron, State
-from srnn.network.ops import dice
 from srnn.network.surrogate import Surrogate, spike
 
 
@@ -112,25 +111,6 @@ def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     vectors = inputs.flatten(0, 1)
     mean = vectors.mean(dim=0)
     return mean, vectors.t() @ vectors / len(vectors) - torch.outer(mean, mean)
-
-
-def drop(values: Tensor, key: Tensor, share: float) -> Tensor:
-    """Set a ``share`` of values to zero, at random places, and scale the others up.
-
-    Parameters
-    ----------
-    values : Tensor, shape (T, B, H)
-    key : Tensor of int64, shape (2,), 0 <= key < 2^32
-        Decides the places, see `srnn.network.ops.dice`.
-    share : float, 0 <= share < 1
-    """
-    steps, batch, neurons = values.shape
-    bits, (m, n) = 2**32 - 1, dice.MULTIPLIERS
-    z = torch.arange(values.numel(), device=values.device) + key[0] & bits
-    z = (z ^ z >> 16) * m + key[1] & bits
-    z = (z ^ z >> 15) * n & bits
-    kept = (z ^ z >> 16) >= dice.limit(share)
-    return values * dice.scale(share) * kept.view(batch, steps, neurons).transpose(0, 1)
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:

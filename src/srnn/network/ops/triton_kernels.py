@@ -22,15 +22,12 @@ import triton
 import triton.language as tl
 
 from srnn.network import surrogate as definition
-from srnn.network.ops import dice
 
 # Triton reads globals only as constants of its own.
 _SCALE = tl.constexpr(definition._SCALE)
 _WIDTH = tl.constexpr(definition._WIDTH)
 _HEIGHT = tl.constexpr(definition._HEIGHT)
 _LOBE_WIDTH = tl.constexpr(definition._LOBE_WIDTH)
-_M = tl.constexpr(dice.MULTIPLIERS[0])
-_N = tl.constexpr(dice.MULTIPLIERS[1])
 _ROOT_TWO_PI = tl.constexpr(math.sqrt(2 * math.pi))
 
 _LENGTHS = ["steps", "batch"]  # not compiled anew for round ones
@@ -648,18 +645,3 @@ def ternary_backward(
     below = g * _derivative(-level - x, surrogate)
     tl.store(grad_features + place, above + below, place < count)
     tl.store(threshold_parts + tl.program_id(0), tl.sum(below - above, 0))
-
-
-# Dropout.
-
-
-@triton.jit(do_not_specialize=["count", "limit"])
-def drop(values, key, out, count, limit, scale, block: tl.constexpr):
-    """Write ``count`` values scaled, or 0 where their hash is below ``limit``, see `dice`."""
-    place = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    z = (place + tl.load(key)).to(tl.uint32)
-    z = (z ^ (z >> 16)) * tl.full((), _M, tl.uint32) + tl.load(key + 1).to(tl.uint32)
-    z = (z ^ (z >> 15)) * tl.full((), _N, tl.uint32)
-    kept = (z ^ (z >> 16)).to(tl.int64) >= limit
-    x = tl.load(values + place, place < count, 0.0)
-    tl.store(out + place, tl.where(kept, x * scale, 0.0), place < count)
