@@ -347,6 +347,11 @@ def _report(result: "Evaluation") -> str:
     lines = [str(result)]
     if result.accuracy_without_silence is not None:
         lines.append(f"accuracy without silence: {result.accuracy_without_silence:.2%}")
+    if result.accuracy_of_held_out is not None:
+        lines.append(
+            f"accuracy of what training did not hear ({', '.join(sorted(result.held_out))}): "
+            f"{result.accuracy_of_held_out:.2%}"
+        )
     if result.firing_rate:
         rates = ", ".join(f"{rate:.4f}" for rate in result.firing_rate)
         lines.append(f"firing rate of each layer (spikes per neuron and time step): {rates}")

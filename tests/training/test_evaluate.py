@@ -32,6 +32,10 @@ def test_accuracies_follow_from_the_confusion_matrix() -> None:
     assert result().accuracy == pytest.approx(7 / 8)
     noisy = replace(result(), labels=("a", "_silence_", "c"))
     assert noisy.accuracy_without_silence == pytest.approx(3 / 4)
+    assert result().accuracy_of_held_out is None
+    words = {"go": (9, 9), "bed": (1, 2), "noise/tap": (2, 2), "noise/bike": (0, 5)}
+    unheard = replace(result(), words=words, held_out=frozenset(["bed", "tap", "dog"]))
+    assert unheard.accuracy_of_held_out == pytest.approx(3 / 4)
     assert result().per_class == {"a": 0.75, "b": 1.0, "c": None}
     assert result().counts == (4, 4, 0)
 

@@ -5,8 +5,9 @@ Legend: N examples, T time steps, H neurons, K classes.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,8 @@ class Evaluation:
     words : dict of tuple of two int
         Of each word, and each background recording that silence was cut from: clips that were
         recognised, and clips.
+    held_out : frozenset of str
+        Words, and background recordings without their folder, that training did not hear.
     """
 
     partition: str
@@ -51,6 +54,7 @@ class Evaluation:
     spikes: float | None
     operations: Operations | None
     words: dict[str, tuple[int, int]]
+    held_out: frozenset[str] = frozenset()
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -90,6 +94,18 @@ class Evaluation:
         """Accuracy of each word and each background recording."""
         return {word: _share(hits, count) for word, (hits, count) in self.words.items()}
 
+    @property
+    def accuracy_of_held_out(self) -> float | None:
+        """Share of the clips of what training did not hear; None without such."""
+        unheard = [
+            found for word, found in self.words.items() if word.rpartition("/")[2] in self.held_out
+        ]
+        return _share(sum(hits for hits, _ in unheard), sum(count for _, count in unheard))
+
+    def with_held_out(self, held_out: Iterable[str]) -> Self:
+        """Return the result with the names of what training did not hear."""
+        return replace(self, held_out=frozenset(held_out))
+
     def to_json(self) -> Json:
         """Return what ``test.json`` and ``evaluate --json`` hold."""
         return {
@@ -97,6 +113,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "interval": self.interval,
             "accuracy_without_silence": self.accuracy_without_silence,
+            "accuracy_of_held_out": self.accuracy_of_held_out,
             "loss": self.loss,
             "firing_rate": self.firing_rate,
             "spikes": self.spikes,

@@ -193,8 +193,9 @@ def _normaliser(
 def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
     best = load_checkpoint(run.best)
     spotter = restore_spotter(best, str(run.best)).to(device).eval()
-    batch_size = best.parsed_config().srnn.batch_size
-    result = evaluate(spotter, testing, best.labels, "testing", batch_size, device)
+    config = best.parsed_config()
+    result = evaluate(spotter, testing, best.labels, "testing", config.srnn.batch_size, device)
+    result = result.with_held_out(config.data.held_out)
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
     _log.info("best epoch %d; %s", best.epoch, result)
 
