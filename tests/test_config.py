@@ -232,6 +232,11 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         ("srnn.tau_adapt = [1e5, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "100000.0"),
         ("srnn.tau_readout = [2e4, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "20000.0"),
         (
+            "srnn.unknown_readouts = 2\n[data]\nunknown = false",
+            '1 where there is no class `_unknown_` (data.unknown = false or data.words = "all")',
+            "2",
+        ),
+        (
             "data.words = ['yes']\nunknown = false\nsilence = false",
             "at least two words where data.unknown and data.silence are false",
             '["yes"]',

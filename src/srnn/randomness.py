@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     MASKS = 4
     DROPOUT = 5
     MIXTURES = 6
+    WARPS = 7
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

@@ -22,6 +22,7 @@ from srnn.data.corpus import (
     describe,
     label_names,
     read_corpus,
+    readouts_of,
     require_trainable,
 )
 from srnn.data.pack import open_pack
@@ -140,6 +141,21 @@ def test_a_recording_is_a_visible_wav_file_in_any_letter_case(tmp_path: Path) ->
     touch(tmp_path, "validation_list.txt", "stray.wav")
     (tmp_path / "testing_list.txt").write_text("go/a.wav\ngo/b.WAV\ngo/B.Wav\ngo/._a.wav\n")
     assert names(read(tmp_path, ("go",)), "testing") == ["go/B.Wav", "go/a.wav", "go/b.WAV"]
+
+
+def test_unknown_words_with_most_clips_have_readouts_of_their_own(tmp_path: Path) -> None:
+    counts = {"go": 2, "bed": 1, "cat": 3, "dog": 3, "zoo": 1}
+    touch(
+        tmp_path, *(f"{w}/{TRAINING}_nohash_{i}.wav" for w, n in counts.items() for i in range(n))
+    )
+    corpus = read(tmp_path, ("go", UNKNOWN))
+    words = [clip.word for clip in corpus.partitions["training"]]
+    expected = {"go": 0, "bed": 1, "cat": 2, "dog": 3, "zoo": 1}
+    assert readouts_of(corpus, 3) == [expected[word] for word in words]
+    assert readouts_of(corpus, 1) == [clip.label for clip in corpus.partitions["training"]]
+    assert set(readouts_of(corpus, 100)) == {0, 2, 3, 4, 5}
+    other = read(tmp_path, ("bed", "cat", "dog", "go", "zoo"))  # no `_unknown_`
+    assert readouts_of(other, 3) == [clip.label for clip in other.partitions["training"]]
 
 
 def test_clips_are_sorted_by_folder_and_name(tmp_path: Path) -> None:

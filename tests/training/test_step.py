@@ -99,6 +99,26 @@ def test_the_loss_of_mixtures_has_the_gradient_of_mixed_labels() -> None:
     torch.testing.assert_close(gradients(step), gradients(plain))
 
 
+def test_readouts_of_the_last_class_are_learnt_apart_and_hit_together() -> None:
+    torch.manual_seed(0)
+    network = SpikingNetwork(4, [5], 3, last_class_readouts=3)
+    step = Step(
+        spotter := Spotter(Normaliser(None), network),
+        make_optimizer(network, SrnnConfig()),
+        SrnnConfig(network_size=(5,)),
+        3,
+    )
+    batch = make_batch()._replace(labels=torch.tensor([0, 1, 2, 3, 4, 4]))
+    output = spotter(batch.features)
+    together = output.log_probabilities.exp()
+    assert together.shape == (6, 3)
+    torch.testing.assert_close(together.sum(dim=1), torch.ones(6))
+    torch.testing.assert_close(together[:, 2], output.readouts[:, 2:].exp().sum(dim=1))
+    loss, hits, _ = step.differentiate(batch._replace(others=batch.labels))
+    torch.testing.assert_close(loss, F.nll_loss(output.readouts, batch.labels).detach())
+    assert hits == (together.argmax(dim=1) == torch.tensor([0, 1, 2, 2, 2, 2])).sum()
+
+
 def test_spikes_cost_nothing_up_to_the_target_and_something_beyond() -> None:
     batch = make_batch(100.0)
     free = make_step()

@@ -226,6 +226,13 @@ class SrnnConfig(_Table):
     readout_scale: float = _key(
         1.0, "what these potentials are multiplied by before the softmax", gt=0, le=1000
     )
+    unknown_readouts: int = _key(
+        1,
+        "readouts of `_unknown_`, whose probabilities add up: one for each of the words in it that "
+        "have most training clips, and one for all others",
+        ge=1,
+        le=1000,
+    )
     seed: int = _key(
         0, "start of every random number; the same seed repeats a run", ge=0, le=2**32 - 1
     )
@@ -442,6 +449,13 @@ class AugmentConfig(_Table):
     time_mask: int = _key(10, "longest such mask, the shortest being none", _STEPS, ge=0, le=_MANY)
     band_masks: int = _key(0, "masks over mel bands on the features of a clip", ge=0, le=100)
     band_mask: int = _key(8, "widest such mask, the narrowest being none", "bands", ge=0, le=1024)
+    warp: float = _key(
+        0.0,
+        "most by which the mel bands of a clip are stretched, either way: other vocal tracts",
+        "share of their place",
+        ge=0,
+        le=0.5,
+    )
     mixup: float = _key(
         0.0,
         "evenness of the mixtures of two clips, with their labels, that training hears: alpha of "
@@ -509,12 +523,17 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
             data.silence_clips,
         )
 
-    if data.synthetic_unknown and not (data.unknown and data.words != "all"):
-        yield BrokenRelation(
-            ("data.synthetic_unknown", "data.unknown", "data.words"),
-            '0 where there is no class `_unknown_` (data.unknown = false or data.words = "all")',
-            data.synthetic_unknown,
-        )
+    for key, none, found in (
+        ("data.synthetic_unknown", 0, data.synthetic_unknown),
+        ("srnn.unknown_readouts", 1, srnn.unknown_readouts),
+    ):
+        if found != none and not (data.unknown and data.words != "all"):
+            yield BrokenRelation(
+                (key, "data.unknown", "data.words"),
+                f"{none} where there is no class `_unknown_` (data.unknown = false or "
+                'data.words = "all")',
+                found,
+            )
 
     at_rate = f"at srnn.sample_rate = {srnn.sample_rate}"
     if srnn.size < srnn.n_fft:

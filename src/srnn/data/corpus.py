@@ -205,6 +205,24 @@ def with_synthetic(corpus: Corpus, pack: Pack) -> Corpus:
     return replace(corpus, partitions=corpus.partitions | {"training": training}, synthetic=pack)
 
 
+def readouts_of(corpus: Corpus, unknown_readouts: int) -> list[int]:
+    """Return which readout each training clip belongs to: that of its label, if it is a keyword.
+
+    `_unknown_`, the last label, may have several: the one at its place, and those behind it, which
+    go to the words with most clips. Synthetic words have no readout of their own.
+    """
+    clips = corpus.partitions["training"]
+    last = len(corpus.labels) - 1
+    counts = Counter(
+        clip.word
+        for clip in clips
+        if corpus.labels[clip.label] == UNKNOWN and not corpus.is_synthetic(clip)
+    )
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))[: unknown_readouts - 1]
+    own = {word: last + place for place, word in enumerate(ranked, start=1)}
+    return [own.get(clip.word, clip.label) if clip.label == last else clip.label for clip in clips]
+
+
 def require_trainable(corpus: Corpus) -> None:
     """Check that every label asked for can be learnt and the best epoch chosen.
 

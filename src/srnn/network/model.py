@@ -24,16 +24,28 @@ class Output(NamedTuple):
 
     Attributes
     ----------
-    log_probabilities : Tensor, shape (B, K)
+    readouts : Tensor, shape (B, R)
+        The log-probabilities of single readouts.
+    classes : int
+        How many classes they belong to: those from the last class on are all its own.
     inputs : Tensor, shape (T, B, F)
         What the first layer saw: events, or features.
     hidden : tuple of Tensor, each of shape (T, B, H)
         The spikes of each hidden layer, none dropped.
     """
 
-    log_probabilities: Tensor
+    readouts: Tensor
+    classes: int
     inputs: Tensor
     hidden: tuple[Tensor, ...]
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """Log-probabilities of the classes, shape (B, K)."""
+        if self.readouts.shape[1] == self.classes:
+            return self.readouts
+        last = self.readouts[:, self.classes - 1 :].logsumexp(dim=1, keepdim=True)
+        return torch.cat([self.readouts[:, : self.classes - 1], last], dim=1)
 
     @property
     def spikes(self) -> Tensor:
@@ -76,6 +88,9 @@ class SpikingNetwork(nn.Module):
         Neurons of each hidden layer.
     classes : int
         Classes K.
+    last_class_readouts : int >= 1
+        Readouts of the last class, whose probabilities add up: of what it gathers, each may learn
+        something else. There are R = K - 1 + ``last_class_readouts`` readouts.
     bias : bool
         Whether the products with the weights have biases.
     neuron : AdaptiveThreshold or AdaptiveCurrent
@@ -104,6 +119,7 @@ class SpikingNetwork(nn.Module):
         hidden_sizes: Sequence[int],
         classes: int,
         *,
+        last_class_readouts: int = 1,
         bias: bool = True,
         neuron: Neuron | None = None,
         recurrent: Sequence[bool] | None = None,
@@ -121,6 +137,7 @@ class SpikingNetwork(nn.Module):
             else TernaryEncoder(encoder_threshold, neuron.surrogate, backend=backend)
         )
         self.hidden_sizes = tuple(hidden_sizes)
+        self.classes = classes
         self.dropout = dropout
         self.backend = backend
         if recurrent is None:
@@ -140,7 +157,7 @@ class SpikingNetwork(nn.Module):
         )
         self.readout = LeakyReadout(
             sizes[-1],
-            classes,
+            classes - 1 + last_class_readouts,
             bias=bias,
             batch_norm=batch_norm,
             readout=readout,
@@ -156,7 +173,8 @@ class SpikingNetwork(nn.Module):
             spikes, _ = layer(seen)  # (T, B, H)
             hidden.append(spikes)
             seen = drop(spikes, self.dropout) if self.dropout and self.training else spikes
-        return Output(F.log_softmax(self.readout(seen), dim=-1), inputs, tuple(hidden))
+        readouts = F.log_softmax(self.readout(seen), dim=-1)
+        return Output(readouts, self.classes, inputs, tuple(hidden))
 
     def operations(self, inputs: float, spikes: Sequence[float]) -> Operations:
         """Return what some inputs, and spikes of each hidden layer, cost.
@@ -167,10 +185,10 @@ class SpikingNetwork(nn.Module):
             Inputs of the first layer that are not 0.
         spikes : sequence of float >= 0, one a hidden layer
         """
-        classes = len(self.readout.tau_mem)
+        readouts = len(self.readout.tau_mem)
         accumulates = 0.0
         for layer, above, count in zip(
-            self.hidden, [*self.hidden_sizes[1:], classes], spikes, strict=True
+            self.hidden, [*self.hidden_sizes[1:], readouts], spikes, strict=True
         ):
             assert isinstance(layer, AdaptiveLIF)
             reached = above + (0 if layer.recurrent is None else len(layer.recurrent.weight))

@@ -27,6 +27,7 @@ from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
+from srnn.features.warping import Warper
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Range, Spread
@@ -107,6 +108,11 @@ def make_masker(config: Config, normaliser: Normaliser, device: torch.device) ->
     return Masker(masking, fill.to(device), config.srnn.seed)
 
 
+def make_warper(config: Config) -> Warper | None:
+    """Return what stretches the mel bands of the training clips; None: nothing does."""
+    return Warper(config.augment.warp, config.srnn.seed) if config.augment.warp else None
+
+
 def make_mixer(config: Config) -> Mixer | None:
     """Return what mixes the training clips; None: nothing does."""
     return Mixer(config.augment.mixup, config.srnn.seed) if config.augment.mixup else None
@@ -120,6 +126,7 @@ def make_network(config: Config, classes: int) -> SpikingNetwork:
         channels * bands,
         srnn.layer_sizes,
         classes,
+        last_class_readouts=srnn.unknown_readouts,
         bias=srnn.bias,
         neuron=_make_neuron(config),
         recurrent=srnn.recurrent_layers,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from srnn.config import Config, toml_value
-from srnn.data.corpus import BACKGROUND, Corpus
+from srnn.data.corpus import BACKGROUND, UNKNOWN, Corpus
 from srnn.errors import InputError
 from srnn.training.checkpoint import Checkpoint
 from srnn.training.recogniser import restore_spotter
@@ -130,6 +130,10 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     kept = [label for label in labels if label in source.labels]
     new = [labels.index(label) for label in kept]
     old = [source.labels.index(label) for label in kept]
+    unknown = [config.srnn.unknown_readouts, source.parsed_config().srnn.unknown_readouts]
+    if UNKNOWN in kept and unknown[0] == unknown[1]:
+        new += range(len(labels), len(labels) - 1 + unknown[0])
+        old += range(len(source.labels), len(source.labels) - 1 + unknown[1])
     state = spotter.state_dict()
     for name, weights in restore_spotter(source, "--init").state_dict().items():
         if name.startswith("network.readout."):

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from srnn.data.augment import Augmenter
-from srnn.data.corpus import BACKGROUND, Clip, Corpus
+from srnn.data.corpus import BACKGROUND, Clip, Corpus, readouts_of
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker
 from srnn.features.mixing import Mixer, neighbours
 from srnn.features.reference import MelSpec
+from srnn.features.warping import Warper
 from srnn.training.waveforms import Waveforms
 
 _CHUNK = 128  # clips that are worked on at a time where all of a partition are
@@ -43,6 +43,7 @@ class Batch(NamedTuple):
     ----------
     features : Tensor, shape (B, C, T, M), float32
     labels : Tensor, shape (B,), int64
+        In training which of the readouts each belongs to, see `srnn.data.corpus.readouts_of`.
     others : Tensor, shape (B,), int64
         The label of what else is in each example, if it is a mixture.
     shares : Tensor, shape (B,), float32
@@ -143,11 +144,13 @@ class Examples:
     Attributes
     ----------
     labels : Tensor, shape (N,), int64
-        In main memory.
+        In main memory; in training those of `Batch`.
     source : Source
         The features.
     words : tuple of str
         What each is a clip of: a word, or a background recording, the folder before its name.
+    warper : Warper, optional
+        What stretches the mel bands in the epochs of training.
     masks : Masker, optional
         What covers parts of the features in the epochs of training.
     mixer : Mixer, optional
@@ -157,6 +160,7 @@ class Examples:
     labels: Tensor
     source: Source
     words: tuple[str, ...]
+    warper: Warper | None = None
     masks: Masker | None = None
     mixer: Mixer | None = None
 
@@ -190,6 +194,9 @@ class Examples:
         """
         labels = self.labels[order[first:]].to(device)
         features = self.source.batches(order, size, device, epoch, first)
+        if self.warper and epoch is not None:
+            stretches = self.warper.draw(epoch, len(order))[first:].to(device)
+            features = map(self.warper, features, _parts(stretches, size))
         if self.masks and epoch is not None:
             rows = self.masks.draw(epoch, len(order))[first:]
             features = map(self.masks, features, _parts(rows, size))
@@ -225,6 +232,7 @@ def make_examples(
     device: torch.device,
     room: int,
     augmenter: Augmenter | None = None,
+    unknown_readouts: int = 1,
 ) -> dict[str, Examples]:
     """Make the examples of some partitions.
 
@@ -241,12 +249,19 @@ def make_examples(
         computed from the pack.
     augmenter : Augmenter, optional
         What varies the waveforms of the training partition.
+    unknown_readouts : int >= 1
+        See `srnn.data.corpus.readouts_of`.
     """
     extract = MelFeatures(spec).to(device)
     examples = {}
     for name in partitions:
         clips = corpus.partitions[name]
-        labels = torch.from_numpy(np.array([clip.label for clip in clips], np.int64))
+        labels = torch.tensor(
+            readouts_of(corpus, unknown_readouts)
+            if name == "training"
+            else [clip.label for clip in clips],
+            dtype=torch.int64,
+        )
         waveforms = Waveforms(corpus.packs_of(name), clips, spec.size, spec.sample_rate)
         computed = Computed(waveforms, extract, augmenter if name == "training" else None)
         source, taken = _settle(computed, waveforms, device, room, name)

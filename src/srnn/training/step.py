@@ -95,11 +95,12 @@ class Step:
         The loss is the mean cross entropy, whatever else is minimised beside it.
         """
         output = self.spotter(batch.features)
-        loss = _cross_entropy(output.log_probabilities, batch)
+        loss = _cross_entropy(output.readouts, batch)
         self.optimizer.zero_grad()
         self._minimised(loss, output).backward()
         norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
-        hits = (output.log_probabilities.argmax(dim=1) == batch.labels).sum()
+        labels = batch.labels.clamp(max=output.classes - 1)  # readouts behind are the last one's
+        hits = (output.log_probabilities.argmax(dim=1) == labels).sum()
         return loss.detach(), hits, norm
 
     def _minimised(self, loss: Tensor, output: Output) -> Tensor:
@@ -107,7 +108,7 @@ class Step:
         settings = self.settings
         if settings.label_smoothing:
             # Cross entropy with labels of which a share is spread evenly (Szegedy et al. 2016).
-            evenly = -output.log_probabilities.mean()
+            evenly = -output.readouts.mean()
             loss = torch.lerp(loss, evenly, settings.label_smoothing)
         if settings.firing_penalty:
             sizes = settings.layer_sizes
@@ -129,11 +130,10 @@ class Step:
                 mean.lerp_(current, share)
 
 
-def _cross_entropy(log_probabilities: Tensor, batch: Batch) -> Tensor:
-    """Return the mean cross entropy with the labels, mixed as the clips are."""
+def _cross_entropy(readouts: Tensor, batch: Batch) -> Tensor:
+    """Return the mean cross entropy of log-probabilities with labels, mixed as the clips are."""
     own, other = (
-        F.nll_loss(log_probabilities, labels, reduction="none")
-        for labels in (batch.labels, batch.others)
+        F.nll_loss(readouts, labels, reduction="none") for labels in (batch.labels, batch.others)
     )
     return torch.lerp(other, own, batch.shares).mean()
 

@@ -23,6 +23,7 @@ from srnn.training.assemble import (
     make_network,
     make_spec,
     make_training_corpus,
+    make_warper,
 )
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.compatibility import (
@@ -140,8 +141,12 @@ def _train(
     spotter = Spotter(normaliser, network)
     if init and not last:
         transfer(init, spotter, config, corpus.labels)
-    masks, mixer = make_masker(config, normaliser, device), make_mixer(config)
-    training = replace(training, masks=masks, mixer=mixer)
+    training = replace(
+        training,
+        warper=make_warper(config),
+        masks=make_masker(config, normaliser, device),
+        mixer=make_mixer(config),
+    )
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
     _log_network(spotter, corpus.labels)
     if last:
@@ -164,7 +169,10 @@ def _make_examples(
     """Return the examples of the three partitions; testing, heard once, takes no memory."""
     spec = make_spec(config)
     augmenter = make_augmenter(config, corpus, device)
-    made = make_examples(corpus, ["training", "validation"], spec, device, room, augmenter)
+    readouts = config.srnn.unknown_readouts
+    made = make_examples(
+        corpus, ["training", "validation"], spec, device, room, augmenter, readouts
+    )
     made |= make_examples(corpus, ["testing"], spec, device, room=0)
     return made["training"], made["validation"], made["testing"]
 
