@@ -204,7 +204,7 @@ def test_how_a_clip_is_varied_depends_on_its_place_in_the_epoch_alone(folder: Pa
     examples = make_examples(made, ["training"], SPEC, CPU, 2**30, augmenter)["training"]
     assert isinstance(examples.source, Computed)  # though there is room to keep them
     masker = Masker(Masking(1, 5, 1, 2), torch.zeros(3, 8), seed=0)
-    examples = replace(examples, masks=masker)
+    examples = replace(examples, variations=[masker])
     order = torch.randint(28, (40,), generator=torch.Generator().manual_seed(0))  # some twice
 
     def heard(size: int, epoch: int | None, first: int = 0) -> torch.Tensor:

@@ -94,23 +94,23 @@ def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augm
     return Augmenter(augmentation, background, corpus.partitions["training"], srnn.seed)
 
 
-def make_masker(config: Config, normaliser: Normaliser, device: torch.device) -> Masker | None:
-    """Return what covers features of the training clips, on ``device``; None: nothing does.
+def make_variations(
+    config: Config, normaliser: Normaliser, device: torch.device
+) -> list[Warper | Masker]:
+    """Return what varies the features of the training clips, on ``device``, in its order.
 
-    What is covered is 0 once ``normaliser`` has been at it.
+    What masks cover is 0 once ``normaliser`` has been at it.
     """
-    augment = config.augment
+    augment, seed = config.augment, config.srnn.seed
+    variations: list[Warper | Masker] = []
+    if augment.warp:
+        variations.append(Warper(augment.warp, seed))
     masking = Masking(augment.time_masks, augment.time_mask, augment.band_masks, augment.band_mask)
-    if not masking.count:
-        return None
-    channels, _, bands = make_spec(config).shape
-    fill = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
-    return Masker(masking, fill.to(device), config.srnn.seed)
-
-
-def make_warper(config: Config) -> Warper | None:
-    """Return what stretches the mel bands of the training clips; None: nothing does."""
-    return Warper(config.augment.warp, config.srnn.seed) if config.augment.warp else None
+    if masking.count:
+        channels, _, bands = make_spec(config).shape
+        fill = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
+        variations.append(Masker(masking, fill.to(device), seed))
+    return variations
 
 
 def make_mixer(config: Config) -> Mixer | None:

@@ -149,10 +149,8 @@ class Examples:
         The features.
     words : tuple of str
         What each is a clip of: a word, or a background recording, the folder before its name.
-    warper : Warper, optional
-        What stretches the mel bands in the epochs of training.
-    masks : Masker, optional
-        What covers parts of the features in the epochs of training.
+    variations : sequence of Warper or Masker
+        What varies the features in the epochs of training, in their order.
     mixer : Mixer, optional
         What mixes examples in the epochs of training.
     """
@@ -160,8 +158,7 @@ class Examples:
     labels: Tensor
     source: Source
     words: tuple[str, ...]
-    warper: Warper | None = None
-    masks: Masker | None = None
+    variations: Sequence[Warper | Masker] = ()
     mixer: Mixer | None = None
 
     @property
@@ -194,12 +191,10 @@ class Examples:
         """
         labels = self.labels[order[first:]].to(device)
         features = self.source.batches(order, size, device, epoch, first)
-        if self.warper and epoch is not None:
-            stretches = self.warper.draw(epoch, len(order))[first:].to(device)
-            features = map(self.warper, features, _parts(stretches, size))
-        if self.masks and epoch is not None:
-            rows = self.masks.draw(epoch, len(order))[first:]
-            features = map(self.masks, features, _parts(rows, size))
+        if epoch is not None:
+            for vary in self.variations:
+                rows = vary.draw(epoch, len(order))[first:].to(device)
+                features = map(vary, features, _parts(rows, size))
         batches = map(Batch.unmixed, features, _parts(labels, size))
         if self.mixer and epoch is not None:
             shares = self.mixer.draw(epoch, len(order))[first:].to(device)

@@ -18,12 +18,11 @@ from srnn.files import write_text
 from srnn.training.assemble import (
     make_augmenter,
     make_device,
-    make_masker,
     make_mixer,
     make_network,
     make_spec,
     make_training_corpus,
-    make_warper,
+    make_variations,
 )
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.compatibility import (
@@ -143,8 +142,7 @@ def _train(
         transfer(init, spotter, config, corpus.labels)
     training = replace(
         training,
-        warper=make_warper(config),
-        masks=make_masker(config, normaliser, device),
+        variations=make_variations(config, normaliser, device),
         mixer=make_mixer(config),
     )
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
