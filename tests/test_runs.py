@@ -538,7 +538,9 @@ def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("testing: accuracy ")
     assert out[1].startswith("accuracy without silence: ")
-    *rows, last = out[4:]
+    inference = r"an inference: [\d,]+ spikes, [\d,]+ accumulates, 0 multiply-accumulates"
+    assert re.fullmatch(inference, out[3])
+    *rows, last = out[5:]
     assert [line.split()[0] for line in rows] == LABELS
     inside = r"_background_noise_/noise \d/3, other \d/3"
     assert re.fullmatch(f"recognised of the words and noises behind them: {inside}", last)
