@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """From TOML to one frozen, validated `Config`.
 
-`tables` declares every key once; `reading` turns a file and its overrides into a `Config` and
-names everything that is wrong with them; `writing` says the keys and values back as text.
+`tables` declares every key once, `relations` what keys must satisfy together; `reading` turns a
+file and its overrides into a `Config` and names everything that is wrong with them; `writing` says
+the keys and values back as text.
 """
 
 from srnn.config.reading import find, from_tables, load

@@ -11,7 +11,8 @@ import tomli
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from srnn.config.tables import Config, broken_relations
+from srnn.config.relations import broken_relations
+from srnn.config.tables import Config
 from srnn.config.writing import expectation, schemas, toml_value
 from srnn.errors import InputError
 

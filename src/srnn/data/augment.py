@@ -148,19 +148,19 @@ class Augmenter:
         seed: int,
     ) -> None:
         self.augmentation = augmentation
-        self.device = background.samples.device
+        self._device = background.samples.device
         self._background = background
         # The background recording that a clip is cut from; -1: it is a word.
         places = {name: place for place, name in enumerate(background.names)}
         silence = [places[c.path.name] if c.word == BACKGROUND else -1 for c in clips]
-        self._silence = torch.tensor(silence, dtype=torch.int64, device=self.device)
+        self._silence = torch.tensor(silence, dtype=torch.int64, device=self._device)
         self._seed = seed
-        self._resampler = _Resampler(augmentation.speed, augmentation.shift).to(self.device)
+        self._resampler = _Resampler(augmentation.speed, augmentation.shift).to(self._device)
 
     def draw(self, epoch: int, count: int) -> Tensor:
         """Return the random numbers of the first ``count`` clips of an epoch, a row each."""
         rng = generator(Purpose.AUGMENTATION, self._seed, epoch)
-        return torch.from_numpy(rng.random((count, len(_Draws._fields)))).to(self.device)
+        return torch.from_numpy(rng.random((count, len(_Draws._fields)))).to(self._device)
 
     def __call__(self, waveforms: Tensor, clips: Tensor, rows: Tensor) -> Tensor:
         """Return variations of some training clips, shape (B, S), float32.
@@ -198,9 +198,9 @@ class Augmenter:
         return waveforms
 
     def _with_fresh_silence(self, waveforms: Tensor, clips: Tensor, draws: _Draws) -> Tensor:
-        recordings = self._silence[clips]
         if not self._background.names:
             return waveforms
+        recordings = self._silence[clips]
         # Cut for every clip: which ones are silence, only the device knows.
         cuts = self._background.cuts(recordings.clamp(min=0), draws.silence_start)
         return torch.where(recordings[:, None] >= 0, cuts, waveforms)

@@ -58,7 +58,7 @@ class Masker:
     def draw(self, epoch: int, count: int) -> Tensor:
         """Return the random numbers of the first ``count`` clips of an epoch, a row each."""
         rng = generator(Purpose.MASKS, self._seed, epoch)
-        return torch.from_numpy(rng.random((count, 2 * self.masking.count))).to(self._fill.device)
+        return torch.from_numpy(rng.random((count, 2 * self.masking.count)))
 
     def __call__(self, features: Tensor, rows: Tensor) -> Tensor:
         """Cover parts of the features of some clips, in place; return them.

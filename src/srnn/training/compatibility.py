@@ -130,10 +130,11 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     kept = [label for label in labels if label in source.labels]
     new = [labels.index(label) for label in kept]
     old = [source.labels.index(label) for label in kept]
-    unknown = [config.srnn.unknown_readouts, source.parsed_config().srnn.unknown_readouts]
-    if UNKNOWN in kept and unknown[0] == unknown[1]:
-        new += range(len(labels), len(labels) - 1 + unknown[0])
-        old += range(len(source.labels), len(source.labels) - 1 + unknown[1])
+    unknown = config.srnn.unknown_readouts
+    if UNKNOWN in kept and unknown == source.parsed_config().srnn.unknown_readouts:
+        # Those behind the labels, even of other words: they know what is no keyword.
+        new += range(len(labels), len(labels) - 1 + unknown)
+        old += range(len(source.labels), len(source.labels) - 1 + unknown)
     state = spotter.state_dict()
     for name, weights in restore_spotter(source, "--init").state_dict().items():
         if name.startswith("network.readout."):

@@ -173,11 +173,12 @@ def evaluate(
     inputs = torch.zeros((), dtype=torch.int64, device=device)
     for batch in examples.batches(torch.arange(count), batch_size, device):
         output = spotter(batch.features)
-        predicted = output.log_probabilities.argmax(dim=1)
+        log_probabilities = output.log_probabilities
+        predicted = log_probabilities.argmax(dim=1)
         ones = torch.ones_like(predicted)
         hits.append(predicted == batch.labels)
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
-        loss += F.nll_loss(output.log_probabilities, batch.labels, reduction="sum")
+        loss += F.nll_loss(log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
         inputs += output.inputs.count_nonzero()
     if not loss.isfinite():

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What several keys of a configuration must satisfy together."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from srnn.config.tables import Config, DataConfig, MelConfig, SrnnConfig
+
+_DELTA_FRAMES = 9  # librosa.feature.delta fits its slope over this many frames
+
+
+class BrokenRelation(NamedTuple):
+    """Legal values that do not go together."""
+
+    keys: tuple[str, ...]  # "table.key"; the first one takes the blame
+    expected: str
+    found: Any
+
+
+def broken_relations(config: Config) -> Iterator[BrokenRelation]:
+    """Yield everything that is wrong between the keys of `config`."""
+    yield from _of_classes(config.data, config.srnn)
+    yield from _of_features(config.srnn, config.mel)
+    yield from _of_neurons(config.srnn)
+
+
+def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
+    if data.words != "all" and len(data.words) == 1 and not (data.unknown or data.silence):
+        yield BrokenRelation(
+            ("data.words", "data.unknown", "data.silence"),
+            "at least two words where data.unknown and data.silence are false",
+            data.words,
+        )
+
+    keywords = data.held_out if data.words == "all" else data.words
+    if shared := [word for word in data.held_out if word in keywords]:
+        yield BrokenRelation(("data.held_out", "data.words"), "no keyword", shared[0])
+
+    if data.silence and data.silence_clips[0] == 0:
+        yield BrokenRelation(
+            ("data.silence_clips", "data.silence"),
+            "training clips of silence (or data.silence = false)",
+            data.silence_clips,
+        )
+
+    for key, none, found in (
+        ("data.synthetic_unknown", 0, data.synthetic_unknown),
+        ("srnn.unknown_readouts", 1, srnn.unknown_readouts),
+    ):
+        if found != none and not (data.unknown and data.words != "all"):
+            yield BrokenRelation(
+                (key, "data.unknown", "data.words"),
+                f"{none} where there is no class `_unknown_` (data.unknown = false or "
+                'data.words = "all")',
+                found,
+            )
+
+
+def _of_features(srnn: SrnnConfig, mel: MelConfig) -> Iterator[BrokenRelation]:
+    at_rate = f"at srnn.sample_rate = {srnn.sample_rate}"
+    if srnn.size < srnn.n_fft:
+        yield BrokenRelation(
+            ("srnn.size", "srnn.sample_rate"),
+            f"at least {srnn.n_fft} samples (30 ms) {at_rate}",
+            srnn.size,
+        )
+    elif mel.delta_order > 0 and srnn.frames < _DELTA_FRAMES:
+        yield BrokenRelation(
+            ("mel.delta_order", "srnn.size", "srnn.sample_rate"),
+            f"0 where a clip has fewer than {_DELTA_FRAMES} frames of 10 ms "
+            f"(srnn.size = {srnn.size} {at_rate} makes {srnn.frames})",
+            mel.delta_order,
+        )
+
+    if mel.fmin >= mel.fmax:
+        yield BrokenRelation(
+            ("mel.fmin", "mel.fmax"), f"a number < mel.fmax = {mel.fmax}", mel.fmin
+        )
+    if mel.fmax > srnn.sample_rate / 2:
+        yield BrokenRelation(
+            ("mel.fmax", "srnn.sample_rate"),
+            f"a number <= {srnn.sample_rate / 2} (half of srnn.sample_rate)",
+            mel.fmax,
+        )
+
+
+def _of_neurons(srnn: SrnnConfig) -> Iterator[BrokenRelation]:
+    if len(srnn.recurrent_layers) != len(srnn.layer_sizes):
+        yield BrokenRelation(
+            ("srnn.recurrent", "srnn.network_size"),
+            f"a value for each of the {len(srnn.layer_sizes)} hidden layers",
+            srnn.recurrent,
+        )
+
+    disordered = [
+        name
+        for name in ("tau_range", "tau_mem_range", "tau_adapt_range")
+        if getattr(srnn, name)[0] >= getattr(srnn, name)[1]
+    ]
+    for name in disordered:
+        yield BrokenRelation((f"srnn.{name}",), "low < high", getattr(srnn, name))
+    if "tau_range" in disordered:
+        return
+    low, high = srnn.tau_range
+    for name in ("tau_mem", "tau_adapt", "tau_readout"):
+        mean, _ = getattr(srnn, name)
+        if not low <= mean <= high:
+            yield BrokenRelation(
+                (f"srnn.{name}", "srnn.tau_range"),
+                f"a mean within srnn.tau_range = [{low}, {high}]",
+                mean,
+            )
