@@ -666,12 +666,14 @@ def test_init_keeps_the_readout_of_shared_labels(finished: Path, tmp_path: Path)
 def test_init_from_another_network_names_the_keys(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = ["--set", "srnn.network_size=[24, 13]", "--set", "mel.delta_order=0"]
+    keys = ("srnn.network_size=[24, 13]", "srnn.tau_range=[1, 500]", "mel.delta_order=0")
+    changes = [word for key in keys for word in ("--set", key)]
     command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--init", str(finished)]
     assert cli.run([*command, *changes]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "--init: srnn.network_size: expected [24, 13] as configured, found [24, 24]",
+        "--init: srnn.tau_range: expected [1.0, 500.0] as configured, found [0.1, 10000.0]",
         "--init: mel.delta_order: expected 0 as configured, found 1",
     ]
 

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 import srnn
 from run_results import assert_same_results, metrics
@@ -102,6 +103,24 @@ def test_predictions_are_what_the_test_counted(finished: Path) -> None:
             files = [clip.path for clip in corpus.partitions["testing"] if clip.label == label]
             said = Counter(recogniser.predict(file).label for file in files)
             assert [said[other] for other in recogniser.labels] == counted[label]
+
+
+@pytest.mark.parametrize(("readouts", "kept"), [(3, True), (2, False)])
+def test_init_keeps_the_readouts_of_unknown_words_where_both_have_as_many(
+    readouts: int, kept: bool, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    changes = (
+        "srnn.learning_rate=1e-12",
+        "srnn.epochs=1",
+        'data.words=["high", "low"]',
+        f"srnn.unknown_readouts={readouts}",
+    )
+    assert cli.run([*command(run, *changes), "--init", str(finished)]) == 0
+    old, new = (load_checkpoint(path / "best.pt").weights for path in (finished, run))
+    name = "network.readout.output.weight"
+    torch.testing.assert_close(new[name][:4], old[name][[1, 0, 2, 3]])
+    assert torch.allclose(new[name][4:], old[name][4 : 2 + readouts + 1]) == kept
 
 
 def test_evaluate_repeats_the_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
