@@ -213,7 +213,7 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
             "testing: integer from 0 to 1000000]",
             "-1 as item 3 of the list",
         ),
-        ("data.sampling = 'even'", '"natural" or "balanced"', '"even"'),
+        ("data.sampling = 'even'", '"natural", "square_root" or "balanced"', '"even"'),
         ("data.normalisation = 'none'", '"dataset", "standardise" or "batch"', '"none"'),
         ("data.workers = -1", '"auto" or an integer from 0 to 64', "-1"),
         ("data.synthetic_clips = 19", "an integer from 20 to 10000", "19"),

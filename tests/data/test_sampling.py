@@ -45,7 +45,7 @@ def test_balanced_gives_the_odd_clips_to_other_labels_in_other_epochs() -> None:
     assert fewest == {0, 1, 2}
 
 
-@pytest.mark.parametrize("sampling", ["natural", "balanced"])
+@pytest.mark.parametrize("sampling", ["natural", "square_root", "balanced"])
 def test_the_order_depends_on_seed_and_epoch_alone(sampling: Sampling) -> None:
     order = epoch_order(POOL, sampling, seed=1, epoch=2)
     np.testing.assert_array_equal(order, epoch_order(POOL, sampling, seed=1, epoch=2))
@@ -81,6 +81,20 @@ def test_balanced_gives_synthetic_words_the_share_asked_for() -> None:
     assert presented[10:].sum() == round(0.25 * unknown)
     assert np.ptp(presented[1:6]) <= 1
     assert np.ptp(presented[10:]) <= 1
+
+
+def test_square_root_presents_words_by_the_root_of_their_clips_and_synthetic_ones_as_one() -> None:
+    pool = mixed()
+    order = epoch_order(pool, "square_root", seed=1, epoch=1, synthetic_share=0.25)
+    presented = np.bincount(pool.words[order], minlength=40)
+    presented = np.append(presented[:6], presented[10:].sum())
+    roots = np.sqrt([40, 5, 10, 20, 40, 80, 60])
+    assert presented.sum() == len(pool.words)
+    np.testing.assert_allclose(presented, len(pool.words) * roots / roots.sum(), atol=1)
+    uses = np.bincount(order, minlength=len(pool.words))
+    for word in range(6):
+        assert np.ptp(uses[pool.words == word]) <= 1
+    assert np.ptp(uses[pool.synthetic]) <= 1
 
 
 def test_natural_presents_synthetic_words_as_often_as_others() -> None:

@@ -130,10 +130,11 @@ class DataConfig(_Table):
         "most silence clips of each partition; fewer where the keywords have fewer",
         "clips",
     )
-    sampling: Literal["natural", "balanced"] = _key(
+    sampling: Literal["natural", "square_root", "balanced"] = _key(
         "natural",
-        "how often a clip is presented in an epoch: once, or so that every class, every word of a "
-        "class and every clip of a word has its even share",
+        "how often a clip is presented in an epoch: once; so that a word counts as the square root "
+        "of its clips (`square_root`, all synthetic words as one); or so that every class, every "
+        "word of a class and every clip of a word has its even share (`balanced`)",
     )
     synthetic_unknown: int = _key(
         0,

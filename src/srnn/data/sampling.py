@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from srnn.data.corpus import Corpus
 from srnn.randomness import Purpose, generator
 
-Sampling = Literal["natural", "balanced"]
+Sampling = Literal["natural", "square_root", "balanced"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,11 @@ def epoch_order(
     pool : Pool
         Of N clips.
     sampling
-        "natural": every clip once. "balanced": N clips too, but every label that has clips equally
-        often, each word of a label equally often, each clip of a word equally often (all to within
-        one).
+        "natural": every clip once. "square_root": N clips too, but of each word in proportion to
+        the square root of its clips (Mahajan et al. 2018, https://arxiv.org/abs/1805.00932); silence
+        is a word, all synthetic words together are one. "balanced": N clips too, but every label
+        that has clips equally often, each word of a label equally often. Each clip of a word is
+        presented equally often (all to within one).
     seed, epoch : int >= 0
         Another epoch of the same seed has another order.
     synthetic_share : float, 0 to 1
@@ -69,6 +71,8 @@ def epoch_order(
     labels = pool.labels
     if sampling == "natural":
         return rng.permutation(len(labels))
+    if sampling == "square_root":
+        return rng.permutation(np.concatenate(_by_square_root(pool, rng)))
     drawn = []
     for label, count in _evenly(np.unique(labels), len(labels), rng):
         recorded = np.flatnonzero((labels == label) & ~pool.synthetic)
@@ -78,6 +82,18 @@ def epoch_order(
         drawn += _draw_words(recorded, pool.words, count - spoken, rng)
         drawn += _draw_words(synthetic, pool.words, spoken, rng)
     return rng.permutation(np.concatenate(drawn))
+
+
+def _by_square_root(pool: Pool, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Draw as many clips as there are, of each word the square root of its number as often."""
+    words = np.where(pool.synthetic, -1, pool.words)
+    names, counts = np.unique(words, return_counts=True)
+    roots = np.sqrt(counts).cumsum()
+    ends = np.rint(len(words) * roots / roots[-1]).astype(np.int64)
+    return [
+        _draw(np.flatnonzero(words == name), int(count), rng)
+        for name, count in zip(names, np.diff(ends, prepend=0), strict=True)
+    ]
 
 
 def _evenly(
