@@ -54,10 +54,10 @@ def epoch_order(
         Of N clips.
     sampling
         "natural": every clip once. "square_root": N clips too, but of each word in proportion to
-        the square root of its clips (Mahajan et al. 2018, https://arxiv.org/abs/1805.00932); silence
-        is a word, all synthetic words together are one. "balanced": N clips too, but every label
-        that has clips equally often, each word of a label equally often. Each clip of a word is
-        presented equally often (all to within one).
+        the square root of its clips (Mahajan et al. 2018, https://arxiv.org/abs/1805.00932);
+        silence is a word, all synthetic words together are one. "balanced": N clips too, but every
+        label that has clips equally often, each word of a label equally often. Each clip of a word
+        is presented equally often (all to within one).
     seed, epoch : int >= 0
         Another epoch of the same seed has another order.
     synthetic_share : float, 0 to 1
