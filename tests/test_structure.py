@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "srnn"
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "log": set(),
     "randomness": set(),
     "config": {"errors"},
     "data": {"errors", "files", "randomness"},
@@ -20,7 +21,7 @@ ALLOWED = {
     "network": {"errors"},
     "training": {"errors", "files", "randomness", "config", "data", "features", "network", ""},
     "instruments": {"errors", "config", "data", "features", "network", "training"},
-    "cli": {"errors", "files", "config", "training", "instruments", ""},
+    "cli": {"errors", "files", "log", "config", "training", "instruments", ""},
     "": {"training", "network"},
     "__main__": {"cli"},
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The command ``srnn``: the only place that sets up logging, prints results, and ends the process.
+"""The command ``srnn``: the only place that turns logging on, prints results, and ends the process.
 
 Logs and errors go to stderr, results to stdout. The process leaves with 0 when all is done, 2 when
 the user's input is wrong, 1 when anything else failed, 130 after Ctrl-C and 143 after SIGTERM.
@@ -10,7 +10,6 @@ import contextlib
 import difflib
 import errno
 import json
-import logging
 import shlex
 import signal
 import sys
@@ -22,16 +21,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 from loguru import logger
-from tqdm import tqdm
 
 import srnn
 from srnn import config as configuration
 from srnn.errors import DivergenceError, InputError, printable
 from srnn.files import write_text
+from srnn.log import set_up_logging
 from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
-    from srnn.training.evaluate import Evaluation
     from srnn.training.recogniser import Prediction
     from srnn.training.run import RunDirectory
 
@@ -202,7 +200,7 @@ def _train_once(
     with directory.prepared(resume=resume):
         last = state_to_resume(settings, directory) if resume else None
         if last and is_finished(settings, directory, last):
-            _set_up_logging(settings.logger.level)
+            set_up_logging(settings.logger.level)
             logger.info("{}: this run is finished, nothing is left to do", directory.path)
             return
         start = None
@@ -211,7 +209,7 @@ def _train_once(
             start.save(directory.init)
         elif directory.init.exists() and not last:
             start = load_checkpoint(directory.init)
-        _set_up_logging(settings.logger.level, directory.log)
+        set_up_logging(settings.logger.level, directory.log)
         if resume and not last:
             logger.warning("{} is missing: starting from the beginning", directory.last)
         run_training(settings, directory, last=last, init=start)
@@ -244,13 +242,14 @@ def _log_next_steps(settings: "configuration.Config", run: Path) -> None:
 @_debug
 def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) -> None:
     """Measure the accuracy of RUN, a run directory (its best.pt) or a checkpoint file."""
+    from srnn.instruments.report import report
     from srnn.training.recogniser import load
     from srnn.training.testing import evaluate_recogniser
 
     recogniser = load(run)
-    _set_up_logging(recogniser.config.logger.level)
+    set_up_logging(recogniser.config.logger.level)
     result = evaluate_recogniser(recogniser, partition, dataroot)
-    click.echo(json.dumps(result.to_json(), allow_nan=False) if as_json else _report(result))
+    click.echo(json.dumps(result.to_json(), allow_nan=False) if as_json else report(result))
 
 
 @cli.command()
@@ -316,7 +315,7 @@ def bench(file: Path | None, quick: bool, dataroot: Path | None) -> None:
 
     if file and not file.absolute().parent.is_dir():
         raise InputError(f"--json {file}: expected an existing directory, found none")
-    _set_up_logging("INFO")
+    set_up_logging("INFO")
     report = run_bench(QUICK if quick else FULL, dataroot)
     click.echo(to_text(report))
     if file:
@@ -340,96 +339,3 @@ def _shell(*arguments: str | Path) -> str:
 def _most_probable(prediction: "Prediction", top: int) -> str:
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     return "  ".join(f"{label} {probability:.1%}" for label, probability in ranked[:top])
-
-
-def _report(result: "Evaluation") -> str:
-    """Return the summary, and below it the accuracy and the confusions of each label."""
-    lines = [str(result)]
-    if result.accuracy_without_silence is not None:
-        lines.append(f"accuracy without silence: {result.accuracy_without_silence:.2%}")
-    if result.accuracy_of_held_out is not None:
-        lines.append(
-            f"accuracy of what training did not hear ({', '.join(sorted(result.held_out))}): "
-            f"{result.accuracy_of_held_out:.2%}"
-        )
-    if result.firing_rate:
-        rates = ", ".join(f"{rate:.4f}" for rate in result.firing_rate)
-        lines.append(f"firing rate of each layer (spikes per neuron and time step): {rates}")
-    if result.spikes is not None and result.operations:
-        lines.append(
-            f"an inference: {result.spikes:,.0f} spikes, "
-            f"{result.operations.accumulates:,.0f} accumulates, "
-            f"{result.operations.multiply_accumulates:,.0f} multiply-accumulates"
-        )
-    width = max(map(len, result.labels))
-    lines.append(f"{'':{width}} {'clips':>7} {'accuracy':>9}  taken for")
-    for index, (label, accuracy) in enumerate(result.per_class.items()):
-        count = result.counts[index]
-        share = "-" if accuracy is None else f"{accuracy:.1%}"
-        taken_for = [
-            f"{other} {result.confusion[index][column]}"
-            for column, other in enumerate(result.labels)
-            if column != index and result.confusion[index][column]
-        ]
-        lines.append(f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}".rstrip())
-    inside = [
-        f"{word} {hits}/{count}"
-        for word, (hits, count) in result.words.items()
-        if word not in result.labels
-    ]
-    if inside:
-        lines.append(f"recognised of the words and noises behind them: {', '.join(inside)}")
-    return "\n".join(lines)
-
-
-class _LogFile:
-    """The log on disk. When that takes no more of it, the run goes on: it matters more."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.is_writable = True
-
-    def write(self, text: str) -> None:
-        if not self.is_writable:
-            return
-        try:
-            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-        except OSError as error:
-            self.is_writable = False
-            # Not by way of the logger, within which this is.
-            tqdm.write(
-                f"{self.path} ends here: it cannot be written ({error.strerror})", sys.stderr
-            )
-
-
-class _ToLoguru(logging.Handler):
-    """Passes records of the standard library, which the rooms log to, on to loguru."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        logger.opt(exception=record.exc_info).log(record.levelname, record.getMessage())
-
-
-def _set_up_logging(level: str, file: Path | None = None) -> None:
-    """Log to stderr, beside a progress bar if there is one, and to ``file``."""
-    logger.remove()
-    logger.add(
-        lambda text: tqdm.write(text, file=sys.stderr, end=""),
-        level=level,
-        format="<green>{time:HH:mm:ss}</green> <level>{level:<7}</level> {message}",
-        colorize=sys.stderr.isatty(),
-        filter=lambda record: "file_only" not in record["extra"],
-    )
-    if file:
-        logger.add(
-            _LogFile(file).write,
-            level=level,
-            format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}",
-        )
-    handler: logging.Handler = _ToLoguru()
-    for name in ("srnn", "py.warnings"):
-        source = logging.getLogger(name)
-        source.handlers = [handler]
-        source.setLevel(logging.DEBUG)
-        source.propagate = False
-    logging.captureWarnings(True)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Where the log goes: to stderr, beside a progress bar, and into a file."""
+
+import logging
+import sys
+from pathlib import Path
+
+from loguru import logger
+from tqdm import tqdm
+
+
+class _LogFile:
+    """The log on disk. When that takes no more of it, the run goes on: it matters more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_writable = True
+
+    def write(self, text: str) -> None:
+        if not self.is_writable:
+            return
+        try:
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError as error:
+            self.is_writable = False
+            # Not by way of the logger, within which this is.
+            tqdm.write(
+                f"{self.path} ends here: it cannot be written ({error.strerror})", sys.stderr
+            )
+
+
+class _ToLoguru(logging.Handler):
+    """Passes records of the standard library, which the rooms log to, on to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.opt(exception=record.exc_info).log(record.levelname, record.getMessage())
+
+
+def set_up_logging(level: str, file: Path | None = None) -> None:
+    """Log to stderr, beside a progress bar if there is one, and to ``file``."""
+    logger.remove()
+    logger.add(
+        lambda text: tqdm.write(text, file=sys.stderr, end=""),
+        level=level,
+        format="<green>{time:HH:mm:ss}</green> <level>{level:<7}</level> {message}",
+        colorize=sys.stderr.isatty(),
+        filter=lambda record: "file_only" not in record["extra"],
+    )
+    if file:
+        logger.add(
+            _LogFile(file).write,
+            level=level,
+            format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}",
+        )
+    handler: logging.Handler = _ToLoguru()
+    for name in ("srnn", "py.warnings"):
+        source = logging.getLogger(name)
+        source.handlers = [handler]
+        source.setLevel(logging.DEBUG)
+        source.propagate = False
+    logging.captureWarnings(True)
