@@ -21,6 +21,9 @@ counteracts the input, also below the threshold. Its symbols:
     w                adaptation (state)    the counteracting current
     u                potential             the membrane potential, less 1, the threshold, a spike
 
+The current takes up the potential of the step before, and the potential the current of this step: a
+symplectic Euler step, as Baronig et al. 2024 (https://arxiv.org/abs/2408.07517) argue for.
+
 Both kinds have the same attributes, see `AdaptiveThreshold`, and may take each other's place.
 
 Legend: B batch, H neurons, L learnable parameters of a neuron.
