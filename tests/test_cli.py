@@ -65,6 +65,8 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
     assert lines[-1].startswith("no-such.toml: expected")
+    assert cli.run(["--debug", "no-such.toml"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,7 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "nowhere", "--partition", "training"], "Invalid value for '--partition'"),
         (["train"], "Missing argument 'CONFIG'"),
         (["evalute", "run"], "evalute: unknown command; did you mean evaluate?"),
+        (["train.toml"], "train.toml: expected a TOML file"),
         (["--set", "srnn.epochs=1", "x.toml"], "x.toml: expected a TOML file"),
         (["bench", "--json", "nowhere/x.json"], "--json nowhere/x.json: expected an existing"),
     ],

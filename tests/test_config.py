@@ -231,6 +231,7 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         ("srnn.tau_mem = [0.09, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "0.09"),
         ("srnn.tau_adapt = [1e5, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "100000.0"),
         ("srnn.tau_readout = [2e4, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "20000.0"),
+        ("data.held_out = ['yes']", "no keyword", '"yes"'),
         (
             "srnn.unknown_readouts = 2\n[data]\nunknown = false",
             '1 where there is no class `_unknown_` (data.unknown = false or data.words = "all")',
@@ -440,3 +441,10 @@ def test_readme_table_is_current() -> None:
     assert "<!-- keys -->" in readme, "README.md has no table of keys"
     block = readme.split("<!-- keys -->")[1].split("<!-- /keys -->")[0]
     assert block.strip() == key_table().strip()
+
+
+def test_the_other_neuron_does_not_care_for_time_constants_it_has_not() -> None:
+    load(
+        ROOT / "configs" / "config-v1-cuda.toml",
+        ["srnn.neuron=adaptive_current", "srnn.tau_range=[0.1, 15]"],
+    )

@@ -197,6 +197,26 @@ def test_several_seeds_make_a_run_each_and_a_table(
     assert capsys.readouterr().out.splitlines() == [title, *rows]
 
 
+def test_a_seed_that_diverges_leaves_the_others_and_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real_step, done = Step.__call__, iter(range(1, 100))
+
+    def step(self: Step, batch: Batch) -> None:
+        if next(done) == 3:  # of the first run
+            with torch.no_grad():
+                self.spotter.network.encoder.threshold.fill_(torch.nan)
+        real_step(self, batch)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    command = ["tones.toml", "--run-dir", str(tmp_path), "--seeds", "2"]
+    assert cli.run([*command, "--set", "srnn.epochs=1"]) == 1
+    out, error = capsys.readouterr()
+    assert [row.split()[0] for row in out.splitlines()[1:]] == ["seed-1", "mean", "deviation"]
+    assert re.search(r"seed-0: epoch 1, step 3: expected finite .*; the other seeds go on", error)
+    assert "the other seeds go on" in (tmp_path / "seed-0" / "train.log").read_text()
+
+
 def test_training_ends_where_nothing_gets_better(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -500,8 +520,21 @@ def test_training_hears_nothing_of_what_is_held_out(tmp_path: Path, tones: Path)
     assert [stretch.name for stretch in made.background("training")] == [
         "_background_noise_/noise.wav"
     ]
-    with pytest.raises(InputError, match=r"^data\.held_out: .* found none named 'nowhere'$"):
-        make_training_corpus(load_config("tones.toml", ['data.held_out=["nowhere"]']))
+
+
+@pytest.mark.parametrize(
+    ("held_out", "change", "message"),
+    [
+        ("nowhere", "data.unknown=true", "none named 'nowhere'"),
+        ("low", "data.words=all", "none named 'low'"),
+        ("other", "data.unknown=false", "none named 'other'"),
+        ("noise", "data.unknown=true", r"all of \S+/_background_noise_ held out"),
+    ],
+)
+def test_what_cannot_be_held_out_is_named(held_out: str, change: str, message: str) -> None:
+    config = load_config("tones.toml", [f'data.held_out=["{held_out}"]', change])
+    with pytest.raises(InputError, match=rf"(?m)^data\.held_out: .* found {message}$"):
+        make_training_corpus(config)
 
 
 def test_evaluate_downloads_nothing(
@@ -584,6 +617,8 @@ def test_test_archive_by_configuration(tmp_path: Path, tones: Path) -> None:
     archive.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"^data\.test_url: expected the test archive that train"):
         make_evaluation_corpus(config, corpus.labels)
+    without = make_evaluation_corpus(config, corpus.labels, partition="validation")
+    assert without.partitions["validation"] == corpus.partitions["validation"]
 
 
 def test_evaluate_without_a_data_set(
@@ -666,11 +701,17 @@ def test_init_keeps_the_readout_of_shared_labels(finished: Path, tmp_path: Path)
 def test_init_from_another_network_names_the_keys(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = ("srnn.network_size=[24, 13]", "srnn.tau_range=[1, 500]", "mel.delta_order=0")
+    keys = (
+        "data.dataroot=nowhere",
+        "srnn.network_size=[24, 13]",
+        "srnn.tau_range=[1, 500]",
+        "mel.delta_order=0",
+    )
     changes = [word for key in keys for word in ("--set", key)]
     command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--init", str(finished)]
     assert cli.run([*command, *changes]) == 2
     lines = capsys.readouterr().err.splitlines()
+    assert not {file.name for file in (tmp_path / "run").iterdir()} - {".lock", "train.log"}
     assert lines[-3:] == [
         "--init: srnn.network_size: expected [24, 13] as configured, found [24, 24]",
         "--init: srnn.tau_range: expected [1.0, 500.0] as configured, found [0.1, 10000.0]",

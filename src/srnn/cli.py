@@ -9,6 +9,7 @@ What needs torch is imported by the command that needs it, so that ``--help`` an
 import contextlib
 import difflib
 import errno
+import itertools
 import json
 import shlex
 import signal
@@ -51,11 +52,13 @@ class _TrainByDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
-        if args and args[0] not in {*self.commands, *own}:
-            near = difflib.get_close_matches(args[0], self.commands, n=1)
-            if near and not Path(args[0]).exists():
-                raise click.UsageError(f"{args[0]}: unknown command; did you mean {near[0]}?")
-            args = ["train", *args]
+        options = list(itertools.takewhile(own.__contains__, args))
+        rest = args[len(options) :]
+        if rest and rest[0] not in self.commands:
+            near = difflib.get_close_matches(rest[0], self.commands, n=1)
+            if near and not (rest[0].endswith(".toml") or Path(rest[0]).exists()):
+                raise click.UsageError(f"{rest[0]}: unknown command; did you mean {near[0]}?")
+            args = [*options, "train", *rest]
         return super().parse_args(ctx, args)
 
 
@@ -147,7 +150,7 @@ def train(
     resume: bool,
     init: Path | None,
     seeds: int | None,
-) -> None:
+) -> int:
     """Train as CONFIG says (the default command).
 
     CONFIG is a TOML file; a bare name is looked up here, then in configs/.
@@ -170,9 +173,16 @@ def train(
     if not resume:
         for directory in runs:
             directory.expect_unused()
+    diverged = []
     try:
         for directory, its_settings in plan.items():
-            _train_once(its_settings, directory, resume, init)
+            try:
+                _train_once(its_settings, directory, resume, init)
+            except DivergenceError as error:
+                if not seeds:
+                    raise
+                logger.error("{}: {}; the other seeds go on", directory.path, error)
+                diverged.append(directory)
     except Interrupted:
         sets = [word for override in overrides for word in ("--set", override)]
         what: list[str | Path] = [config, *sets, *(("--init", init) if init else ())]
@@ -184,9 +194,11 @@ def train(
     if seeds:
         from srnn.instruments.seeds import summary
 
-        click.echo(summary(runs))
+        if finished := [run for run in runs if run not in diverged]:
+            click.echo(summary(finished))
     else:
         _log_next_steps(settings, path)
+    return 1 if diverged else 0
 
 
 def _train_once(
@@ -206,7 +218,6 @@ def _train_once(
         start = None
         if init and not last:
             start = load_checkpoint(checkpoint_path(init))
-            start.save(directory.init)
         elif directory.init.exists() and not last:
             start = load_checkpoint(directory.init)
         set_up_logging(settings.logger.level, directory.log)

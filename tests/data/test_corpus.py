@@ -333,6 +333,10 @@ def test_silence_is_scaled_down_to_the_mean_keyword(noisy: Path) -> None:
     assert corpus.counts("testing") == {"go": 4, "up": 1, SILENCE: 2, UNKNOWN: 0}
 
 
+def test_without_keywords_there_is_no_silence(noisy: Path) -> None:
+    assert read(noisy, [SILENCE, UNKNOWN]).counts("training")[SILENCE] == 0
+
+
 def test_silence_clips_bounds_the_number_in_each_partition(noisy: Path) -> None:
     corpus = read(noisy, KEYWORDS, silence_clips=(7, 3, 0))
     assert [len(silence(corpus, partition)) for partition in PARTITIONS] == [7, 3, 0]

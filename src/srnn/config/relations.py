@@ -32,8 +32,7 @@ def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
             data.words,
         )
 
-    keywords = data.held_out if data.words == "all" else data.words
-    if shared := [word for word in data.held_out if word in keywords]:
+    if shared := [word for word in data.held_out if data.words != "all" and word in data.words]:
         yield BrokenRelation(("data.held_out", "data.words"), "no keyword", shared[0])
 
     if data.silence and data.silence_clips[0] == 0:
@@ -102,7 +101,8 @@ def _of_neurons(srnn: SrnnConfig) -> Iterator[BrokenRelation]:
     if "tau_range" in disordered:
         return
     low, high = srnn.tau_range
-    for name in ("tau_mem", "tau_adapt", "tau_readout"):
+    of_neuron = ("tau_mem", "tau_adapt") if srnn.neuron == "adaptive_threshold" else ()
+    for name in (*of_neuron, "tau_readout"):
         mean, _ = getattr(srnn, name)
         if not low <= mean <= high:
             yield BrokenRelation(

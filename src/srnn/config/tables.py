@@ -100,7 +100,8 @@ class DataConfig(_Table):
         "speech_commands_v0.01",
         "data set: `speech_commands_v0.01` or `speech_commands_v0.02`, fetched where missing; "
         "`synthetic`, spoken by a synthesiser; the http, https or file URL of an archive; "
-        "or the name of a folder in `dataroot`/SpeechCommands",
+        "or the name of a folder in `dataroot`/SpeechCommands (any name, where the words lie in "
+        "`dataroot` itself)",
     )
     gsc_sha256: Literal[""] | _Sha256 = _key(
         "", 'SHA-256 of the archive at a `gsc_url` of one\'s own; `""`: not verified'
@@ -218,7 +219,11 @@ class SrnnConfig(_Table):
         "layer has a bias",
     )
     dropout: float = _key(
-        0.0, "share of the spikes that the layer above does not see in training", ge=0, lt=1
+        0.0,
+        "share of the neurons, others for each clip, whose spikes the layer above does not see in "
+        "training",
+        ge=0,
+        lt=1,
     )
     readout: Literal["mean", "last", "max"] = _key(
         "mean", "which potential of the readout counts: its mean over time, the last, the largest"
@@ -245,9 +250,14 @@ class SrnnConfig(_Table):
         "slowly",
     )
     threshold: float = _key(
-        1.6, "firing threshold of a neuron, before its adaptation is added", gt=0, le=1000
+        1.6,
+        "firing threshold of `adaptive_threshold`, before its adaptation is added",
+        gt=0,
+        le=1000,
     )
-    adaptation: float = _key(0.184, "how strongly past spikes raise the threshold", ge=0, le=1000)
+    adaptation: float = _key(
+        0.184, "how strongly past spikes raise the threshold of `adaptive_threshold`", ge=0, le=1000
+    )
     encoder_threshold: float = _key(
         0.05,
         "size a feature must exceed to become a spike, at the start of training",
@@ -311,7 +321,11 @@ class SrnnConfig(_Table):
         0.0, "decoupled weight decay of weights and biases (AdamW); 0: Adam", ge=0, le=1
     )
     label_smoothing: float = _key(
-        0.0, "share of each label that is spread over all labels in the loss", ge=0, lt=1
+        0.0,
+        "share of each label that is spread over all readouts in the loss (as many as labels, and "
+        "more with `unknown_readouts`)",
+        ge=0,
+        lt=1,
     )
     averaging: float = _key(
         0.0,

@@ -240,11 +240,17 @@ def require_trainable(corpus: Corpus) -> None:
     untrained = [word for word in words if word in folders and not counts[word]]
     problems = []
     background = {Path(stretch.name).stem for stretch in corpus.background("validation")}
-    nowhere = corpus.held_out - background - set(folders)
+    unknown = {clip.word for clip in clips if corpus.labels[clip.label] == UNKNOWN}
+    nowhere = corpus.held_out - background - unknown
     if nowhere:
         problems.append(
-            f"data.held_out: expected words and background recordings of {corpus.folder}, found "
-            f"none named {', '.join(map(repr, sorted(nowhere)))}"
+            f"data.held_out: expected background recordings of {corpus.folder}, or words in it "
+            f"that are in {UNKNOWN}, found none named {', '.join(map(repr, sorted(nowhere)))}"
+        )
+    if background and not corpus.background("training"):
+        problems.append(
+            f"data.held_out: expected background recordings left to train on, found all of "
+            f"{corpus.folder / BACKGROUND} held out"
         )
     if missing:
         problems.append(
@@ -256,9 +262,7 @@ def require_trainable(corpus: Corpus) -> None:
             f"data.words: expected training clips of each word in {corpus.folder}, "
             f"found none for {', '.join(map(repr, untrained))}"
         )
-    recordings = corpus.packs["training"].recordings.values()
-    heard = {recording.word for recording in recordings}
-    if SILENCE in counts and not counts[SILENCE] and BACKGROUND not in heard:
+    if SILENCE in counts and not counts[SILENCE] and not background:
         problems.append(
             f"data.silence: expected recordings to cut silence from in "
             f"{corpus.folder / BACKGROUND}, found none; add some or set data.silence = false"
@@ -392,8 +396,10 @@ def _background(pack: Pack, partition: str, held_out: Collection[str]) -> list[S
 
 
 def _mean_keyword(clips: Iterable[Clip], labels: tuple[str, ...]) -> int:
-    """Return the mean number of clips of a keyword, rounded."""
+    """Return the mean number of clips of a keyword, rounded; 0 where no label is one."""
     words = keywords(labels)
+    if not words:
+        return 0
     return round(sum(labels[clip.label] in words for clip in clips) / len(words))
 
 

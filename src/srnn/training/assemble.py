@@ -183,9 +183,14 @@ def make_training_corpus(config: Config) -> Corpus:
 
 
 def make_evaluation_corpus(
-    config: Config, labels: tuple[str, ...], dataroot: Path | None = None
+    config: Config,
+    labels: tuple[str, ...],
+    dataroot: Path | None = None,
+    partition: str = "testing",
 ) -> Corpus:
     """Partition the data set that lies in ``dataroot``, or the one trained on, by given labels.
+
+    A test archive that belongs to the latter is looked for where ``partition`` is "testing".
 
     Nothing is downloaded: the configuration may be somebody else's. Recordings that cannot be read
     are warned of and left out.
@@ -205,7 +210,7 @@ def make_evaluation_corpus(
         trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
         folder = _found(Path(data.dataroot), data.gsc_url, trained_on)
     corpus = _labelled(config, _packed(config, folder), labels)
-    if not data.test_url:
+    if not data.test_url or partition != "testing":
         return corpus
     archive = Path(data.dataroot) / CORPORA / corpus_name(data.test_url)
     if not archive.is_dir():

@@ -2,6 +2,7 @@
 """What may be carried from one run to another: its state on resuming, its weights on starting."""
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Iterable
@@ -30,14 +31,13 @@ _FREE_KEYS = {
 
 _DIGEST = "2:"  # begins a `clips_digest`; the first kind, of names only, had no beginning
 
-# Keys that decide the shape of the features, or of the weights, or what they mean.
+# Keys that decide the shape of the features, or of the weights, or what they mean; and such as do
+# so for one kind of neuron or features only.
 _SHAPING_KEYS = (
     "srnn.network_size",
     "srnn.size",
     "srnn.sample_rate",
     "srnn.bias",
-    "srnn.threshold",
-    "srnn.adaptation",
     "srnn.neuron",
     "srnn.recurrent",
     "srnn.encoder",
@@ -45,17 +45,20 @@ _SHAPING_KEYS = (
     "srnn.readout",
     "srnn.readout_scale",
     "srnn.tau_range",
-    "srnn.tau_mem_range",
-    "srnn.tau_adapt_range",
     "mel.delta_order",
     "mel.features",
-    "mel.floor",
     "mel.fmax",
     "mel.fmin",
     "mel.n_mels",
     "mel.stack",
     "data.normalisation",
 )
+_SHAPING_KEYS_OF = {
+    "adaptive_threshold": ("srnn.threshold", "srnn.adaptation"),
+    "adaptive_current": ("srnn.tau_mem_range", "srnn.tau_adapt_range"),
+    "log_mel": ("mel.floor",),
+    "reference": (),
+}
 
 
 def expect_same_configuration(config: Config, saved: Config, epochs_done: int, source: str) -> None:
@@ -119,6 +122,19 @@ def expect_same_clips(corpus: Corpus, saved: str, source: str) -> None:
         )
 
 
+def expect_transferable(source: Checkpoint, config: Config) -> None:
+    """Check that a network as ``config`` describes can have the weights of another run.
+
+    Raises
+    ------
+    InputError
+        If the networks or their features differ, naming the keys.
+    """
+    special = (_SHAPING_KEYS_OF[kind] for kind in (config.srnn.neuron, config.mel.features))
+    keys = itertools.chain(_SHAPING_KEYS, *special)
+    _expect_equal(config, source.parsed_config(), keys, "--init")
+
+
 def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple[str, ...]) -> None:
     """Give ``spotter`` the weights of another run, and the scale of features they were made for.
 
@@ -127,9 +143,8 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     Raises
     ------
     InputError
-        If the networks or their features differ, naming the keys.
+        If the file holds other weights than it says.
     """
-    _expect_equal(config, source.parsed_config(), _SHAPING_KEYS, "--init")
     kept = [label for label in labels if label in source.labels]
     new = [labels.index(label) for label in kept]
     old = [source.labels.index(label) for label in kept]

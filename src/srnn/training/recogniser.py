@@ -47,7 +47,7 @@ class Recogniser:
         The configuration that the network was trained with.
     labels : tuple of str
     spotter : Spotter
-        Features of shape (B, C, T, M) in, log-probabilities out.
+        Features of shape (B, C, T, M) in, an `srnn.network.model.Output` out.
     """
 
     def __init__(self, checkpoint: Checkpoint, source: str = "checkpoint") -> None:

@@ -14,7 +14,7 @@ from srnn.network.model import Output, SpikingNetwork
 
 
 class Spotter(nn.Module):
-    """Maps raw features (B, C, T, M) to the log-probabilities of the labels."""
+    """Maps raw features (B, C, T, M) to the log-probabilities of the labels, and the spikes."""
 
     def __init__(self, normaliser: Normaliser, network: SpikingNetwork) -> None:
         super().__init__()

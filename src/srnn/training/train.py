@@ -28,6 +28,7 @@ from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.compatibility import (
     expect_same_clips,
     expect_same_configuration,
+    expect_transferable,
     transfer,
 )
 from srnn.training.evaluate import evaluate
@@ -60,7 +61,8 @@ def train(
     last : Checkpoint, optional
         What `state_to_resume` found in ``run``: training goes on there.
     init : Checkpoint, optional
-        Weights to start from instead of fresh ones; see `srnn.training.compatibility.transfer`.
+        Weights to start from instead of fresh ones, see `srnn.training.compatibility.transfer`;
+        they are kept in ``run``.
     room : int, optional
         Memory that examples may take (bytes), instead of what `room_for_examples` says.
 
@@ -75,6 +77,8 @@ def train(
     """
     device = make_device(config)
     _log_header(config, device)
+    if init:
+        expect_transferable(init, config)
     corpus = make_training_corpus(config)
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
     if not corpus.partitions["testing"]:
@@ -82,6 +86,8 @@ def train(
     if last:
         expect_same_clips(corpus, last.clips, str(run.last))
     else:
+        if init:
+            init.save(run.init)
         write_text(run.config, to_toml(config))
     with resources(config, device):
         room = room_for_examples(device) if room is None else room
