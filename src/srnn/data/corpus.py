@@ -156,6 +156,12 @@ def read_corpus(
     words = _words(pack)
     lists = _read_lists(pack.folder)
     is_test_archive = all_testing or (not lists and (SILENCE in words or UNKNOWN in words))
+    if is_test_archive and not all_testing:
+        _log.info(
+            "%s has a folder %s and no lists: a test archive, all of it is for testing",
+            pack.folder,
+            SILENCE if SILENCE in words else UNKNOWN,
+        )
     partitions: dict[str, list[Clip]] = {partition: [] for partition in PARTITIONS}
     skipped = {}
     for word, names in words.items():
