@@ -235,8 +235,9 @@ def require_trainable(corpus: Corpus) -> None:
     Raises
     ------
     InputError
-        A keyword has no folder or no training clips, silence has no background recordings, or no
-        clip is left for validation: a line each.
+        A keyword has no folder or no training clips, silence has no background recordings, no clip
+        is left for validation, or what is to be held out is not there or is all there is of
+        background: a line each.
     """
     clips = [clip for partition in PARTITIONS for clip in corpus.partitions[partition]]
     folders = sorted({clip.word for clip in clips} | set(corpus.skipped))
