@@ -129,7 +129,11 @@ def cli() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory for the results.  [default: runs/CONFIG-TIME]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --run-dir.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in --run-dir; begin it where there is none yet.",
+)
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
@@ -206,7 +210,7 @@ def _train_once(
 ) -> None:
     """Train one run, or what is left of it, with its log in its directory."""
     from srnn.training.checkpoint import checkpoint_path, load_checkpoint
-    from srnn.training.train import is_finished, state_to_resume
+    from srnn.training.train import is_finished, start_of, state_to_resume
     from srnn.training.train import train as run_training
 
     with directory.prepared(resume=resume):
@@ -215,11 +219,7 @@ def _train_once(
             set_up_logging(settings.logger.level)
             logger.info("{}: this run is finished, nothing is left to do", directory.path)
             return
-        start = None
-        if init and not last:
-            start = load_checkpoint(checkpoint_path(init))
-        elif directory.init.exists() and not last:
-            start = load_checkpoint(directory.init)
+        start = start_of(directory, load_checkpoint(checkpoint_path(init)) if init else None, last)
         set_up_logging(settings.logger.level, directory.log)
         if resume and not last:
             logger.warning("{} is missing: starting from the beginning", directory.last)

@@ -457,14 +457,24 @@ class TestWhatIsThere:
         url = "https://127.0.0.1:9/mine.tar.gz"
         assert acquire(tmp_path, Source(url)) == locate(tmp_path, url) == corpora / "mine"
 
-    def test_the_only_folder_comes_second(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("name", [V1, "mine"])
+    @pytest.mark.parametrize("beside", ["synthetic-0123", "speech_commands_test_set_v0.01"])
+    def test_evaluation_finds_what_training_found(
+        self, tmp_path: Path, name: str, beside: str
     ) -> None:
+        corpora = tmp_path / "SpeechCommands"
+        write(corpora / beside)
         write(tmp_path, "stop")
-        only = write(tmp_path / "SpeechCommands" / "synthetic-0123")
-        assert locate(tmp_path, V1) == only
-        write(tmp_path / "SpeechCommands" / "mine")
-        assert locate(tmp_path, V1) == tmp_path
+        assert acquire(tmp_path, Source(name)) == locate(tmp_path, name) == tmp_path
+        part = write(corpora / "part")
+        expected = part if name == V1 else tmp_path
+        assert acquire(tmp_path, Source(name)) == locate(tmp_path, name) == expected
+
+    def test_the_only_folder_of_any_kind_comes_last(self, tmp_path: Path) -> None:
+        only = write(tmp_path / "SpeechCommands" / "speech_commands_test_set_v0.01")
+        assert locate(tmp_path, "mine") == locate(tmp_path, V1) == only
+        write(tmp_path / "SpeechCommands" / "synthetic-0123")
+        assert locate(tmp_path, V1) is None
 
     def test_training_takes_an_only_folder_that_names_no_version(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture

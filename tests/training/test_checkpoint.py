@@ -15,7 +15,7 @@ import torch
 import srnn
 from srnn.errors import InputError
 from srnn.training.checkpoint import load_checkpoint
-from srnn.training.recogniser import restore_spotter
+from srnn.training.spotter import restore_spotter
 
 # Written by version 0.1.0: the last.pt of three epochs on the tones of tests/conftest.py.
 OLD = Path(__file__).parents[1] / "fixtures" / "checkpoint-0.1.0.pt"

@@ -75,7 +75,7 @@ def test_one_pass_equals_clip_by_clip() -> None:
         for layer in hidden:
             layer.input.weight.mul_(60)
     features, labels = torch.randn(7, 1, 12, 6), torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    examples = Examples(labels, Kept(features), tuple("abcabcd"))
+    examples = Examples(labels, labels, Kept(features), tuple("abcabcd"))
     whole = evaluate(spotter, examples, ("a", "b", "c"), "validation", 3, CPU)
 
     confusion = [[0] * 3 for _ in range(3)]

@@ -118,7 +118,9 @@ def test_kept_and_computed_features_are_the_same_bits(folder: Path, size: int) -
     assert isinstance(computed.source, Computed)
     assert kept.shape == computed.shape == SPEC.shape
     whole = waveforms(folder, clips(folder))[torch.arange(len(LENGTHS))]
-    from_memory = Examples(kept.labels, Computed(whole, MelFeatures(SPEC)), kept.words)
+    from_memory = Examples(
+        kept.labels, kept.readouts, Computed(whole, MelFeatures(SPEC)), kept.words
+    )
     one = everything(kept, size)
     for other in (everything(computed, size), everything(from_memory, size)):
         assert [len(part) for part in one] == [len(part) for part in other]

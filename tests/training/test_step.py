@@ -108,15 +108,16 @@ def test_readouts_of_the_last_class_are_learnt_apart_and_hit_together() -> None:
         SrnnConfig(network_size=(5,)),
         3,
     )
-    batch = make_batch()._replace(labels=torch.tensor([0, 1, 2, 3, 4, 4]))
+    labels, readouts = torch.tensor([[0, 1, 2, 2, 2, 2], [0, 1, 2, 3, 4, 4]])
+    batch = Batch.unmixed(make_batch().features, labels, readouts)
     output = spotter(batch.features)
     together = output.log_probabilities.exp()
     assert together.shape == (6, 3)
     torch.testing.assert_close(together.sum(dim=1), torch.ones(6))
     torch.testing.assert_close(together[:, 2], output.readouts[:, 2:].exp().sum(dim=1))
-    loss, hits, _ = step.differentiate(batch._replace(others=batch.labels))
-    torch.testing.assert_close(loss, F.nll_loss(output.readouts, batch.labels).detach())
-    assert hits == (together.argmax(dim=1) == torch.tensor([0, 1, 2, 2, 2, 2])).sum()
+    loss, hits, _ = step.differentiate(batch)
+    torch.testing.assert_close(loss, F.nll_loss(output.readouts, readouts).detach())
+    assert hits == (together.argmax(dim=1) == labels).sum()
 
 
 def test_spikes_cost_nothing_up_to_the_target_and_something_beyond() -> None:

@@ -7,6 +7,7 @@ the keys and values back as text.
 """
 
 from srnn.config.reading import find, from_tables, load
+from srnn.config.relations import idle_keys
 from srnn.config.tables import (
     AugmentConfig,
     Config,
@@ -28,6 +29,7 @@ __all__ = [
     "SrnnConfig",
     "find",
     "from_tables",
+    "idle_keys",
     "key_table",
     "load",
     "to_toml",

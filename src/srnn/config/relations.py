@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What several keys of a configuration must satisfy together."""
+"""What several keys of a configuration must satisfy together, and which have no effect."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from srnn.config.tables import Config, DataConfig, MelConfig, SrnnConfig
+from srnn.config.tables import AugmentConfig, Config, DataConfig, MelConfig, SrnnConfig
+from srnn.config.writing import toml_value
 
 _DELTA_FRAMES = 9  # librosa.feature.delta fits its slope over this many frames
 
@@ -22,6 +23,50 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
     yield from _of_classes(config.data, config.srnn)
     yield from _of_features(config.srnn, config.mel)
     yield from _of_neurons(config.srnn)
+    yield from _of_augmentation(config.augment)
+
+
+def idle_keys(config: Config) -> Iterator[str]:
+    """Yield a sentence for each key that was changed to no effect.
+
+    Whoever sweeps one of them measures nothing. They are no error: a configuration may be made for
+    several neurons, or hold what a sweep turns off.
+    """
+    data, srnn, augment = config.data, config.srnn, config.augment
+    by_current = srnn.neuron == "adaptive_current"
+    rules = (
+        (by_current, "srnn.neuron", "srnn.threshold srnn.adaptation srnn.tau_mem srnn.tau_adapt"),
+        (not by_current, "srnn.neuron", "srnn.tau_mem_range srnn.tau_adapt_range"),
+        (srnn.batch_norm, "srnn.batch_norm", "srnn.bias"),
+        (
+            srnn.encoder == "none",
+            "srnn.encoder",
+            "srnn.encoder_threshold srnn.encoder_learning_rate",
+        ),
+        (srnn.schedule != "step", "srnn.schedule", "srnn.schedule_epochs srnn.schedule_factor"),
+        (not srnn.firing_penalty, "srnn.firing_penalty", "srnn.firing_target"),
+        (config.mel.features == "reference", "mel.features", "mel.floor"),
+        (data.sampling != "balanced", "data.sampling", "data.synthetic_share"),
+        (not data.synthetic_unknown, "data.synthetic_unknown", "data.synthetic_share"),
+        (data.gsc_url != "synthetic", "data.gsc_url", "data.synthetic_clips"),
+        (not data.silence, "data.silence", "data.silence_clips augment.fresh_silence"),
+        (not augment.noise, "augment.noise", "augment.noise_level"),
+        (not augment.time_masks, "augment.time_masks", "augment.time_mask"),
+        (not augment.band_masks, "augment.band_masks", "augment.band_mask"),
+    )
+    usual = Config()
+    for holds, beside, keys in rules:
+        for key in keys.split() if holds else ():
+            if _value(config, key) != _value(usual, key):
+                yield (
+                    f"{key} = {toml_value(_value(config, key))} has no effect beside "
+                    f"{beside} = {toml_value(_value(config, beside))}"
+                )
+
+
+def _value(config: Config, name: str) -> Any:
+    table, key = name.split(".")
+    return getattr(getattr(config, table), key)
 
 
 def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
@@ -110,3 +155,8 @@ def _of_neurons(srnn: SrnnConfig) -> Iterator[BrokenRelation]:
                 f"a mean within srnn.tau_range = [{low}, {high}]",
                 mean,
             )
+
+
+def _of_augmentation(augment: AugmentConfig) -> Iterator[BrokenRelation]:
+    if abs(100 * augment.speed - round(100 * augment.speed)) > 1e-9:
+        yield BrokenRelation(("augment.speed",), "a multiple of 0.01", augment.speed)

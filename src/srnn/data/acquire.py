@@ -82,8 +82,8 @@ def locate(dataroot: Path, name: str) -> Path | None:
     Returns
     -------
     Path or None
-        The first that holds words: ``DIR/SpeechCommands/<name>/``, the only data set under
-        ``DIR/SpeechCommands/``, ``DIR`` itself.
+        What `acquire` finds there; else the only folder under ``DIR/SpeechCommands`` that holds
+        words, be it a test archive or synthetic.
 
     Raises
     ------
@@ -91,11 +91,13 @@ def locate(dataroot: Path, name: str) -> Path | None:
         A folder cannot be read.
     """
     with disk_errors(dataroot):
-        preferred = dataroot / CORPORA / corpus_name(name)
+        named = dataroot / CORPORA / corpus_name(name)
         corpora = _corpora(dataroot)
-        if preferred not in corpora and len(corpora) == 1:
-            preferred = corpora[0]
-        return next((folder for folder in (preferred, dataroot) if _holds_words(folder)), None)
+        stand_ins = _for_training(corpora) if _version(named.name) else []
+        for places in ([named], stand_ins, [dataroot], corpora):
+            if len(places) == 1 and _holds_words(places[0]):
+                return places[0]
+        return None
 
 
 def acquire(dataroot: Path, source: Source) -> Path:
@@ -122,7 +124,7 @@ def acquire(dataroot: Path, source: Source) -> Path:
         if _holds_words(dataroot / CORPORA / archive.name) or archive.path.is_file():
             return fetch(dataroot, source)
         if _version(archive.name):
-            others = [folder for folder in _corpora(dataroot) if _is_for_training(folder)]
+            others = _for_training(_corpora(dataroot))
             for folder in others:
                 _expect_version(archive.name, folder, source)
             if len(others) == 1:
@@ -307,8 +309,13 @@ def _holds_wav(folder: Path) -> bool:
         return False
 
 
-def _is_for_training(corpus: Path) -> bool:
-    return not corpus.name.startswith("synthetic-") and "_test_set_" not in corpus.name
+def _for_training(corpora: list[Path]) -> list[Path]:
+    """Return those that may take the place of an official data set."""
+    return [
+        corpus
+        for corpus in corpora
+        if not corpus.name.startswith("synthetic-") and "_test_set_" not in corpus.name
+    ]
 
 
 def _version(name: str) -> str:

@@ -136,6 +136,32 @@ class _Take(NamedTuple):
     random: np.random.Generator
 
 
+def corpus_folder(
+    dataroot: Path,
+    words: Sequence[str],
+    clips_per_word: int,
+    sample_rate: int,
+    size: int,
+    seed: int,
+) -> Path:
+    """Return where `make_corpus`, given the same, puts its corpus.
+
+    ``SpeechCommands/synthetic-<hash of its definition>`` in the data root.
+    """
+    definition = (
+        VERSION,
+        DELIVERY,
+        ACOUSTICS,
+        ACCENTS,
+        VOICES,
+        sorted(set(words)),
+        clips_per_word,
+        sample_rate,
+        size,
+    )
+    return dataroot / CORPORA / f"synthetic-{_digest(*definition, seed)[:12]}"
+
+
 def make_corpus(
     dataroot: Path,
     words: Sequence[str],
@@ -149,8 +175,7 @@ def make_corpus(
     Parameters
     ----------
     dataroot : Path
-        Created if missing; the corpus lies in ``SpeechCommands/synthetic-<hash of its definition>``
-        below.
+        Created if missing; the corpus lies in its `corpus_folder`.
     words : sequence of str
         What to say, in English; also the names of the folders. Underscores and hyphens are spaces.
     clips_per_word : int >= 1
@@ -175,18 +200,7 @@ def make_corpus(
         If espeakng-loader is not installed, a word has no sound, or the disk cannot be written.
     """
     words = sorted(set(words))
-    definition = (
-        VERSION,
-        DELIVERY,
-        ACOUSTICS,
-        ACCENTS,
-        VOICES,
-        words,
-        clips_per_word,
-        sample_rate,
-        size,
-    )
-    corpus = dataroot / CORPORA / f"synthetic-{_digest(*definition, seed)[:12]}"
+    corpus = corpus_folder(dataroot, words, clips_per_word, sample_rate, size, seed)
 
     def make() -> None:
         _log.info("making %d words x %d synthetic clips: %s", len(words), clips_per_word, corpus)

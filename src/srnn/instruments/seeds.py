@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Sequence
 
 from srnn.training.checkpoint import load_checkpoint
-from srnn.training.recogniser import restore_spotter
 from srnn.training.run import RunDirectory
+from srnn.training.spotter import restore_spotter
 
 
 def summary(runs: Sequence[RunDirectory]) -> str:

@@ -21,7 +21,12 @@ from srnn.data.corpus import (
 )
 from srnn.data.dataroot import CORPORA
 from srnn.data.pack import Pack, expect_readable, open_pack
-from srnn.data.voices import SPEECH_COMMANDS_WORDS, make_corpus, make_unknown_words
+from srnn.data.voices import (
+    SPEECH_COMMANDS_WORDS,
+    corpus_folder,
+    make_corpus,
+    make_unknown_words,
+)
 from srnn.errors import InputError
 from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
@@ -81,7 +86,7 @@ def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augm
         volume=augment.volume,
         noise=augment.noise,
         noise_level=augment.noise_level,
-        fresh_silence=augment.fresh_silence,
+        fresh_silence=augment.fresh_silence and config.data.silence,
     )
     if augmentation.changes_nothing:
         return None
@@ -192,8 +197,8 @@ def make_evaluation_corpus(
 
     A test archive that belongs to the latter is looked for where ``partition`` is "testing".
 
-    Nothing is downloaded: the configuration may be somebody else's. Recordings that cannot be read
-    are warned of and left out.
+    Nothing is downloaded or synthesised: the configuration may be somebody else's. Recordings that
+    cannot be read are warned of and left out.
 
     Raises
     ------
@@ -204,10 +209,15 @@ def make_evaluation_corpus(
     if dataroot is not None:
         folder = _found(dataroot, data.gsc_url, f"--dataroot {dataroot}")
         return _labelled(config, _packed(config, folder, cache="auto"), labels)
+    trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
     if data.gsc_url == SYNTHETIC:
-        folder = _task_folder(config)
+        folder = corpus_folder(*_voices(config))
+        if not folder.is_dir():
+            raise InputError(
+                f"{trained_on}: expected the synthetic data set {folder.name} that it made, found "
+                "none; train again, or name a data set with --dataroot DIR"
+            )
     else:
-        trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
         folder = _found(Path(data.dataroot), data.gsc_url, trained_on)
     corpus = _labelled(config, _packed(config, folder), labels)
     if not data.test_url or partition != "testing":
@@ -238,23 +248,28 @@ def _found(dataroot: Path, gsc_url: str, origin: str) -> Path:
 
 
 def _task_folder(config: Config) -> Path:
+    data = config.data
+    if data.gsc_url == SYNTHETIC:
+        return make_corpus(*_voices(config))
+    return acquire(Path(data.dataroot), Source(data.gsc_url, data.gsc_sha256))
+
+
+def _voices(config: Config) -> tuple[Path, list[str], int, int, int, int]:
+    """Return what `make_corpus` has to know."""
     data, srnn = config.data, config.srnn
-    dataroot = Path(data.dataroot)
-    if data.gsc_url != SYNTHETIC:
-        return acquire(dataroot, Source(data.gsc_url, data.gsc_sha256))
     words = list(SPEECH_COMMANDS_WORDS) if data.words == "all" else list(data.words)
     if data.unknown:
         words += [word for word in SPEECH_COMMANDS_WORDS if word not in words]
-    return make_corpus(
-        dataroot, words, data.synthetic_clips, srnn.sample_rate, srnn.size, srnn.seed
-    )
+    clips = data.synthetic_clips
+    return Path(data.dataroot), words, clips, srnn.sample_rate, srnn.size, srnn.seed
 
 
 def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words that ``config`` asks for."""
     data, srnn = config.data, config.srnn
-    # Nothing that sounds like what is held out is to be heard, either.
-    unlike = [*keywords(corpus.labels), *data.held_out]
+    # Nothing that sounds like a word that is held out is to be heard, either.
+    noises = {Path(stretch.name).stem for stretch in corpus.background("validation")}
+    unlike = [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
     folder = make_unknown_words(
         Path(data.dataroot),
         unlike,

@@ -8,12 +8,13 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 from srnn.config import Config, toml_value
 from srnn.data.corpus import BACKGROUND, UNKNOWN, Corpus
 from srnn.errors import InputError
 from srnn.training.checkpoint import Checkpoint
-from srnn.training.recogniser import restore_spotter
-from srnn.training.spotter import Spotter
+from srnn.training.spotter import Spotter, restore_spotter
 
 _log = logging.getLogger(__name__)
 
@@ -132,24 +133,36 @@ def expect_transferable(source: Checkpoint, config: Config) -> None:
     """
     special = (_SHAPING_KEYS_OF[kind] for kind in (config.srnn.neuron, config.mel.features))
     keys = itertools.chain(_SHAPING_KEYS, *special)
-    _expect_equal(config, source.parsed_config(), keys, "--init")
+    saved = source.parsed_config()
+    _expect_equal(config, saved, keys, "--init")
+    if heard := sorted({*config.data.held_out} - {*saved.data.held_out}):
+        _log.warning("data.held_out: the weights of --init may know %s already", ", ".join(heard))
+
+
+def same_weights(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints hold the same weights, bit for bit."""
+    return one.weights.keys() == other.weights.keys() and all(
+        torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items()
+    )
 
 
 def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple[str, ...]) -> None:
     """Give ``spotter`` the weights of another run, and the scale of features they were made for.
 
-    A label that both runs have keeps its readout; the readout of every other one stays fresh.
+    A label that both runs have keeps its readout; the readout of every other one stays fresh. Those
+    of `_unknown_` are kept where both runs have as many: single ones say little without the others.
 
     Raises
     ------
     InputError
         If the file holds other weights than it says.
     """
-    kept = [label for label in labels if label in source.labels]
+    unknown = config.srnn.unknown_readouts
+    as_many = unknown == source.parsed_config().srnn.unknown_readouts
+    kept = [label for label in labels if label in source.labels and (as_many or label != UNKNOWN)]
     new = [labels.index(label) for label in kept]
     old = [source.labels.index(label) for label in kept]
-    unknown = config.srnn.unknown_readouts
-    if UNKNOWN in kept and unknown == source.parsed_config().srnn.unknown_readouts:
+    if UNKNOWN in kept:
         # Those behind the labels, even of other words: they know what is no keyword.
         new += range(len(labels), len(labels) - 1 + unknown)
         old += range(len(source.labels), len(source.labels) - 1 + unknown)
@@ -160,7 +173,7 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
         else:
             state[name] = weights
     spotter.load_state_dict(state)
-    fresh = [label for label in labels if label not in source.labels]
+    fresh = [label for label in labels if label not in kept]
     _log.info(
         "weights of epoch %d; fresh readout for: %s", source.epoch, ", ".join(fresh) or "none"
     )

@@ -57,19 +57,19 @@ class _Numbers(NamedTuple):
 def divergence(
     place: str, limits: Limits, found: str, network: nn.Module, clips: Sequence[Clip], advice: str
 ) -> DivergenceError:
-    """Return the error of a step, and log every parameter and every clip of its batch.
+    """Return the error of a step or an epoch, and log every parameter and every clip to blame.
 
     Parameters
     ----------
     place : str
-        Which step.
+        Which step or epoch.
     limits : Limits
     found : str
         What is beyond them.
     network : Module
-        With the weights before that step and the gradients in it.
+        With the weights before that step, or after that epoch, and the gradients there.
     clips : sequence of Clip
-        The batch.
+        The batch of the step; none of an epoch.
     advice : str
         What to do.
     """
@@ -77,8 +77,8 @@ def divergence(
     worst = max(numbers, key=lambda each: (each.wrong, each.slope))
     names = [printable(f"{clip.word}/{clip.path.name}") for clip in clips]
     lines = "\n".join(each.text for each in numbers)
-    _log.error("parameters before %s:\n%s\nits clips: %s", place, lines, ", ".join(names))
-    shown = ", ".join(names[:_NAMED_CLIPS])
+    _log.error("parameters at %s:\n%s\nits clips: %s", place, lines, ", ".join(names) or "all")
+    shown = ", ".join(names[:_NAMED_CLIPS]) or "all"
     more = f" and {len(names) - _NAMED_CLIPS} more (see the log)" * (len(names) > _NAMED_CLIPS)
     return DivergenceError(
         f"{place}: expected {limits}, found {found}; {worst.text}; clips: {shown}{more}; {advice}"

@@ -6,8 +6,7 @@ Legend: N examples, T time steps, H neurons, K classes.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -102,10 +101,6 @@ class Evaluation:
         ]
         return _share(sum(hits for hits, _ in unheard), sum(count for _, count in unheard))
 
-    def with_held_out(self, held_out: Iterable[str]) -> Self:
-        """Return the result with the names of what training did not hear."""
-        return replace(self, held_out=frozenset(held_out))
-
     def to_json(self) -> Json:
         """Return what ``test.json`` and ``evaluate --json`` hold."""
         return {
@@ -156,8 +151,11 @@ def evaluate(
     partition: str,
     batch_size: int,
     device: torch.device,
+    held_out: Iterable[str] = (),
 ) -> Evaluation:
     """Run ``spotter`` over all examples, in their order, and read the results once at the end.
+
+    ``held_out`` are the names of what training did not hear.
 
     Raises
     ------
@@ -184,9 +182,9 @@ def evaluate(
     if not loss.isfinite():
         raise DivergenceError(f"{partition}: expected a finite loss, found {loss.item()}")
     _, steps, _ = examples.shape
-    rows = tuple(tuple(row) for row in confusion.tolist())
+    rows, unheard = tuple(tuple(row) for row in confusion.tolist()), frozenset(held_out)
     if not count:
-        return Evaluation(partition, tuple(labels), rows, None, None, None, None, {})
+        return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, unheard)
     spikes_a_clip = (spikes / count).tolist()
     sizes = network.hidden_sizes
     return Evaluation(
@@ -198,6 +196,7 @@ def evaluate(
         sum(spikes_a_clip),
         network.operations(inputs.item() / count, spikes_a_clip),
         _by_word(examples.words, torch.cat(hits).tolist()),
+        unheard,
     )
 
 

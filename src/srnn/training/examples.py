@@ -43,22 +43,26 @@ class Batch(NamedTuple):
     ----------
     features : Tensor, shape (B, C, T, M), float32
     labels : Tensor, shape (B,), int64
-        In training which of the readouts each belongs to, see `srnn.data.corpus.readouts_of`.
+    readouts : Tensor, shape (B,), int64
+        What is learnt: which of the readouts each belongs to, see `srnn.data.corpus.readouts_of`.
     others : Tensor, shape (B,), int64
-        The label of what else is in each example, if it is a mixture.
+        The readout of what else is in each example, if it is a mixture.
     shares : Tensor, shape (B,), float32
-        How much of it belongs to ``labels``; the rest belongs to ``others``.
+        How much of it belongs to ``readouts``; the rest belongs to ``others``.
     """
 
     features: Tensor
     labels: Tensor
+    readouts: Tensor
     others: Tensor
     shares: Tensor
 
     @classmethod
-    def unmixed(cls, features: Tensor, labels: Tensor) -> Self:
-        """Return a batch of examples that are no mixtures."""
-        return cls(features, labels, labels, torch.ones_like(labels, dtype=torch.float32))
+    def unmixed(cls, features: Tensor, labels: Tensor, readouts: Tensor | None = None) -> Self:
+        """Return a batch of examples that are no mixtures; a readout a label if none are given."""
+        readouts = labels if readouts is None else readouts
+        whole = torch.ones_like(labels, dtype=torch.float32)
+        return cls(features, labels, readouts, readouts, whole)
 
 
 class Kept:
@@ -143,8 +147,8 @@ class Examples:
 
     Attributes
     ----------
-    labels : Tensor, shape (N,), int64
-        In main memory; in training those of `Batch`.
+    labels, readouts : Tensor, shape (N,), int64
+        Those of `Batch`, in main memory.
     source : Source
         The features.
     words : tuple of str
@@ -156,6 +160,7 @@ class Examples:
     """
 
     labels: Tensor
+    readouts: Tensor
     source: Source
     words: tuple[str, ...]
     variations: Sequence[Warper | Masker] = ()
@@ -189,13 +194,15 @@ class Examples:
         first : int
             How many at the beginning of ``order`` are left out, as having been presented before.
         """
-        labels = self.labels[order[first:]].to(device)
+        labels, readouts = (
+            _parts(some[order[first:]].to(device), size) for some in (self.labels, self.readouts)
+        )
         features = self.source.batches(order, size, device, epoch, first)
         if epoch is not None:
             for vary in self.variations:
                 rows = vary.draw(epoch, len(order))[first:].to(device)
                 features = map(vary, features, _parts(rows, size))
-        batches = map(Batch.unmixed, features, _parts(labels, size))
+        batches = map(Batch.unmixed, features, labels, readouts)
         if self.mixer and epoch is not None:
             shares = self.mixer.draw(epoch, len(order))[first:].to(device)
             yield from map(self._mixed, batches, _parts(shares, size))
@@ -205,7 +212,7 @@ class Examples:
     def _mixed(self, batch: Batch, shares: Tensor) -> Batch:
         assert self.mixer
         features = self.mixer(batch.features, shares)
-        return Batch(features, batch.labels, neighbours(batch.labels), shares)
+        return batch._replace(features=features, others=neighbours(batch.readouts), shares=shares)
 
     def chunks(self, device: torch.device) -> Iterator[Batch]:
         """Yield all examples in their order, in batches of a size that suits the memory."""
@@ -251,17 +258,15 @@ def make_examples(
     examples = {}
     for name in partitions:
         clips = corpus.partitions[name]
-        labels = torch.tensor(
-            readouts_of(corpus, unknown_readouts)
-            if name == "training"
-            else [clip.label for clip in clips],
-            dtype=torch.int64,
-        )
+        labels = torch.tensor([clip.label for clip in clips], dtype=torch.int64)
+        readouts = labels
+        if name == "training":
+            readouts = torch.tensor(readouts_of(corpus, unknown_readouts), dtype=torch.int64)
         waveforms = Waveforms(corpus.packs_of(name), clips, spec.size, spec.sample_rate)
         computed = Computed(waveforms, extract, augmenter if name == "training" else None)
         source, taken = _settle(computed, waveforms, device, room, name)
         room -= taken
-        examples[name] = Examples(labels, source, tuple(map(_word, clips)))
+        examples[name] = Examples(labels, readouts, source, tuple(map(_word, clips)))
     return examples
 
 

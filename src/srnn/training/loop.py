@@ -219,9 +219,17 @@ class Trainer:
             raise self._divergence(order, self.progress.step - 1, f"weights of norm {norm}")
 
     def _divergence(
-        self, order: NDArray[np.int64], step: int, found: str | None = None
+        self,
+        order: NDArray[np.int64],
+        step: int,
+        found: str | None = None,
+        *,
+        of_epoch: bool = False,
     ) -> DivergenceError:
-        """Repeat a step (from 0) of the epoch to tell what is wrong; nothing is updated."""
+        """Repeat a step (from 0) of the epoch to tell what is wrong; nothing is updated.
+
+        Where it is the whole epoch that went wrong, its clips are not to blame.
+        """
         settings, first = self.config.srnn, step * self.config.srnn.batch_size
         head = order[: first + settings.batch_size]
         (batch,) = self.training.batches(
@@ -234,14 +242,16 @@ class Trainer:
         self.spotter.train()
         self._seed_dropout(step)
         loss, _, _ = self._step.differentiate(batch)
+        batch_clips = [self.corpus.partitions["training"][index] for index in head[first:]]
         return divergence(
-            f"epoch {self.progress.epoch}, step {step + 1}",
+            f"epoch {self.progress.epoch}" + ("" if of_epoch else f", step {step + 1}"),
             self._step.limits,
             found or f"a loss of {loss:.4g}",
             self.spotter.network,
-            [self.corpus.partitions["training"][index] for index in head[first:]],
+            [] if of_epoch else batch_clips,
             f"start a new run with a lower srnn.learning_rate (now {settings.learning_rate:g}) or "
-            f"srnn.gradient_clip (now {settings.gradient_clip:g})",
+            f"{'a lower' if settings.gradient_clip else 'with'} srnn.gradient_clip "
+            f"(now {settings.gradient_clip:g}{'' if settings.gradient_clip else ', any length'})",
         )
 
     def _finish_epoch(self, order: NDArray[np.int64]) -> None:
@@ -254,7 +264,7 @@ class Trainer:
         for what, loss in (("training", progress.loss / clips), ("validation", validation.loss)):
             if not loss < self._step.limits.mean:
                 found = f"a mean loss of {loss:.4g} in {what}"
-                raise self._divergence(order, progress.step - 1, found)
+                raise self._divergence(order, progress.step - 1, found, of_epoch=True)
         progress.history.append(
             EpochMetrics(
                 epoch=progress.epoch,

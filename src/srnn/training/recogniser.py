@@ -13,11 +13,10 @@ from srnn.config import Config
 from srnn.data import audio
 from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
-from srnn.features.normaliser import Normaliser
 from srnn.features.reference import cut
-from srnn.training.assemble import make_network, make_spec
+from srnn.training.assemble import make_spec
 from srnn.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
-from srnn.training.spotter import Spotter, load_weights
+from srnn.training.spotter import Spotter, restore_spotter
 
 
 class Prediction(NamedTuple):
@@ -113,24 +112,3 @@ def load(run: str | Path) -> Recogniser:
     """
     path = checkpoint_path(Path(run))
     return Recogniser(load_checkpoint(path), str(path))
-
-
-def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
-    """Return the network of a checkpoint, which was read from ``source``, on the CPU.
-
-    Raises
-    ------
-    InputError
-        If its weights do not fit its configuration.
-    """
-    config = checkpoint.parsed_config()
-    with torch.device("meta"):  # no memory for what the file may not hold, nothing drawn at random
-        channels, _, bands = make_spec(config).shape
-        normalisation, measured = config.data.normalisation, torch.empty(channels, bands)
-        normaliser = Normaliser(
-            None if normalisation == "batch" else measured,
-            measured if normalisation == "standardise" else None,
-        )
-        spotter = Spotter(normaliser, make_network(config, len(checkpoint.labels)))
-    load_weights(spotter, checkpoint.weights, config, source)
-    return spotter

@@ -11,6 +11,8 @@ from srnn.config import Config
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import Output, SpikingNetwork
+from srnn.training.assemble import make_network, make_spec
+from srnn.training.checkpoint import Checkpoint
 
 
 class Spotter(nn.Module):
@@ -61,3 +63,24 @@ def load_weights(
             )
     # Of a spotter without memory of its own, the weights become the parameters themselves.
     spotter.load_state_dict(weights, assign=any(tensor.is_meta for tensor in own.values()))
+
+
+def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
+    """Return the network of a checkpoint, which was read from ``source``, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If its weights do not fit its configuration.
+    """
+    config = checkpoint.parsed_config()
+    with torch.device("meta"):  # no memory for what the file may not hold, nothing drawn at random
+        channels, _, bands = make_spec(config).shape
+        normalisation, measured = config.data.normalisation, torch.empty(channels, bands)
+        normaliser = Normaliser(
+            None if normalisation == "batch" else measured,
+            measured if normalisation == "standardise" else None,
+        )
+        spotter = Spotter(normaliser, make_network(config, len(checkpoint.labels)))
+    load_weights(spotter, checkpoint.weights, config, source)
+    return spotter

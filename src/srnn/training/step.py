@@ -99,8 +99,7 @@ class Step:
         self.optimizer.zero_grad()
         self._minimised(loss, output).backward()
         norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
-        labels = batch.labels.clamp(max=output.classes - 1)  # readouts behind are the last one's
-        hits = (output.log_probabilities.argmax(dim=1) == labels).sum()
+        hits = (output.log_probabilities.argmax(dim=1) == batch.labels).sum()
         return loss.detach(), hits, norm
 
     def _minimised(self, loss: Tensor, output: Output) -> Tensor:
@@ -131,9 +130,9 @@ class Step:
 
 
 def _cross_entropy(readouts: Tensor, batch: Batch) -> Tensor:
-    """Return the mean cross entropy of log-probabilities with labels, mixed as the clips are."""
+    """Return the mean cross entropy of log-probabilities, mixed as the clips are."""
     own, other = (
-        F.nll_loss(readouts, labels, reduction="none") for labels in (batch.labels, batch.others)
+        F.nll_loss(readouts, right, reduction="none") for right in (batch.readouts, batch.others)
     )
     return torch.lerp(other, own, batch.shares).mean()
 

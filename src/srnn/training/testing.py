@@ -41,5 +41,5 @@ def evaluate_recogniser(
     with resources(config, device):
         examples = make_examples(corpus, [partition], make_spec(config), device, room=0)[partition]
         spotter, labels = recogniser.spotter.to(device), recogniser.labels
-        result = evaluate(spotter, examples, labels, partition, config.srnn.batch_size, device)
-    return result.with_held_out(config.data.held_out)
+        size, unheard = config.srnn.batch_size, config.data.held_out
+        return evaluate(spotter, examples, labels, partition, size, device, unheard)

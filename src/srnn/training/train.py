@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 import srnn
-from srnn.config import Config, to_toml
+from srnn.config import Config, idle_keys, to_toml
 from srnn.data.corpus import Corpus, describe
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
@@ -29,16 +29,16 @@ from srnn.training.compatibility import (
     expect_same_clips,
     expect_same_configuration,
     expect_transferable,
+    same_weights,
     transfer,
 )
 from srnn.training.evaluate import evaluate
 from srnn.training.examples import Examples, make_examples, room_for_examples
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer
-from srnn.training.recogniser import restore_spotter
 from srnn.training.resources import resources
 from srnn.training.run import RunDirectory
-from srnn.training.spotter import Spotter
+from srnn.training.spotter import Spotter, restore_spotter
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ def train(
     last : Checkpoint, optional
         What `state_to_resume` found in ``run``: training goes on there.
     init : Checkpoint, optional
-        Weights to start from instead of fresh ones, see `srnn.training.compatibility.transfer`;
-        they are kept in ``run``.
+        What `start_of` found: weights to start from instead of fresh ones, see
+        `srnn.training.compatibility.transfer`; they are kept in ``run``.
     room : int, optional
         Memory that examples may take (bytes), instead of what `room_for_examples` says.
 
@@ -123,6 +123,38 @@ def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
     return last
 
 
+def start_of(
+    run: RunDirectory, given: Checkpoint | None, last: Checkpoint | None
+) -> Checkpoint | None:
+    """Return the weights that a run starts from, or has started from; None: fresh ones.
+
+    Parameters
+    ----------
+    run : RunDirectory
+    given : Checkpoint, optional
+        What ``--init`` names; not needed again where the run has kept it.
+    last : Checkpoint, optional
+        What `state_to_resume` found in ``run``.
+
+    Raises
+    ------
+    InputError
+        If the run began from other weights than those given.
+    """
+    if not run.init.exists():
+        if given and last:
+            raise InputError(
+                f"--init: expected none, as the run in {run.path} began without, found one"
+            )
+        return given
+    kept = load_checkpoint(run.init)
+    if given and not same_weights(given, kept):
+        raise InputError(
+            f"--init: expected the weights that the run in {run.path} began from, found others"
+        )
+    return kept
+
+
 def is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
     """Whether a run, whose state is ``last``, has nothing left to do."""
     assert last.training
@@ -142,7 +174,7 @@ def _train(
     torch.manual_seed(config.srnn.seed)
     network = make_network(config, len(corpus.labels))
     training, validation, testing = examples
-    normaliser = _normaliser(config, training, device, last)
+    normaliser = _normaliser(config, training, device, last or init)
     spotter = Spotter(normaliser, network)
     if init and not last:
         transfer(init, spotter, config, corpus.labels)
@@ -182,12 +214,12 @@ def _make_examples(
 
 
 def _normaliser(
-    config: Config, training: Examples, device: torch.device, last: Checkpoint | None
+    config: Config, training: Examples, device: torch.device, earlier: Checkpoint | None
 ) -> Normaliser:
-    """Return the normaliser of the state to resume, or one measured on the training partition."""
+    """Return the normaliser of earlier weights, or one measured on the training partition."""
     normalisation = config.data.normalisation
-    if last:
-        weights = last.weights
+    if earlier:
+        weights = earlier.weights
         return Normaliser(weights.get("normaliser.scale"), weights.get("normaliser.mean"))
     if normalisation == "batch":
         return Normaliser(None)
@@ -206,8 +238,8 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
     best = load_checkpoint(run.best)
     spotter = restore_spotter(best, str(run.best)).to(device).eval()
     config = best.parsed_config()
-    result = evaluate(spotter, testing, best.labels, "testing", config.srnn.batch_size, device)
-    result = result.with_held_out(config.data.held_out)
+    size, unheard = config.srnn.batch_size, config.data.held_out
+    result = evaluate(spotter, testing, best.labels, "testing", size, device, unheard)
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
     _log.info("best epoch %d; %s", best.epoch, result)
 
@@ -215,6 +247,8 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
 def _log_header(config: Config, device: torch.device) -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     _log.info("configuration:\n%s", to_toml(config).rstrip())
+    for sentence in idle_keys(config):
+        _log.warning("%s", sentence)
     _log.info("device: %s (%s), %d threads", device, name, torch.get_num_threads())
     _log.info(
         "versions: srnn %s, Python %s, torch %s",
