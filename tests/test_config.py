@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from srnn.config import Config, SrnnConfig, find, key_table, load, to_toml
+from srnn.config import Config, SrnnConfig, find, idle_keys, key_table, load, to_toml
 from srnn.config.writing import schemas
 from srnn.errors import InputError
 
@@ -232,6 +232,7 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         ("srnn.tau_adapt = [1e5, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "100000.0"),
         ("srnn.tau_readout = [2e4, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "20000.0"),
         ("data.held_out = ['yes']", "no keyword", '"yes"'),
+        ("augment.speed = 0.155", "a multiple of 0.01", "0.155"),
         (
             "srnn.unknown_readouts = 2\n[data]\nunknown = false",
             '1 where there is no class `_unknown_` (data.unknown = false or data.words = "all")',
@@ -448,3 +449,15 @@ def test_the_other_neuron_does_not_care_for_time_constants_it_has_not() -> None:
         ROOT / "configs" / "config-v1-cuda.toml",
         ["srnn.neuron=adaptive_current", "srnn.tau_range=[0.1, 15]"],
     )
+
+
+def test_keys_without_effect() -> None:
+    assert not [*idle_keys(Config())]
+    for file in (ROOT / "configs").glob("*.toml"):
+        assert not [*idle_keys(load(file))], file
+    text = "[data]\nsilence = false\n[augment]\nfresh_silence = true\nnoise_level = 0.2\n"
+    assert [*idle_keys(read(text))] == [
+        "augment.fresh_silence = true has no effect beside data.silence = false",
+        "augment.noise_level = 0.2 has no effect beside augment.noise = 0.0",
+    ]
+    assert [*idle_keys(read(text, "augment.noise=0.5", "data.silence=true"))] == []

@@ -257,11 +257,20 @@ def test_a_resumed_run_has_the_same_averages_dropout_and_learning_rates(
         assert cli.run(command) == 143
     assert cli.run([*command, "--resume"]) == 0
     assert_same_results(whole, parts)
-    best, last = load_checkpoint(whole / "best.pt"), load_checkpoint(whole / "last.pt")
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.8])
+def test_what_is_validated_and_kept_is_the_average(tmp_path: Path, averaging: float) -> None:
+    run = tmp_path / "run"
+    keys = [f"srnn.averaging={averaging}", "srnn.epochs=1", "srnn.batch_norm=true"]
+    options = [word for key in keys for word in ("--set", key)]
+    assert cli.run(["tones.toml", "--run-dir", str(run), *options]) == 0
+    best, last = load_checkpoint(run / "best.pt"), load_checkpoint(run / "last.pt")
     assert last.training
-    assert last.training.average
-    if best.epoch == last.epoch:
-        assert_same_tensors(best.weights, last.training.average)
+    assert bool(last.training.average) == bool(averaging)
+    assert_same_tensors(best.weights, last.training.average or last.weights)
+    for name in ("network.hidden.0.input.weight", "network.hidden.0.norm.mean"):
+        assert torch.equal(best.weights[name], last.weights[name]) == (not averaging)
 
 
 def test_a_run_is_not_overwritten(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -699,6 +708,50 @@ def test_init_keeps_the_readout_of_shared_labels(finished: Path, tmp_path: Path)
             assert not torch.allclose(weights[0], old.weights[name][1])
         else:
             torch.testing.assert_close(weights, old.weights[name])
+
+
+def test_a_run_goes_on_only_from_the_weights_it_began_with(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, fresh, other = tmp_path / "one", tmp_path / "fresh", tmp_path / "other"
+    short, longer = (["--set", f"srnn.epochs={epochs}"] for epochs in (1, 2))
+    init = ["--init", str(finished)]
+    assert cli.run(["tones.toml", "--run-dir", str(one), *short, *init]) == 0
+    seed = ["--set", "srnn.seed=1"]
+    assert cli.run(["tones.toml", "--run-dir", str(fresh), *short, *seed]) == 0
+    shutil.copytree(one, other)
+    again = ["tones.toml", "--resume", *longer, "--run-dir"]
+    capsys.readouterr()
+    assert cli.run([*again, str(one), "--init", str(fresh)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"--init: expected the weights that the run in {one} began from, found others"
+    )
+    assert cli.run([*again, str(fresh), *init, *seed]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"--init: expected none, as the run in {fresh} began without, found one"
+    )
+    assert cli.run([*again, str(one), *init]) == 0
+    assert cli.run([*again, str(other)]) == 0
+    assert_same_results(one, other)
+
+
+def test_what_another_run_heard_is_not_unheard(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--init", str(finished)]
+    changes = ["--set", 'data.held_out=["other"]', "--set", "srnn.epochs=1"]
+    assert cli.run([*command, *changes]) == 0
+    assert "data.held_out: the weights of --init may know other already" in capsys.readouterr().err
+
+
+def test_keys_without_effect_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "srnn.epochs=1"]
+    assert cli.run([*command, "--set", "srnn.neuron=adaptive_current"]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
+    assert [line.partition("WARNING")[2].strip() for line in warnings[:2]] == [
+        'srnn.threshold = 0.3 has no effect beside srnn.neuron = "adaptive_current"',
+        'srnn.tau_mem = [5.0, 1.0] has no effect beside srnn.neuron = "adaptive_current"',
+    ]
 
 
 def test_init_from_another_network_names_the_keys(

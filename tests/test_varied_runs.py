@@ -112,9 +112,9 @@ def test_predictions_are_what_the_test_counted(finished: Path) -> None:
             assert [said[other] for other in recogniser.labels] == counted[label]
 
 
-@pytest.mark.parametrize(("readouts", "kept"), [(3, True), (2, False)])
+@pytest.mark.parametrize(("readouts", "kept"), [(3, True), (2, False), (1, False)])
 def test_init_keeps_the_readouts_of_unknown_words_where_both_have_as_many(
-    readouts: int, kept: bool, finished: Path, tmp_path: Path
+    readouts: int, kept: bool, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
     changes = (
@@ -126,8 +126,11 @@ def test_init_keeps_the_readouts_of_unknown_words_where_both_have_as_many(
     assert cli.run([*command(run, *changes), "--init", str(finished)]) == 0
     old, new = (load_checkpoint(path / "best.pt").weights for path in (finished, run))
     name = "network.readout.output.weight"
-    torch.testing.assert_close(new[name][:4], old[name][[1, 0, 2, 3]])
-    assert torch.allclose(new[name][4:], old[name][4 : 2 + readouts + 1]) == kept
+    torch.testing.assert_close(new[name][:3], old[name][[1, 0, 2]])
+    unknown = old[name][3 : 3 + readouts]
+    assert torch.allclose(new[name][3:], unknown) == kept
+    fresh = "none" if kept else "_unknown_"
+    assert f"fresh readout for: {fresh}\n" in capsys.readouterr().err
 
 
 def test_evaluate_repeats_the_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,11 +143,13 @@ def test_evaluate_agrees_with_the_test_where_it_folds_the_normalisation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    changes = ("srnn.neuron=adaptive_current", "srnn.batch_norm=true", "srnn.encoder=none")
+    changes = ["srnn.neuron=adaptive_current", "srnn.batch_norm=true", "srnn.encoder=none"]
+    changes += ["srnn.tau_mem_range=[0.1, 0.3]"]  # quick ones fire at once
     assert cli.run(command(run, *changes)) == 0
     assert cli.run(["evaluate", str(run), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     tested = json.loads((run / "test.json").read_text())
+    assert min(tested["firing_rate"]) > 0.01
     assert said["loss"] == pytest.approx(tested["loss"], rel=1e-3)
     assert said["spikes"] == pytest.approx(tested["spikes"], rel=1e-2)
     assert said["operations"]["multiply_accumulates"] > 0
@@ -192,3 +197,9 @@ def test_synthetic_words_join_the_unknown_in_training(
     assert not any(map(corpus.is_synthetic, corpus.partitions["validation"]))
     assert cli.run(command(run, *changes, "srnn.epochs=1")) == 0
     assert cli.run(["evaluate", str(run), "--partition", "validation"]) == 0
+    noise = next((tmp_path / "tones" / "_background_noise_").iterdir())
+    shutil.copyfile(noise, noise.with_name("water.wav"))  # a noise that is held out is no word
+    noisy = make_training_corpus(load_config("tones.toml", [*changes, 'data.held_out=["water"]']))
+    assert noisy.synthetic
+    assert corpus.synthetic
+    assert noisy.synthetic.folder == corpus.synthetic.folder

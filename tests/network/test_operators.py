@@ -268,6 +268,22 @@ def test_owning_the_cores_leaves_torch_one_thread_and_gives_them_back() -> None:
         torch.set_num_threads(before)
 
 
+def test_alif_runs_neurons_on_currents() -> None:
+    torch.manual_seed(0)
+    current = torch.randn(20, 3, 5, requires_grad=True)
+    weight = torch.randn(5, 5, requires_grad=True)
+    taus = [torch.full((5,), tau, requires_grad=True) for tau in (4.0, 30.0)]
+    tensors, found = [current, weight, *taus], []
+    for backend in (library, reference):
+        spikes, state = backend.alif(current, weight, *taus, MULTI_GAUSSIAN, threshold=0.3)
+        assert 0.05 < spikes.mean() < 0.6
+        torch.testing.assert_close(state.spikes, spikes[-1])
+        weighed = (spikes * torch.linspace(0, 1, 20)[:, None, None]).sum()
+        found.append([spikes, *torch.autograd.grad(weighed, tensors)])
+    for fast, slow in zip(*found, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+
+
 def test_both_backends_have_the_same_functions() -> None:
     for name in ("alif", "layer", "spike_linear", "moments", "ternary"):
         fast, slow = getattr(library, name), getattr(reference, name)

@@ -329,8 +329,9 @@ class SrnnConfig(_Table):
     )
     averaging: float = _key(
         0.0,
-        "what is left of an average of the weights after one step; validated, kept and tested is "
-        "the average; 0: the weights themselves",
+        "most that is left of an average of the weights after one step; less is at first, so that "
+        "it spans about the last ninth of all steps until there are 9 / (1 - `averaging`) of them; "
+        "validated, kept and tested is the average; 0: the weights themselves",
         ge=0,
         lt=1,
     )
