@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from srnn.errors import InputError, printable
 
+FULL_SCALE = 2**15
+"""What a 16-bit sample is a share of."""
+
 LOWEST_RATE, HIGHEST_RATE = 1_000, 192_000  # Hz: what may be resampled without taking all memory
 LONGEST = 3_600  # seconds
 
-_FULL_SCALE = 2**15  # of 16-bit samples
 _BLOCK = 2**22  # samples of all channels that are decoded at a time, a few minutes of sound
 _UNKNOWN_LENGTH = 2**63 - 1  # frames
 
@@ -77,7 +79,7 @@ def decode(path: Path) -> tuple[NDArray[np.int16], int]:
 
 def at_rate(samples: NDArray[np.int16], rate: int, sample_rate: int) -> NDArray[np.float32]:
     """Return 16-bit samples in [-1, 1), brought from ``rate`` to ``sample_rate`` (Hz)."""
-    waveform = samples.astype(np.float32) / np.float32(_FULL_SCALE)
+    waveform = samples.astype(np.float32) / np.float32(FULL_SCALE)
     if rate == sample_rate:
         return waveform
     resampled: NDArray[np.float32] = librosa.resample(waveform, orig_sr=rate, target_sr=sample_rate)
@@ -163,4 +165,4 @@ def _samples(path: Path, file: soundfile.SoundFile) -> NDArray[np.int16]:
 def _in_16_bits(channels: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return the mean of the channels, shape (n, channels), rounded and clipped, shape (n,)."""
     mean: NDArray[np.float64] = channels.mean(axis=1, dtype=np.float64)  # float32 may overflow
-    return np.rint(mean * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    return np.rint(mean * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

@@ -23,7 +23,6 @@ from srnn.data import audio
 from srnn.data.corpus import BACKGROUND, Clip, Corpus
 from srnn.randomness import Purpose, generator
 
-_FULL_SCALE = 2**15  # of 16-bit samples
 _BLOCK = 100  # samples that are resampled at a time: hence speeds in steps of 1 %
 _CROSSINGS = 12  # zeros of a filter's sinc on either side
 _KAISER = 8.0  # shape of its window: what is folded back is 80 dB down
@@ -175,7 +174,7 @@ class Augmenter:
         """
         settings, draws = self.augmentation, _Draws(*rows.T)
         if not waveforms.is_floating_point():
-            waveforms = waveforms / _FULL_SCALE
+            waveforms = waveforms / audio.FULL_SCALE
         if settings.fresh_silence:
             waveforms = self._with_fresh_silence(waveforms, clips, draws)
         shifts = _between(-settings.shift, settings.shift, draws.shift)

@@ -28,7 +28,8 @@ from tqdm import tqdm
 
 from srnn.data import espeak
 from srnn.data.acoustics import ACOUSTICS, Samples, hum, noise, recorded, scaled
-from srnn.data.corpus import partition_of_speaker
+from srnn.data.audio import FULL_SCALE
+from srnn.data.corpus import BACKGROUND, partition_of_speaker
 from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
 from srnn.data.words import COMMON_WORDS
 from srnn.errors import InputError
@@ -96,8 +97,6 @@ VOICES = {
 
 # One of ten clips for validation, one for testing; the first is for training.
 _PARTITIONS_IN_TURN = ("training", "validation", "testing", *("training",) * 7)
-
-_BACKGROUND = "_background_noise_"
 
 # Background recordings are divided in time between the partitions; so are the voices of the babble.
 _BACKGROUND_SECONDS = {"training": 48, "validation": 6, "testing": 6}
@@ -391,7 +390,7 @@ def _record(
             for word in takes
         }
         if crew.keys() == VOICES.keys():
-            background = folder / _BACKGROUND
+            background = folder / BACKGROUND
             jobs[pool.submit(_record_background, background, crew, sample_rate, seed)] = 0
         try:
             with tqdm(total=sum(jobs.values()), desc="voices", unit="clip", disable=None) as bar:
@@ -458,7 +457,7 @@ def _utterance(text: str, speaker: Speaker, random: np.random.Generator) -> espe
 def _speak(utterances: Sequence[espeak.Utterance]) -> list[Samples]:
     """Speak, samples in -1..1 at eSpeak NG's rate."""
     speeches = espeak.speak(utterances, *_find_espeak())
-    return [np.frombuffer(speech, np.int16) / 2**15 for speech in speeches]
+    return [np.frombuffer(speech, np.int16) / FULL_SCALE for speech in speeches]
 
 
 def _find_espeak() -> tuple[Path, Path]:

@@ -125,6 +125,11 @@ class AdaptiveThreshold:
         """What kernels need to know beside the learnable parameters."""
         return self.threshold, self.adaptation
 
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The ranges of learnable parameters by name: none of time constants, see `Spread`."""
+        return {}
+
     def draw(self, count: int) -> dict[str, nn.Parameter]:
         """Return the learnable parameters of ``count`` fresh neurons by name, each (count,)."""
         return {"tau_mem": self.tau_mem.draw(count), "tau_adapt": self.tau_adapt.draw(count)}

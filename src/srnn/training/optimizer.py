@@ -12,7 +12,6 @@ from torch.optim import Adam, Optimizer
 from srnn.config import SrnnConfig
 from srnn.network.encoder import TernaryEncoder
 from srnn.network.layers import AdaptiveLIF
-from srnn.network.neuron import AdaptiveCurrent
 
 
 class SkippingAdam(Adam):
@@ -50,7 +49,7 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
     ranges = {
         name: limits
         for module in network.modules()
-        if isinstance(module, AdaptiveLIF) and isinstance(module.neuron, AdaptiveCurrent)
+        if isinstance(module, AdaptiveLIF)
         for name, limits in module.neuron.ranges.items()
     }
     factors = {

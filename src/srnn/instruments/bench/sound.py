@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from srnn.data.audio import FULL_SCALE
 from srnn.data.pack import open_pack
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import features
@@ -19,7 +20,6 @@ from srnn.instruments.bench.timing import Work, in_fresh_process, medians
 from srnn.training.resources import keep_freed_memory
 
 _CLIPS = 32
-_FULL_SCALE = 2**15
 
 
 def noise(rng: np.random.Generator) -> NDArray[np.int16]:
@@ -27,7 +27,7 @@ def noise(rng: np.random.Generator) -> NDArray[np.int16]:
     time = np.arange(SPEC.size) / SPEC.size
     envelope = np.exp(-(((time - rng.uniform(0.3, 0.7)) / 0.15) ** 2))
     samples = 0.1 * envelope * rng.standard_normal(SPEC.size)
-    return (samples.clip(-1, 1) * (_FULL_SCALE - 1)).astype(np.int16)
+    return (samples.clip(-1, 1) * (FULL_SCALE - 1)).astype(np.int16)
 
 
 def feature_rows(device: torch.device, plan: Plan) -> list[Row]:
@@ -39,7 +39,7 @@ def _feature_rows(device: torch.device, plan: Plan) -> list[Row]:
     keep_freed_memory()  # as in training
     rng = np.random.default_rng(0)
     clips = np.stack([noise(rng) for _ in range(_CLIPS)])
-    waveforms = clips.astype(np.float32) / _FULL_SCALE
+    waveforms = clips.astype(np.float32) / FULL_SCALE
     packed = torch.from_numpy(clips).to(device)
     batched = MelFeatures(SPEC).to(device)
     works = {
