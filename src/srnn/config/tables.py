@@ -425,7 +425,11 @@ class MelConfig(_Table):
 
 
 class AugmentConfig(_Table):
-    """How training clips are varied, anew in every epoch. Nothing else is: not what is measured."""
+    """How training clips are varied, anew in every epoch. Nothing else is: not what is measured.
+
+    In this order: silence is cut, clips are shifted and sped up, their volume is changed, noise is
+    added; then, of their features, bands are warped and masks laid on; then clips are mixed.
+    """
 
     shift: float = _key(
         0.0,
@@ -457,7 +461,8 @@ class AugmentConfig(_Table):
     )
     time_masks: int = _key(
         0,
-        "masks over time on the features of a clip; what they cover is 0 to the network",
+        "masks over time on the features of a clip; what they cover is 0 to the network (`mixup` "
+        "comes later)",
         ge=0,
         le=100,
     )
