@@ -49,8 +49,7 @@ class MelFeatures(nn.Module):
         self._used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
-        orders = range(spec.delta_order + 1) if spec.stack else [spec.delta_order]
-        self._slopes = [_slope(order) for order in orders]  # one per channel
+        self._slopes = [_slope(order) for order in spec.orders]  # one per channel
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Tensor:

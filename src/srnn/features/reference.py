@@ -62,11 +62,15 @@ class MelSpec:
     floor: float = 1e-6
 
     @property
+    def orders(self) -> tuple[int, ...]:
+        """The order of the time differences that each channel holds."""
+        return tuple(range(self.delta_order + 1)) if self.stack else (self.delta_order,)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (C, T, M) of a clip's features."""
-        channels = self.delta_order + 1 if self.stack else 1
         padded = self.size + 2 * (self.n_fft // 2)  # every frame is centred, the first on sample 0
-        return channels, 1 + (padded - self.n_fft) // self.hop, self.n_mels
+        return len(self.orders), 1 + (padded - self.n_fft) // self.hop, self.n_mels
 
 
 def fit(waveform: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -154,8 +158,7 @@ def _power(clip: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
 
 def _with_deltas(mel: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
     """Return the channels of (M, T), shape (C, T, M)."""
-    orders = range(spec.delta_order + 1) if spec.stack else [spec.delta_order]
-    channels = np.stack([_delta(mel, order) for order in orders])  # (C, M, T)
+    channels = np.stack([_delta(mel, order) for order in spec.orders])  # (C, M, T)
     return np.ascontiguousarray(channels.transpose(0, 2, 1))
 
 

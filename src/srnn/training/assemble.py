@@ -32,6 +32,7 @@ from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
+from srnn.features.reversing import Reverser
 from srnn.features.warping import Warper
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
@@ -101,13 +102,15 @@ def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augm
 
 def make_variations(
     config: Config, normaliser: Normaliser, device: torch.device
-) -> list[Warper | Masker]:
+) -> list[Reverser | Warper | Masker | Mixer]:
     """Return what varies the features of the training clips, on ``device``, in its order.
 
     What masks cover is 0 once ``normaliser`` has been at it.
     """
     augment, seed = config.augment, config.srnn.seed
-    variations: list[Warper | Masker] = []
+    variations: list[Reverser | Warper | Masker | Mixer] = []
+    if augment.backwards:
+        variations.append(Reverser(augment.backwards, make_spec(config).orders, seed))
     if augment.warp:
         variations.append(Warper(augment.warp, seed))
     masking = Masking(augment.time_masks, augment.time_mask, augment.band_masks, augment.band_mask)
@@ -115,12 +118,9 @@ def make_variations(
         channels, _, bands = make_spec(config).shape
         fill = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
         variations.append(Masker(masking, fill.to(device), seed))
+    if augment.mixup:
+        variations.append(Mixer(augment.mixup, seed))
     return variations
-
-
-def make_mixer(config: Config) -> Mixer | None:
-    """Return what mixes the training clips; None: nothing does."""
-    return Mixer(config.augment.mixup, config.srnn.seed) if config.augment.mixup else None
 
 
 def make_network(config: Config, classes: int) -> SpikingNetwork:

@@ -18,8 +18,8 @@ from srnn.training.spotter import Spotter, restore_spotter
 
 _log = logging.getLogger(__name__)
 
-# Keys that may change between interruption and resumption: they change no number, only when to stop.
-# (The data set may move: its clips are compared.)
+# Keys that may change between interruption and resumption: they change no number, at most how many
+# epochs there are. (The data set may move: its clips are compared.)
 _FREE_KEYS = {
     "logger.level",
     "data.workers",

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import NamedTuple, Self
 
@@ -20,11 +21,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srnn.data.augment import Augmenter
-from srnn.data.corpus import BACKGROUND, Clip, Corpus, readouts_of
+from srnn.data.corpus import BACKGROUND, SILENCE, UNKNOWN, Clip, Corpus, readouts_of
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker
 from srnn.features.mixing import Mixer, neighbours
 from srnn.features.reference import MelSpec
+from srnn.features.reversing import Reverser
 from srnn.features.warping import Warper
 from srnn.training.waveforms import Waveforms
 
@@ -139,6 +141,7 @@ class Computed:
 
 
 Source = Kept | Computed
+Variation = Reverser | Warper | Masker | Mixer
 
 
 @dataclass(frozen=True)
@@ -153,18 +156,19 @@ class Examples:
         The features.
     words : tuple of str
         What each is a clip of: a word, or a background recording, the folder before its name.
-    variations : sequence of Warper or Masker
-        What varies the features in the epochs of training, in their order.
-    mixer : Mixer, optional
-        What mixes examples in the epochs of training.
+    silence, unknown : int, optional
+        Which labels `_silence_` and `_unknown_` are, where there are such.
+    variations : sequence of Variation
+        What varies features and labels in the epochs of training, in their order.
     """
 
     labels: Tensor
     readouts: Tensor
     source: Source
     words: tuple[str, ...]
-    variations: Sequence[Warper | Masker] = ()
-    mixer: Mixer | None = None
+    silence: int | None = None
+    unknown: int | None = None
+    variations: Sequence[Variation] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -198,21 +202,30 @@ class Examples:
             _parts(some[order[first:]].to(device), size) for some in (self.labels, self.readouts)
         )
         features = self.source.batches(order, size, device, epoch, first)
+        batches = map(Batch.unmixed, features, labels, readouts)
         if epoch is not None:
             for vary in self.variations:
                 rows = vary.draw(epoch, len(order))[first:].to(device)
-                features = map(vary, features, _parts(rows, size))
-        batches = map(Batch.unmixed, features, labels, readouts)
-        if self.mixer and epoch is not None:
-            shares = self.mixer.draw(epoch, len(order))[first:].to(device)
-            yield from map(self._mixed, batches, _parts(shares, size))
-        else:
-            yield from batches
+                batches = map(partial(self._varied, vary), batches, _parts(rows, size))
+        yield from batches
 
-    def _mixed(self, batch: Batch, shares: Tensor) -> Batch:
-        assert self.mixer
-        features = self.mixer(batch.features, shares)
-        return batch._replace(features=features, others=neighbours(batch.readouts), shares=shares)
+    def _varied(self, vary: Variation, batch: Batch, rows: Tensor) -> Batch:
+        if isinstance(vary, Reverser):
+            return self._reversed(vary, batch, rows)
+        features = vary(batch.features, rows)
+        if isinstance(vary, Mixer):
+            return batch._replace(features=features, others=neighbours(batch.readouts), shares=rows)
+        return batch._replace(features=features)
+
+    def _reversed(self, vary: Reverser, batch: Batch, chosen: Tensor) -> Batch:
+        """Return a batch with some words backwards: they are no words, and so `_unknown_`."""
+        assert self.unknown is not None
+        if self.silence is not None:
+            chosen = chosen & (batch.labels != self.silence)
+        labels, readouts = (
+            torch.where(chosen, self.unknown, each) for each in (batch.labels, batch.readouts)
+        )
+        return Batch.unmixed(vary(batch.features, chosen), labels, readouts)
 
     def chunks(self, device: torch.device) -> Iterator[Batch]:
         """Yield all examples in their order, in batches of a size that suits the memory."""
@@ -266,7 +279,12 @@ def make_examples(
         computed = Computed(waveforms, extract, augmenter if name == "training" else None)
         source, taken = _settle(computed, waveforms, device, room, name)
         room -= taken
-        examples[name] = Examples(labels, readouts, source, tuple(map(_word, clips)))
+        silence, unknown = (
+            corpus.labels.index(name) if name in corpus.labels else None
+            for name in (SILENCE, UNKNOWN)
+        )
+        words = tuple(map(_word, clips))
+        examples[name] = Examples(labels, readouts, source, words, silence, unknown)
     return examples
 
 

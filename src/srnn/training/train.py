@@ -18,7 +18,6 @@ from srnn.files import write_text
 from srnn.training.assemble import (
     make_augmenter,
     make_device,
-    make_mixer,
     make_network,
     make_spec,
     make_training_corpus,
@@ -181,7 +180,6 @@ def _train(
     training = replace(
         training,
         variations=make_variations(config, normaliser, device),
-        mixer=make_mixer(config),
     )
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
     _log_network(spotter, corpus.labels)
