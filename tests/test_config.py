@@ -234,11 +234,6 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         ("data.held_out = ['yes']", "no keyword", '"yes"'),
         ("augment.speed = 0.155", "a multiple of 0.01", "0.155"),
         (
-            "augment.backwards = 0.1\n[data]\nunknown = false",
-            '0 where there is no class `_unknown_` (data.unknown = false or data.words = "all")',
-            "0.1",
-        ),
-        (
             "srnn.unknown_readouts = 2\n[data]\nunknown = false",
             '1 where there is no class `_unknown_` (data.unknown = false or data.words = "all")',
             "2",

@@ -35,7 +35,6 @@ CHANGES = (
     "augment.band_mask=2",
     "augment.warp=0.1",
     "augment.mixup=0.3",
-    "augment.backwards=0.2",
     "srnn.unknown_readouts=3",
 )
 
@@ -70,7 +69,7 @@ def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
     [
         *("augment.shift", "augment.speed", "augment.volume", "augment.noise"),
         *("augment.fresh_silence", "augment.time_masks", "augment.band_masks", "augment.warp"),
-        *("augment.mixup", "augment.backwards"),
+        "augment.mixup",
     ],
 )
 def test_each_kind_of_variation_counts(change: str, finished: Path, tmp_path: Path) -> None:
@@ -172,7 +171,7 @@ def test_noise_needs_background_recordings(
         for file in (tones / "tones" / word).iterdir():
             (tmp_path / "bare" / word / file.name).symlink_to(file)
     changes = [f"data.dataroot={tmp_path / 'bare'}", "data.silence=false"]
-    changes += ["data.unknown=false", "srnn.unknown_readouts=1", "augment.backwards=0"]
+    changes += ["data.unknown=false", "srnn.unknown_readouts=1"]
     assert cli.run(command(tmp_path / "run", *changes)) == 2
     assert (
         f"augment.noise: expected background recordings in {tmp_path}/bare/_background_noise_, "

@@ -16,7 +16,6 @@ class Purpose(IntEnum):
     DROPOUT = 5
     MIXTURES = 6
     WARPS = 7
-    REVERSALS = 8
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

@@ -20,7 +20,7 @@ class BrokenRelation(NamedTuple):
 
 def broken_relations(config: Config) -> Iterator[BrokenRelation]:
     """Yield everything that is wrong between the keys of `config`."""
-    yield from _of_classes(config.data, config.srnn, config.augment)
+    yield from _of_classes(config.data, config.srnn)
     yield from _of_features(config.srnn, config.mel)
     yield from _of_neurons(config.srnn)
     yield from _of_augmentation(config.augment)
@@ -69,9 +69,7 @@ def _value(config: Config, name: str) -> Any:
     return getattr(getattr(config, table), key)
 
 
-def _of_classes(
-    data: DataConfig, srnn: SrnnConfig, augment: AugmentConfig
-) -> Iterator[BrokenRelation]:
+def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
     if data.words != "all" and len(data.words) == 1 and not (data.unknown or data.silence):
         yield BrokenRelation(
             ("data.words", "data.unknown", "data.silence"),
@@ -91,7 +89,6 @@ def _of_classes(
 
     for key, none, found in (
         ("data.synthetic_unknown", 0, data.synthetic_unknown),
-        ("augment.backwards", 0, augment.backwards),
         ("srnn.unknown_readouts", 1, srnn.unknown_readouts),
     ):
         if found != none and not (data.unknown and data.words != "all"):

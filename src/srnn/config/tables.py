@@ -428,8 +428,7 @@ class AugmentConfig(_Table):
     """How training clips are varied, anew in every epoch. Nothing else is: not what is measured.
 
     In this order: silence is cut, clips are shifted and sped up, their volume is changed, noise is
-    added; then, of their features, some are turned around, bands are warped and masks laid on; then
-    clips are mixed.
+    added; then, of their features, bands are warped and masks laid on; then clips are mixed.
     """
 
     shift: float = _key(
@@ -459,13 +458,6 @@ class AugmentConfig(_Table):
     )
     fresh_silence: bool = _key(
         False, "whether silence is cut anew from its recording in every epoch"
-    )
-    backwards: float = _key(
-        0.0,
-        "how probably a word, keyword or not, is heard backwards: as one of `_unknown_` that "
-        "nobody says, for all the words that training does not hear",
-        ge=0,
-        le=1,
     )
     time_masks: int = _key(
         0,

@@ -32,7 +32,6 @@ from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
-from srnn.features.reversing import Reverser
 from srnn.features.warping import Warper
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
@@ -102,15 +101,13 @@ def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augm
 
 def make_variations(
     config: Config, normaliser: Normaliser, device: torch.device
-) -> list[Reverser | Warper | Masker | Mixer]:
+) -> list[Warper | Masker | Mixer]:
     """Return what varies the features of the training clips, on ``device``, in its order.
 
     What masks cover is 0 once ``normaliser`` has been at it.
     """
     augment, seed = config.augment, config.srnn.seed
-    variations: list[Reverser | Warper | Masker | Mixer] = []
-    if augment.backwards:
-        variations.append(Reverser(augment.backwards, make_spec(config).orders, seed))
+    variations: list[Warper | Masker | Mixer] = []
     if augment.warp:
         variations.append(Warper(augment.warp, seed))
     masking = Masking(augment.time_masks, augment.time_mask, augment.band_masks, augment.band_mask)

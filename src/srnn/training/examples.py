@@ -21,12 +21,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srnn.data.augment import Augmenter
-from srnn.data.corpus import BACKGROUND, SILENCE, UNKNOWN, Clip, Corpus, readouts_of
+from srnn.data.corpus import BACKGROUND, Clip, Corpus, readouts_of
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker
 from srnn.features.mixing import Mixer, neighbours
 from srnn.features.reference import MelSpec
-from srnn.features.reversing import Reverser
 from srnn.features.warping import Warper
 from srnn.training.waveforms import Waveforms
 
@@ -141,7 +140,7 @@ class Computed:
 
 
 Source = Kept | Computed
-Variation = Reverser | Warper | Masker | Mixer
+Variation = Warper | Masker | Mixer
 
 
 @dataclass(frozen=True)
@@ -156,18 +155,14 @@ class Examples:
         The features.
     words : tuple of str
         What each is a clip of: a word, or a background recording, the folder before its name.
-    silence, unknown : int, optional
-        Which labels `_silence_` and `_unknown_` are, where there are such.
     variations : sequence of Variation
-        What varies features and labels in the epochs of training, in their order.
+        What varies the features in the epochs of training, and mixes examples, in their order.
     """
 
     labels: Tensor
     readouts: Tensor
     source: Source
     words: tuple[str, ...]
-    silence: int | None = None
-    unknown: int | None = None
     variations: Sequence[Variation] = ()
 
     @property
@@ -206,30 +201,19 @@ class Examples:
         if epoch is not None:
             for vary in self.variations:
                 rows = vary.draw(epoch, len(order))[first:].to(device)
-                batches = map(partial(self._varied, vary), batches, _parts(rows, size))
+                batches = map(partial(_varied, vary), batches, _parts(rows, size))
         yield from batches
-
-    def _varied(self, vary: Variation, batch: Batch, rows: Tensor) -> Batch:
-        if isinstance(vary, Reverser):
-            return self._reversed(vary, batch, rows)
-        features = vary(batch.features, rows)
-        if isinstance(vary, Mixer):
-            return batch._replace(features=features, others=neighbours(batch.readouts), shares=rows)
-        return batch._replace(features=features)
-
-    def _reversed(self, vary: Reverser, batch: Batch, chosen: Tensor) -> Batch:
-        """Return a batch with some words backwards: they are no words, and so `_unknown_`."""
-        assert self.unknown is not None
-        if self.silence is not None:
-            chosen = chosen & (batch.labels != self.silence)
-        labels, readouts = (
-            torch.where(chosen, self.unknown, each) for each in (batch.labels, batch.readouts)
-        )
-        return Batch.unmixed(vary(batch.features, chosen), labels, readouts)
 
     def chunks(self, device: torch.device) -> Iterator[Batch]:
         """Yield all examples in their order, in batches of a size that suits the memory."""
         return self.batches(torch.arange(len(self.labels)), _CHUNK, device)
+
+
+def _varied(vary: Variation, batch: Batch, rows: Tensor) -> Batch:
+    features = vary(batch.features, rows)
+    if isinstance(vary, Mixer):
+        return batch._replace(features=features, others=neighbours(batch.readouts), shares=rows)
+    return batch._replace(features=features)
 
 
 def room_for_examples(device: torch.device) -> int:
@@ -279,12 +263,7 @@ def make_examples(
         computed = Computed(waveforms, extract, augmenter if name == "training" else None)
         source, taken = _settle(computed, waveforms, device, room, name)
         room -= taken
-        silence, unknown = (
-            corpus.labels.index(name) if name in corpus.labels else None
-            for name in (SILENCE, UNKNOWN)
-        )
-        words = tuple(map(_word, clips))
-        examples[name] = Examples(labels, readouts, source, words, silence, unknown)
+        examples[name] = Examples(labels, readouts, source, tuple(map(_word, clips)))
     return examples
 
 
