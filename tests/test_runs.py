@@ -859,3 +859,8 @@ def test_a_run_on_synthetic_voices(
     assert "or real voices instead of synthetic ones" in capsys.readouterr().err
     assert cli.run(["evaluate", "run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == test
+    shutil.rmtree("google")
+    assert cli.run(["evaluate", "run"]) == 2
+    error = capsys.readouterr().err
+    assert "where training was: expected the synthetic data set synthetic-" in error
+    assert not Path("google").exists()
