@@ -37,6 +37,7 @@ from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Range, Spread
 from srnn.network.surrogate import SURROGATES
+from srnn.training.examples import Variation
 
 SYNTHETIC = "synthetic"
 
@@ -101,13 +102,13 @@ def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augm
 
 def make_variations(
     config: Config, normaliser: Normaliser, device: torch.device
-) -> list[Warper | Masker | Mixer]:
+) -> list[Variation]:
     """Return what varies the features of the training clips, on ``device``, in its order.
 
     What masks cover is 0 once ``normaliser`` has been at it.
     """
     augment, seed = config.augment, config.srnn.seed
-    variations: list[Warper | Masker | Mixer] = []
+    variations: list[Variation] = []
     if augment.warp:
         variations.append(Warper(augment.warp, seed))
     masking = Masking(augment.time_masks, augment.time_mask, augment.band_masks, augment.band_mask)

@@ -125,7 +125,7 @@ def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
 def start_of(
     run: RunDirectory, given: Checkpoint | None, last: Checkpoint | None
 ) -> Checkpoint | None:
-    """Return the weights that a run starts from, or has started from; None: fresh ones.
+    """Return the weights that a run starts from; None: fresh ones, or it has started already.
 
     Parameters
     ----------
@@ -140,8 +140,10 @@ def start_of(
     InputError
         If the run began from other weights than those given.
     """
+    if last and not given:
+        return None
     if not run.init.exists():
-        if given and last:
+        if last:
             raise InputError(
                 f"--init: expected none, as the run in {run.path} began without, found one"
             )
@@ -151,7 +153,7 @@ def start_of(
         raise InputError(
             f"--init: expected the weights that the run in {run.path} began from, found others"
         )
-    return kept
+    return None if last else kept
 
 
 def is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
@@ -177,10 +179,7 @@ def _train(
     spotter = Spotter(normaliser, network)
     if init and not last:
         transfer(init, spotter, config, corpus.labels)
-    training = replace(
-        training,
-        variations=make_variations(config, normaliser, device),
-    )
+    training = replace(training, variations=make_variations(config, normaliser, device))
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
     _log_network(spotter, corpus.labels)
     if last:
