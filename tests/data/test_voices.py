@@ -26,7 +26,7 @@ RATE, SIZE = 16_000, 16_000
 
 
 def make(dataroot: Path, words: list[str] = WORDS, seed: int = 0) -> Path:
-    return voices.make_corpus(dataroot, words, 30, RATE, SIZE, seed)
+    return voices.SpokenCorpus(words, 30, RATE, SIZE, seed).make(dataroot)
 
 
 def digests(corpus: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,46 +136,12 @@ class _Take(NamedTuple):
     random: np.random.Generator
 
 
-def corpus_folder(
-    dataroot: Path,
-    words: Sequence[str],
-    clips_per_word: int,
-    sample_rate: int,
-    size: int,
-    seed: int,
-) -> Path:
-    """Return where `make_corpus`, given the same, puts its corpus.
+@dataclass(frozen=True)
+class SpokenCorpus:
+    """A data set in the layout of Speech Commands that the synthesiser says.
 
-    ``SpeechCommands/synthetic-<hash of its definition>`` in the data root.
-    """
-    definition = (
-        VERSION,
-        DELIVERY,
-        ACOUSTICS,
-        ACCENTS,
-        VOICES,
-        sorted(set(words)),
-        clips_per_word,
-        sample_rate,
-        size,
-    )
-    return dataroot / CORPORA / f"synthetic-{_digest(*definition, seed)[:12]}"
-
-
-def make_corpus(
-    dataroot: Path,
-    words: Sequence[str],
-    clips_per_word: int,
-    sample_rate: int,
-    size: int,
-    seed: int,
-) -> Path:
-    """Make the corpus, or find it if it has been made before.
-
-    Parameters
+    Attributes
     ----------
-    dataroot : Path
-        Created if missing; the corpus lies in its `corpus_folder`.
     words : sequence of str
         What to say, in English; also the names of the folders. Underscores and hyphens are spaces.
     clips_per_word : int >= 1
@@ -186,29 +153,53 @@ def make_corpus(
         Length of a clip (samples).
     seed : int
         Other seeds give other ways of speaking, rooms and noises.
-
-    Returns
-    -------
-    Path
-        The folder: a folder a word, ``_background_noise_``, ``validation_list.txt``,
-        ``testing_list.txt``, ``README.txt``.
-
-    Raises
-    ------
-    InputError
-        If espeakng-loader is not installed, a word has no sound, or the disk cannot be written.
     """
-    words = sorted(set(words))
-    corpus = corpus_folder(dataroot, words, clips_per_word, sample_rate, size, seed)
 
-    def make() -> None:
-        _log.info("making %d words x %d synthetic clips: %s", len(words), clips_per_word, corpus)
+    words: Sequence[str]
+    clips_per_word: int
+    sample_rate: int
+    size: int
+    seed: int
+
+    def folder(self, dataroot: Path) -> Path:
+        """Return where it lies: ``SpeechCommands/synthetic-<hash of its definition>``."""
+        definition = (
+            VERSION,
+            DELIVERY,
+            ACOUSTICS,
+            ACCENTS,
+            VOICES,
+            sorted(set(self.words)),
+            self.clips_per_word,
+            self.sample_rate,
+            self.size,
+        )
+        return dataroot / CORPORA / f"synthetic-{_digest(*definition, self.seed)[:12]}"
+
+    def make(self, dataroot: Path) -> Path:
+        """Make it in a data root, which is created if missing, or find it if it was made before.
+
+        Returns
+        -------
+        Path
+            Its folder: a folder a word, ``_background_noise_``, ``validation_list.txt``,
+            ``testing_list.txt``, ``README.txt``.
+
+        Raises
+        ------
+        InputError
+            If espeakng-loader is not installed, a word has no sound, or the disk cannot be written.
+        """
+        corpus = self.folder(dataroot)
+        _make_once(dataroot, corpus, lambda: self._make(corpus))
+        return corpus
+
+    def _make(self, corpus: Path) -> None:
+        words, clips, seed = sorted(set(self.words)), self.clips_per_word, self.seed
+        _log.info("making %d words x %d synthetic clips: %s", len(words), clips, corpus)
         crew = {partition: _speakers(partition, seed) for partition in VOICES}
-        takes = {word: _takes(word, clips_per_word, crew, seed) for word in words}
-        _make(corpus, takes, crew, sample_rate, size, seed)
-
-    _make_once(dataroot, corpus, make)
-    return corpus
+        takes = {word: _takes(word, clips, crew, seed) for word in words}
+        _make(corpus, takes, crew, self.sample_rate, self.size, seed)
 
 
 def make_unknown_words(
@@ -228,7 +219,7 @@ def make_unknown_words(
     clips : int >= 1
         Of all words together.
     sample_rate, size, seed
-        As for `make_corpus`.
+        As of a `SpokenCorpus`.
 
     Returns
     -------

@@ -21,12 +21,7 @@ from srnn.data.corpus import (
 )
 from srnn.data.dataroot import CORPORA
 from srnn.data.pack import Pack, expect_readable, open_pack
-from srnn.data.voices import (
-    SPEECH_COMMANDS_WORDS,
-    corpus_folder,
-    make_corpus,
-    make_unknown_words,
-)
+from srnn.data.voices import SPEECH_COMMANDS_WORDS, SpokenCorpus, make_unknown_words
 from srnn.errors import InputError
 from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
@@ -209,7 +204,7 @@ def make_evaluation_corpus(
         return _labelled(config, _packed(config, folder, cache="auto"), labels)
     trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
     if data.gsc_url == SYNTHETIC:
-        folder = corpus_folder(*_voices(config))
+        folder = _spoken_corpus(config).folder(Path(data.dataroot))
         if not folder.is_dir():
             raise InputError(
                 f"{trained_on}: expected the synthetic data set {folder.name} that it made, found "
@@ -248,18 +243,16 @@ def _found(dataroot: Path, gsc_url: str, origin: str) -> Path:
 def _task_folder(config: Config) -> Path:
     data = config.data
     if data.gsc_url == SYNTHETIC:
-        return make_corpus(*_voices(config))
+        return _spoken_corpus(config).make(Path(data.dataroot))
     return acquire(Path(data.dataroot), Source(data.gsc_url, data.gsc_sha256))
 
 
-def _voices(config: Config) -> tuple[Path, list[str], int, int, int, int]:
-    """Return what `make_corpus` has to know."""
+def _spoken_corpus(config: Config) -> SpokenCorpus:
     data, srnn = config.data, config.srnn
     words = list(SPEECH_COMMANDS_WORDS) if data.words == "all" else list(data.words)
     if data.unknown:
         words += [word for word in SPEECH_COMMANDS_WORDS if word not in words]
-    clips = data.synthetic_clips
-    return Path(data.dataroot), words, clips, srnn.sample_rate, srnn.size, srnn.seed
+    return SpokenCorpus(words, data.synthetic_clips, srnn.sample_rate, srnn.size, srnn.seed)
 
 
 def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
