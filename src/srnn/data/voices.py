@@ -199,7 +199,7 @@ class SpokenCorpus:
         _log.info("making %d words x %d synthetic clips: %s", len(words), clips, corpus)
         crew = {partition: _speakers(partition, seed) for partition in VOICES}
         takes = {word: _takes(word, clips, crew, seed) for word in words}
-        _make(corpus, takes, crew, self.sample_rate, self.size, seed)
+        _write_corpus(corpus, takes, crew, self.sample_rate, self.size, seed)
 
 
 def make_unknown_words(
@@ -247,7 +247,7 @@ def make_unknown_words(
             for word, count in counts.items()
             if count
         }
-        _make(corpus, takes, crew, sample_rate, size, seed)
+        _write_corpus(corpus, takes, crew, sample_rate, size, seed)
 
     _make_once(dataroot, corpus, make)
     return corpus
@@ -287,7 +287,7 @@ def _make_once(dataroot: Path, corpus: Path, make: Callable[[], None]) -> None:
     _log.info("using the synthetic corpus in %s", corpus)
 
 
-def _make(
+def _write_corpus(
     corpus: Path,
     takes: Mapping[str, list[_Take]],
     crew: Mapping[str, list[Speaker]],

@@ -60,8 +60,8 @@ def train(
     last : Checkpoint, optional
         What `state_to_resume` found in ``run``: training goes on there.
     init : Checkpoint, optional
-        What `start_of` found: weights to start from instead of fresh ones, see
-        `srnn.training.compatibility.transfer`; they are kept in ``run``.
+        What `start_of` found, none beside ``last``: weights to start from instead of fresh ones,
+        see `srnn.training.compatibility.transfer`; they are kept in ``run``.
     room : int, optional
         Memory that examples may take (bytes), instead of what `room_for_examples` says.
 
@@ -177,7 +177,7 @@ def _train(
     training, validation, testing = examples
     normaliser = _normaliser(config, training, device, last or init)
     spotter = Spotter(normaliser, network)
-    if init and not last:
+    if init:
         transfer(init, spotter, config, corpus.labels)
     training = replace(training, variations=make_variations(config, normaliser, device))
     trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
