@@ -12,6 +12,14 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+def cache_directory() -> Path:
+    """Return the user's directory for what can be made again; it need not exist.
+
+    ``$XDG_CACHE_HOME/srnn``, or ``~/.cache/srnn`` without such a variable.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "srnn"
+
+
 def remedy(error: OSError, elsewhere: str) -> str:
     """Return what to do about a disk that does not take something; ``elsewhere`` is one way."""
     if error.errno in _FULL:

@@ -4,17 +4,24 @@
 The interpreter is chosen by an environment variable before Triton is imported, for a whole process.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import layer_parity
 import pytest
 import torch
 import triton.language as tl
 from layer_parity import ALL_FIRE, NEURONS, SILENT, draw
+from torch._library.custom_ops import CustomOpDef
+from triton.compiler import CompilationError
 from triton.runtime import interpreter
+from triton.runtime.errors import OutOfResources
 
+from srnn import AdaptiveLIF
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.ops import cuda
+from srnn.network.ops import cpu, cuda, registration, selfcheck
+from srnn.network.ops.selfcheck import Case
 from srnn.network.surrogate import SURROGATES
 
 
@@ -117,3 +124,71 @@ def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
     found = cuda.ternary_backward(gradient, features, threshold, surrogate)
     for here, there in zip(found, expected, strict=True):
         torch.testing.assert_close(here.double(), there, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def _instead_of_the_cpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Register the Triton kernels for CPU tensors, with nothing checked yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(selfcheck, "_verdicts", selfcheck._Verdicts())
+    selfcheck._noted.cache_clear()
+    operators = [each for each in vars(registration).values() if isinstance(each, CustomOpDef)]
+    for each in operators:
+        each.register_kernel("cpu", getattr(cuda, each._name))
+    yield
+    for each in operators:
+        each.register_kernel("cpu", getattr(cpu, each._name))
+
+
+@pytest.mark.usefixtures("_instead_of_the_cpus")
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("kind", NEURONS)
+def test_layers_pass_the_check_at_first_use(kind: str, recurrent: bool) -> None:
+    case = Case("layer", kind, "multi_gaussian", weighted=True, recurrent=recurrent, gradients=True)
+    assert selfcheck._failure(torch.device("cpu"), case) is None
+
+
+@pytest.mark.usefixtures("_instead_of_the_cpus")
+@pytest.mark.parametrize("operator", ["spike_linear", "moments", "ternary"])
+def test_other_operators_pass_the_check_at_first_use(operator: str) -> None:
+    case = Case(operator, surrogate="slayer", gradients=True)
+    assert selfcheck._failure(torch.device("cpu"), case) is None
+
+
+@pytest.mark.usefixtures("_instead_of_the_cpus")
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfResources(200_000, 101_376, "shared memory"),
+        CompilationError("source", None, "no such instruction"),
+        PermissionError(13, "Permission denied", "/nowhere/.triton"),
+        RuntimeError("CUDA error: invalid configuration argument"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_where_triton_fails_the_definition_computes(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> object:
+        raise error
+
+    monkeypatch.setattr(cuda, "_kernels", fail)
+    layer, inputs = AdaptiveLIF(7, 9, recurrent=True), 9 * torch.randn(11, 3, 7)
+    spikes, _ = layer(inputs)
+    spikes.sum().backward()
+    layer.backend = "reference"
+    assert torch.equal(spikes, layer(inputs)[0])
+    (record,) = caplog.records
+    assert type(error).__name__ in record.getMessage()
+
+
+@pytest.mark.usefixtures("_instead_of_the_cpus")
+def test_a_kernel_that_computes_something_else_is_found(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    halves = cuda._halves
+    monkeypatch.setattr(cuda, "_halves", lambda weight, padded: halves(weight.t(), padded))
+    layer = AdaptiveLIF(7, 9, recurrent=True)
+    layer(9 * torch.randn(11, 3, 7))
+    (record,) = caplog.records
+    assert "differs by" in record.getMessage()

@@ -15,7 +15,7 @@ from srnn import AdaptiveLIF
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent, State
-from srnn.network.ops import library, own_cores, reference, threads
+from srnn.network.ops import library, own_cores, reference, registration, threads
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 NEEDS_GRADIENTS = [False, True]
@@ -41,7 +41,7 @@ def _alif_arguments(kind: str, weights: bool, recurrent: bool, needs: bool) -> t
 def test_layer_is_registered_correctly(
     kind: str, weights: bool, recurrent: bool, needs: bool
 ) -> None:
-    torch.library.opcheck(library._alif, _alif_arguments(kind, weights, recurrent, needs))
+    torch.library.opcheck(registration._alif, _alif_arguments(kind, weights, recurrent, needs))
 
 
 @pytest.mark.parametrize("for_inputs", [False, True])
@@ -53,10 +53,12 @@ def test_backward_of_a_layer_is_registered_correctly(
 ) -> None:
     arguments = _alif_arguments(kind, weights, recurrent, needs=False)
     inputs, weight, _, *parameters, _ = arguments
-    spikes, trace, potential, adapted = library._alif(*arguments)
+    spikes, trace, potential, adapted = registration._alif(*arguments)
     gradients = (torch.randn_like(spikes), potential, adapted)
     saved = (inputs if weights else None, spikes, trace, weight)
-    torch.library.opcheck(library._alif_backward, (*gradients, *saved, *parameters, for_inputs))
+    torch.library.opcheck(
+        registration._alif_backward, (*gradients, *saved, *parameters, for_inputs)
+    )
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
@@ -65,25 +67,25 @@ def test_product_with_spikes_is_registered_correctly(bias: bool, needs: bool) ->
     spikes = torch.randint(2, (4, 3, 5)).float().requires_grad_(needs)
     weight = torch.randn(7, 5, requires_grad=needs)
     arguments = (spikes, weight, torch.randn(7, requires_grad=needs) if bias else None)
-    torch.library.opcheck(library._spike_linear, arguments)
+    torch.library.opcheck(registration._spike_linear, arguments)
     torch.library.opcheck(
-        library._spike_linear_backward,
+        registration._spike_linear_backward,
         (torch.randn(4, 3, 7), spikes.detach(), weight.detach(), True, bias),
     )
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
 def test_sums_of_products_are_registered_correctly(needs: bool) -> None:
-    torch.library.opcheck(library._gram, (torch.randn(4, 3, 5, requires_grad=needs),))
+    torch.library.opcheck(registration._gram, (torch.randn(4, 3, 5, requires_grad=needs),))
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
 def test_encoder_is_registered_correctly(needs: bool) -> None:
     features = torch.randn(4, 3, 5, requires_grad=needs)
     threshold = torch.tensor(0.3, requires_grad=needs)
-    torch.library.opcheck(library._ternary, (features, threshold, "multi_gaussian"))
+    torch.library.opcheck(registration._ternary, (features, threshold, "multi_gaussian"))
     torch.library.opcheck(
-        library._ternary_backward,
+        registration._ternary_backward,
         (torch.randn(4, 3, 5), features.detach(), threshold.detach(), "multi_gaussian"),
     )
 

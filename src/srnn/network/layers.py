@@ -5,11 +5,12 @@ Legend: T time steps, B batch, I inputs, H neurons, K classes.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.jit._trace import is_tracing
 
 from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Spread, State
 from srnn.network.ops import BACKENDS
@@ -61,7 +62,7 @@ class CurrentNorm(nn.Module):
 
         For many neurons: their currents need not be there twice, nor go through memory at all.
         """
-        if not self.training:
+        if not self.training or inputs.shape[1] == 0:  # no clips have no moments
             return self.fold(weight)
         # The currents' moments follow from those of the inputs, which are fewer or sparse.
         mean, covariance = BACKENDS[backend].moments(inputs)
@@ -154,18 +155,41 @@ class AdaptiveLIF(nn.Module):
     def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the layer over a sequence.
 
+        Under autocast it computes in the type of its parameters all the same: the potentials of
+        half-precision neurons would hardly move.
+
         Parameters
         ----------
-        inputs : Tensor, shape (T, B, I)
+        inputs : Tensor, shape (T, B, I), or (T, I) without a batch; T >= 1
         state : State, optional
             What an earlier call returned, to go on from there; at rest if not given.
 
         Returns
         -------
-        spikes : Tensor, shape (T, B, H), of zeros and ones
+        spikes : Tensor, shape (T, B, H), or (T, H), of zeros and ones
         state : State
             The state after the last step.
+
+        Raises
+        ------
+        RuntimeError
+            If shapes, types or devices of inputs, state and parameters do not fit each other, or
+            under `torch.jit`.
         """
+        if is_tracing():
+            _refuse_jit()
+        if inputs.dim() == 2:
+            state = None if state is None else State(*(each[None] for each in state))
+            spikes, state = self.forward(inputs[:, None], state)
+            return spikes[:, 0], State(*(each[0] for each in state))
+        device, kind = inputs.device.type, self.input.weight.dtype
+        if device in ("cpu", "cuda") and torch.is_autocast_enabled(device):
+            state = None if state is None else State(*(each.to(kind) for each in state))
+            with torch.autocast(device, enabled=False):
+                return self._run(inputs.to(kind), state)
+        return self._run(inputs, state)
+
+    def _run(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         weight: Tensor = self.input.weight
         bias: Tensor | None = self.input.bias
         recurrent_weight: Tensor | None = None
@@ -181,6 +205,10 @@ class AdaptiveLIF(nn.Module):
         )
         return spikes, state
 
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Refuse `torch.jit.script`, which asks for this method."""
+        _refuse_jit()
+
     def fold(self) -> None:
         """Put the running averages of the normalisation into weights and biases, and leave it out.
 
@@ -193,6 +221,10 @@ class AdaptiveLIF(nn.Module):
             weight = self.recurrent.weight
             self.recurrent = _linear(weight, weight.new_zeros(len(weight)))
         self.norm = None
+
+
+def _refuse_jit() -> NoReturn:
+    raise RuntimeError("srnn: torch.jit is not supported: use torch.compile or torch.export")
 
 
 _TAU = Spread(10.0, 1.0)
@@ -257,7 +289,12 @@ class LeakyReadout(nn.Module):
         _zero_bias(self.output)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Map spikes (T, B, H) to scores (B, K)."""
+        """Map spikes (T, B, H), T >= 1, to scores (B, K)."""
+        if len(spikes) < 1:
+            raise RuntimeError(
+                "srnn: expected spikes of at least one time step, found shape "
+                f"{tuple(spikes.shape)}"
+            )
         current = BACKENDS[self.backend].spike_linear(spikes, self.output.weight, self.output.bias)
         if self.norm is not None:
             current = self.norm(current)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import _register_namedtuple as register_namedtuple
 
 from srnn.network.dropout import drop
 from srnn.network.encoder import TernaryEncoder
@@ -56,6 +57,9 @@ class Output(NamedTuple):
     def firing_rates(self) -> Tensor:
         """Spikes per neuron and time step of each layer, shape (hidden layers,), differentiable."""
         return torch.stack([spikes.mean() for spikes in self.hidden])
+
+
+register_namedtuple(Output, serialized_type_name="srnn.Output")  # for torch.export.save
 
 
 class Operations(NamedTuple):
@@ -136,6 +140,7 @@ class SpikingNetwork(nn.Module):
             if encoder_threshold is None
             else TernaryEncoder(encoder_threshold, neuron.surrogate, backend=backend)
         )
+        self.input_size = input_size
         self.hidden_sizes = tuple(hidden_sizes)
         self.classes = classes
         self.dropout = dropout
@@ -165,7 +170,18 @@ class SpikingNetwork(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Output:
-        """Classify a batch of normalised features of shape (B, C, T, M)."""
+        """Classify a batch of normalised features of shape (B, C, T, M), C * M = F.
+
+        Raises
+        ------
+        RuntimeError
+            If the features have another shape.
+        """
+        if features.dim() != 4 or features.shape[1] * features.shape[3] != self.input_size:
+            raise RuntimeError(
+                f"srnn: expected features of shape (B, C, T, M) with C * M = {self.input_size}, "
+                f"found {tuple(features.shape)}"
+            )
         events = self.encoder(features.transpose(1, 2).flatten(2))  # (B, T, F), channel by channel
         inputs = seen = events.transpose(0, 1)  # (T, B, F)
         hidden = []

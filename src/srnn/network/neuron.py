@@ -36,6 +36,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import _register_namedtuple as register_namedtuple
 
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
 
@@ -49,6 +50,9 @@ class State(NamedTuple):
     spikes: Tensor
     potential: Tensor
     adaptation: Tensor
+
+
+register_namedtuple(State, serialized_type_name="srnn.State")  # for torch.export.save
 
 
 @dataclass(frozen=True)
@@ -241,3 +245,8 @@ class AdaptiveCurrent:
 
 Neuron = AdaptiveThreshold | AdaptiveCurrent
 """Either kind."""
+
+NEURONS: dict[str, type[Neuron]] = {
+    each.name: each for each in (AdaptiveThreshold, AdaptiveCurrent)
+}
+"""The kinds by name."""

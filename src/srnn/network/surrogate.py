@@ -45,11 +45,16 @@ def spike(distance: Tensor, surrogate: Surrogate) -> Tensor:
 
 
 class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True  # for the transforms of torch.func
+
     @staticmethod
-    def forward(context: Any, distance: Tensor, surrogate: Surrogate) -> Tensor:
-        context.save_for_backward(distance)
-        context.surrogate = surrogate
+    def forward(distance: Tensor, surrogate: Surrogate) -> Tensor:
         return (distance > 0).to(distance.dtype)
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, Surrogate], output: Tensor) -> None:
+        distance, context.surrogate = inputs
+        context.save_for_backward(distance)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srnn.network.neuron import ADAPTATION, THRESHOLD, AdaptiveThreshold, Neuron, State
+from srnn.network.ops import shapes
 from srnn.network.surrogate import Surrogate, spike
 
 
@@ -78,6 +79,7 @@ def layer(
     state : State
         The state after the last step: passing it to the next call continues the sequence.
     """
+    shapes.layer(inputs, weight, bias, recurrent_weight, rows, state, len(neuron.learnable))
     current = inputs if weight is None else spike_linear(inputs, weight, bias)
     state = neuron.initial_state(current[0]) if state is None else state
     spikes = []
@@ -103,11 +105,13 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     -------
     Tensor, shape (T, B, O)
     """
+    shapes.spike_linear(spikes, weight, bias)
     return F.linear(spikes, weight, bias)
 
 
 def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean (I,) and covariance (I, I) of inputs (T, B, I) over all steps and clips."""
+    shapes.sequence(inputs)
     vectors = inputs.flatten(0, 1)
     mean = vectors.mean(dim=0)
     return mean, vectors.t() @ vectors / len(vectors) - torch.outer(mean, mean)
@@ -123,4 +127,5 @@ def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor
     surrogate : Surrogate
         Stands in for the derivative of both steps.
     """
+    shapes.ternary(features, threshold)
     return spike(features - threshold, surrogate) - spike(-threshold - features, surrogate)
