@@ -67,12 +67,12 @@ class Case(NamedTuple):
 
 
 class _Verdicts:
-    """What is known in this process, by device."""
+    """What has been found in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.passed: dict[torch.device, set[str]] = {}
-        self.failed: dict[torch.device, str] = {}
+        self.passed: set[tuple[torch.device, Case]] = set()
+        self.failed: set[torch.device] = set()
 
 
 _verdicts = _Verdicts()
@@ -81,36 +81,36 @@ _verdicts = _Verdicts()
 def passes(device: torch.device, case: Case) -> bool:
     """Return whether the kernels compute a case as the definition does, on a device.
 
-    The first call for a case runs it, unless an earlier process has. A failure is final for the
-    device and all cases: it is logged as a warning.
+    The first call for a case runs it, unless an earlier process has. A failure is logged as a
+    warning, and no further case is tried on that device.
     """
+    if (device, case) in _verdicts.passed:
+        return True
     if device.type == "meta":
         return True
-    if device in _verdicts.failed:
-        return False
-    text = str(case)
-    if text in _verdicts.passed.get(device, ()):
-        return True
     if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-        return True  # nothing can be checked in a capture; the steps before it were
+        return device not in _verdicts.failed  # a capture can check nothing
     with _verdicts.lock:
-        noted = _noted(device)
-        if device not in _verdicts.passed:
-            _verdicts.passed[device] = set(_read(noted))
-        if text not in _verdicts.passed[device] and device not in _verdicts.failed:
-            failure = _in_clean_thread(lambda: _failure(device, case))
-            if failure:
-                _verdicts.failed[device] = failure
-                _log.warning(
-                    "the fast kernels have failed their check on %s and are not used, the slow "
-                    "definition is: %s",
-                    device,
-                    failure,
-                )
-            else:
-                _verdicts.passed[device].add(text)
-                _append(noted, text)
-    return device not in _verdicts.failed
+        if (device, case) not in _verdicts.passed and device not in _verdicts.failed:
+            _check(device, case)
+        return device not in _verdicts.failed
+
+
+def _check(device: torch.device, case: Case) -> None:
+    """Find out whether a case passes, and remember it."""
+    noted = _noted(device)
+    if str(case) not in _read(noted):
+        if failure := _in_clean_thread(lambda: _failure(device, case)):
+            _verdicts.failed.add(device)
+            _log.warning(
+                "the fast kernels have failed their check on %s and are not used, the slow "
+                "definition is: %s",
+                device,
+                failure,
+            )
+            return
+        _append(noted, str(case))
+    _verdicts.passed.add((device, case))
 
 
 torch.compiler.assume_constant_result(passes)  # what is traced is checked while it is traced
