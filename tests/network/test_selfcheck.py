@@ -45,6 +45,13 @@ def test_kernels_of_this_machine_pass(case: Case) -> None:
     assert selfcheck._failure(CPU, case) is None
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("case", [*LAYERS, *OTHERS], ids=str)
+def test_kernels_of_this_gpu_pass(case: Case) -> None:
+    assert selfcheck._failure(torch.device("cuda:0"), case) is None
+
+
 @pytest.mark.parametrize("case", [case for case in LAYERS if case.surrogate == "slayer"], ids=str)
 def test_no_potential_of_the_check_comes_so_near_the_threshold_that_rounding_decides(
     case: Case, monkeypatch: pytest.MonkeyPatch

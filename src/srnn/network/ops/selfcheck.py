@@ -105,6 +105,7 @@ def _check(device: torch.device, case: Case) -> None:
     """Find out whether a case passes, and remember it."""
     noted = _noted(device)
     if str(case) not in _read(noted):
+        _log.debug("checking the kernels on %s: %s", device, case)
         if failure := _in_clean_thread(lambda: _failure(device, case)):
             _verdicts.failed.add(device)
             _log.warning(
