@@ -254,14 +254,17 @@ def scan_adaptation(
     spikes += clip * (steps * neurons) + neuron
     trace += clip * (steps * neurons) + neuron
     adapted_out += clip * (steps * neurons) + neuron
-    for _ in tl.range(0, steps, num_stages=stages):
-        adapted = _adapt(before, potential, adapted, p1, p2, p3, kind)
-        tl.store(adapted_out, adapted, exists)
+    adapted = _adapt(before, potential, adapted, p1, p2, p3, kind)
+    tl.store(adapted_out, adapted, exists)
+    for _ in tl.range(1, steps, num_stages=stages):
+        # Used in the round that loads them: Triton fetches nothing ahead for a later one.
         before = tl.load(spikes, exists, 0.0)
         potential = tl.load(trace, exists, 0.0)  # compiled for the kind that needs it only
+        adapted = _adapt(before, potential, adapted, p1, p2, p3, kind)
         spikes += neurons
         trace += neurons
         adapted_out += neurons
+        tl.store(adapted_out, adapted, exists)
 
 
 @triton.jit(do_not_specialize=_LENGTHS)
