@@ -145,6 +145,37 @@ def test_scans_fetch_as_many_steps_ahead_as_they_are_told(name: str, kind: str) 
         assert compiled.metadata.shared == 4 * cuda._CELLS * inputs * (stages - 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("_learnable", "kind of neuron"),
+        ("_parameters", "kind of neuron"),
+        ("_adapt", "kind of neuron"),
+        ("_step", "kind of neuron"),
+        ("_step_backward", "kind of neuron"),
+        ("_step_backward", "surrogate"),
+        ("_derivative", "surrogate"),
+    ],
+)
+def test_what_a_function_does_not_know_is_refused(name: str, choice: str) -> None:
+    function = getattr(cuda._kernels(), name)
+    constants = {"neurons": 8, "kind": "adaptive_threshold", "surrogate": "gaussian"}
+    constants[choice.split()[0]] = "another"
+    used = {key: value for key, value in constants.items() if key in function.arg_names}
+    others = {"rows": "*fp32", "neuron": "i32"}
+    signature = {
+        key: "constexpr" if key in used else others.get(key, "fp32") for key in function.arg_names
+    }
+    source = triton.compiler.ASTSource(function, signature, used)
+    target = triton.backends.compiler.GPUTarget("cuda", 90, 32)
+    with pytest.raises(triton.CompilationError) as caught:
+        triton.compile(source, target=target)
+    innermost: BaseException = caught.value
+    while innermost.__cause__:
+        innermost = innermost.__cause__
+    assert f"unknown {choice}" in str(innermost)
+
+
 @pytest.mark.parametrize("kind", NEURONS)
 @pytest.mark.parametrize("name", RECURRENT)
 def test_no_step_begins_before_the_one_it_needs_has_ended(name: str, kind: str) -> None:
