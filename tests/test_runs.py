@@ -25,12 +25,13 @@ from srnn.config import load as load_config
 from srnn.config import to_toml
 from srnn.data import audio
 from srnn.errors import InputError
-from srnn.training import examples
+from srnn.training import examples, testing
 from srnn.training.assemble import make_evaluation_corpus, make_spec, make_training_corpus
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
 from srnn.training.examples import Batch, make_examples
 from srnn.training.loop import Trainer
 from srnn.training.run import RunDirectory, new_run_path
+from srnn.training.spotter import Spotter
 from srnn.training.step import Step
 
 CPU = torch.device("cpu")
@@ -564,6 +565,24 @@ def test_evaluate_downloads_nothing(
 def test_evaluate_repeats_the_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["evaluate", str(finished), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((finished / "test.json").read_text())
+
+
+def test_evaluate_leaves_the_recogniser_on_its_device(
+    finished: Path, tones: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recogniser = srnn.load(finished)
+    clip = next((tones / "tones" / "low").iterdir())
+    before, devices = recogniser.predict(clip), []
+
+    def evaluate(spotter: Spotter, *_: object) -> None:
+        devices.append({each.device.type for each in spotter.state_dict().values()})
+
+    monkeypatch.setattr(testing, "make_device", lambda _: torch.device("meta"))
+    monkeypatch.setattr(testing, "make_examples", lambda *_, **__: {"testing": None})
+    monkeypatch.setattr(testing, "evaluate", evaluate)
+    testing.evaluate_recogniser(recogniser, "testing")
+    assert devices == [{"meta"}]
+    assert recogniser.predict(clip) == before
 
 
 def test_evaluate_validation_of_a_checkpoint_file(
