@@ -15,10 +15,11 @@ from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent
+from srnn.training.cuda_graph import GraphedStep
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
-from srnn.training.step import GraphedStep, Step
+from srnn.training.step import Step
 
 pytestmark = [
     pytest.mark.cuda,
@@ -43,8 +44,12 @@ def test_forward_and_gradients_agree_with_the_cpu() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"neuron": AdaptiveCurrent(), "batch_norm": True, "dropout": 0.2}],
-    ids=["default", "adaptive current"],
+    [
+        {},
+        {"neuron": AdaptiveCurrent(), "batch_norm": True, "dropout": 0.2},
+        {"backend": "reference"},
+    ],
+    ids=["default", "adaptive current", "reference"],
 )
 def test_replayed_steps_train_as_eager_ones_do(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture

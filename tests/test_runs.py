@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,12 +26,20 @@ from srnn.config import load as load_config
 from srnn.config import to_toml
 from srnn.data import audio
 from srnn.errors import InputError
-from srnn.training import examples
-from srnn.training.assemble import make_evaluation_corpus, make_spec, make_training_corpus
+from srnn.features.normaliser import Normaliser
+from srnn.training import examples, testing
+from srnn.training.assemble import (
+    make_evaluation_corpus,
+    make_network,
+    make_spec,
+    make_training_corpus,
+)
 from srnn.training.checkpoint import Checkpoint, load_checkpoint
+from srnn.training.cuda_graph import GraphedStep
 from srnn.training.examples import Batch, make_examples
 from srnn.training.loop import Trainer
 from srnn.training.run import RunDirectory, new_run_path
+from srnn.training.spotter import Spotter
 from srnn.training.step import Step
 
 CPU = torch.device("cpu")
@@ -322,6 +331,35 @@ def test_more_epochs_go_on_from_a_finished_run(finished: Path, tmp_path: Path) -
     assert cli.run([*command[:-1], "srnn.epochs=1"]) == 2
 
 
+def test_a_run_older_than_a_key_that_changes_no_number_goes_on(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    last: Any = load_checkpoint(run / "last.pt")
+    del last.config["cuda"]["graphs"]
+    last.save(run / "last.pt")
+    (run / "config.toml").write_text((run / "config.toml").read_text().replace("graphs = true", ""))
+    command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
+    assert cli.run([*command, "--set", "cuda.graphs=false"]) == 0
+    assert "graphs = false" in (run / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_the_definition_is_recorded_too_and_recording_is_a_switch_of_its_own(
+    backend: str, graphs: bool, tmp_path: Path
+) -> None:
+    keys = [f"srnn.backend={backend}", f"cuda.graphs={str(graphs).lower()}"]
+    config = load_config("tones.toml", keys)
+    corpus = make_training_corpus(config)
+    clips = make_examples(corpus, ["training"], make_spec(config), CPU, room=0)["training"]
+    spotter = Spotter(Normaliser(None), make_network(config, len(corpus.labels)))
+    run, gpu = RunDirectory(tmp_path), torch.device("cuda")
+    trainer = Trainer(config, spotter, corpus, clips, clips, run, gpu)
+    assert isinstance(trainer._train_on, GraphedStep if graphs else Step)
+
+
 def test_resuming_on_other_clips_is_refused(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -564,6 +602,24 @@ def test_evaluate_downloads_nothing(
 def test_evaluate_repeats_the_test(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["evaluate", str(finished), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((finished / "test.json").read_text())
+
+
+def test_evaluate_leaves_the_recogniser_on_its_device(
+    finished: Path, tones: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recogniser = srnn.load(finished)
+    clip = next((tones / "tones" / "low").iterdir())
+    before, devices = recogniser.predict(clip), []
+
+    def evaluate(spotter: Spotter, *_: object) -> None:
+        devices.append({each.device.type for each in spotter.state_dict().values()})
+
+    monkeypatch.setattr(testing, "make_device", lambda _: torch.device("meta"))
+    monkeypatch.setattr(testing, "make_examples", lambda *_, **__: {"testing": None})
+    monkeypatch.setattr(testing, "evaluate", evaluate)
+    testing.evaluate_recogniser(recogniser, "testing")
+    assert devices == [{"meta"}]
+    assert recogniser.predict(clip) == before
 
 
 def test_evaluate_validation_of_a_checkpoint_file(

@@ -40,16 +40,35 @@ def test_interpreted_kernels_agree_with_the_definition() -> None:
     assert result.returncode == 0, result.stdout
 
 
-SHARED_MEMORY = {80: 163, 90: 227}  # KB that a program may have at most, by compute capability
+# KiB that a program may have at most, by compute capability: A100, RTX 30 and A40, RTX 40 and L4,
+# H100, RTX 50.
+SHARED_MEMORY = {80: 163, 86: 99, 89: 99, 90: 227, 120: 99}
+REGISTERS = 65_536  # of a multiprocessor, whatever the capability
+
+SCANS = ["scan_forward", "scan_adaptation", "scan_backward"]
+RECURRENT = ["recurrent_forward", "recurrent_backward"]
+TERNARY = ["ternary_forward", "ternary_backward"]
 
 
-def _compile(name: str, kind: str, capability: int, neurons: int) -> Any:
-    """Compile a recurrent kernel as its launch would, for a card that need not be there."""
+def _launch(name: str, neurons: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the constants and options that `cuda` launches a kernel with."""
+    if name in RECURRENT:
+        tiles = cuda._tiles(neurons)
+        return tiles._asdict(), {"num_warps": cuda._warps(tiles)}
+    if name in SCANS:
+        return {"block": cuda._CELLS, "stages": cuda._SCAN_STAGES}, {}
+    return {"block": cuda._FEATURES}, {}
+
+
+def _compile(name: str, kind: str, capability: int, neurons: int, **changed: int) -> Any:
+    """Compile a kernel as its launch would, for a card that need not be there."""
     kernel = getattr(cuda._kernels(), name)
-    tiles = cuda._tiles(neurons)
+    sizes, options = _launch(name, neurons)
     choices = {"kind": kind, "surrogate": "multi_gaussian"}
-    constants = {"neurons": neurons, **choices, **tiles._asdict()}
-    scalars = {"steps": "i32", "batch": "i32", "threshold": "fp32", "adaptation": "fp32"}
+    constants = {"neurons": neurons, **choices, **sizes, **changed}
+    scalars = {"steps": "i32", "batch": "i32", "count": "i32", "adaptation": "fp32"}
+    if name not in TERNARY:  # whose threshold is a tensor
+        scalars["threshold"] = "fp32"
     signature, attributes = {}, {}
     for place, argument in enumerate(kernel.arg_names):
         if argument in constants:
@@ -64,8 +83,21 @@ def _compile(name: str, kind: str, capability: int, neurons: int) -> Any:
     used = {name: value for name, value in constants.items() if name in signature}
     source = triton.compiler.ASTSource(kernel, signature, used, attributes)
     target = triton.backends.compiler.GPUTarget("cuda", capability, 32)
-    options = {"num_warps": cuda._warps(tiles), "enable_fp_fusion": False}
-    return triton.compile(source, target=target, options=options)
+    return triton.compile(source, target=target, options={**options, "enable_fp_fusion": False})
+
+
+def _expect_to_fit(compiled: Any, capability: int, stack: int, folder: Path) -> None:
+    """Check shared memory, registers and the memory that a thread takes for want of registers."""
+    assert compiled.metadata.shared <= 1024 * SHARED_MEMORY[capability]
+    binary = folder / "kernel.cubin"
+    binary.write_bytes(compiled.asm["cubin"])
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    usage = subprocess.check_output([tool, "--dump-resource-usage", binary], text=True)
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    assert found
+    registers = -(-int(found[1]) // 8) * 8 * 32 * compiled.metadata.num_warps
+    assert registers <= REGISTERS
+    assert int(found[2]) <= stack
 
 
 @pytest.fixture(autouse=True)
@@ -73,27 +105,79 @@ def _nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
 
 
-@pytest.mark.parametrize("neurons", [128, 256, 512])
-@pytest.mark.parametrize("capability", SHARED_MEMORY)
+# All sizes from 65 neurons on have the same tiles, the largest.
+@pytest.mark.parametrize(
+    ("capability", "neurons"), [*((each, 256) for each in SHARED_MEMORY), (80, 512), (90, 512)]
+)
 @pytest.mark.parametrize("kind", NEURONS)
-@pytest.mark.parametrize("name", ["recurrent_forward", "recurrent_backward"])
-def test_compiled_kernels_fit_the_card(
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_kernels_fit_the_card(
     name: str, kind: str, capability: int, neurons: int, tmp_path: Path
 ) -> None:
-    compiled = _compile(name, kind, capability, neurons)
-    assert compiled.metadata.shared <= 1024 * SHARED_MEMORY[capability]
+    # Going back, a dozen of the values that a thread holds may find no register.
+    stack = 64 if name == "recurrent_backward" else 0
+    _expect_to_fit(_compile(name, kind, capability, neurons), capability, stack, tmp_path)
 
-    binary = tmp_path / "kernel.cubin"
-    binary.write_bytes(compiled.asm["cubin"])
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    usage = subprocess.check_output([tool, "--dump-resource-usage", binary], text=True)
-    spilled = re.search(r"STACK:(\d+)", usage)
-    assert spilled
-    assert int(spilled[1]) < 256
+
+@pytest.mark.parametrize("capability", SHARED_MEMORY)
+@pytest.mark.parametrize("kind", NEURONS)
+@pytest.mark.parametrize("name", SCANS)
+def test_scans_fit_the_card(name: str, kind: str, capability: int, tmp_path: Path) -> None:
+    _expect_to_fit(_compile(name, kind, capability, 256), capability, 0, tmp_path)
+
+
+@pytest.mark.parametrize("capability", SHARED_MEMORY)
+@pytest.mark.parametrize("name", TERNARY)
+def test_kernels_of_the_encoder_fit_the_card(name: str, capability: int, tmp_path: Path) -> None:
+    _expect_to_fit(_compile(name, "adaptive_threshold", capability, 256), capability, 0, tmp_path)
 
 
 @pytest.mark.parametrize("kind", NEURONS)
-@pytest.mark.parametrize("name", ["recurrent_forward", "recurrent_backward"])
+@pytest.mark.parametrize("name", SCANS)
+def test_scans_fetch_as_many_steps_ahead_as_they_are_told(name: str, kind: str) -> None:
+    assert "cp.async" not in _compile(name, kind, 90, 256, stages=1).asm["ptx"]
+    # A tile of each input for each step whose loads are under way.
+    inputs = {"scan_forward": 1, "scan_adaptation": 1, "scan_backward": 4}[name]
+    inputs += name == "scan_adaptation" and kind == "adaptive_current"
+    for stages in (2, cuda._SCAN_STAGES):
+        compiled = _compile(name, kind, 90, 256, stages=stages)
+        assert "cp.async" in compiled.asm["ptx"]
+        assert compiled.metadata.shared == 4 * cuda._CELLS * inputs * (stages - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("_learnable", "kind of neuron"),
+        ("_parameters", "kind of neuron"),
+        ("_adapt", "kind of neuron"),
+        ("_step", "kind of neuron"),
+        ("_step_backward", "kind of neuron"),
+        ("_step_backward", "surrogate"),
+        ("_derivative", "surrogate"),
+    ],
+)
+def test_what_a_function_does_not_know_is_refused(name: str, choice: str) -> None:
+    function = getattr(cuda._kernels(), name)
+    constants = {"neurons": 8, "kind": "adaptive_threshold", "surrogate": "gaussian"}
+    constants[choice.split()[0]] = "another"
+    used = {key: value for key, value in constants.items() if key in function.arg_names}
+    others = {"rows": "*fp32", "neuron": "i32"}
+    signature = {
+        key: "constexpr" if key in used else others.get(key, "fp32") for key in function.arg_names
+    }
+    source = triton.compiler.ASTSource(function, signature, used)
+    target = triton.backends.compiler.GPUTarget("cuda", 90, 32)
+    with pytest.raises(triton.CompilationError) as caught:
+        triton.compile(source, target=target)
+    innermost: BaseException = caught.value
+    while innermost.__cause__:
+        innermost = innermost.__cause__
+    assert f"unknown {choice}" in str(innermost)
+
+
+@pytest.mark.parametrize("kind", NEURONS)
+@pytest.mark.parametrize("name", RECURRENT)
 def test_no_step_begins_before_the_one_it_needs_has_ended(name: str, kind: str) -> None:
     single_tile, many = (_compile(name, kind, 90, neurons).asm["ttgir"] for neurons in (64, 256))
     for code in (single_tile, many):

@@ -35,7 +35,7 @@ TRAINING_ONLY = {
     "mel": "",
     "augment": " ".join(Config().augment.model_dump()),
     "logger": "level",
-    "cuda": "cuda",
+    "cuda": "cuda graphs",
 }
 
 

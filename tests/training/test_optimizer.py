@@ -6,6 +6,7 @@ from srnn.config import SrnnConfig
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent
 from srnn.training.optimizer import (
+    _rate,
     limit_parameters,
     make_optimizer,
     restore_optimizer,
@@ -102,3 +103,13 @@ def test_the_state_of_another_optimizer_is_refused() -> None:
     restore_optimizer(own, {})
     with pytest.raises(ValueError, match="expected the moments of this network's optimizer"):
         restore_optimizer(own, other.state_dict()["state"])
+
+
+def test_learning_rates_that_recordings_read_lie_on_the_device_of_the_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(torch, "tensor", lambda value, *, device: asked.append((value, device)))
+    _rate(0.5, torch.device("cuda", 1))
+    assert [(value, str(device)) for value, device in asked] == [(0.5, "cuda:1")]
+    assert _rate(0.5, torch.device("cpu")) == 0.5

@@ -50,6 +50,7 @@ def idle_keys(config: Config) -> Iterator[str]:
         (not data.synthetic_unknown, "data.synthetic_unknown", "data.synthetic_share"),
         (data.gsc_url != "synthetic", "data.gsc_url", "data.synthetic_clips"),
         (not data.silence, "data.silence", "data.silence_clips augment.fresh_silence"),
+        (not config.cuda.cuda, "cuda.cuda", "cuda.graphs"),
         (not augment.noise, "augment.noise", "augment.noise_level"),
         (not augment.time_masks, "augment.time_masks", "augment.time_mask"),
         (not augment.band_masks, "augment.band_masks", "augment.band_mask"),

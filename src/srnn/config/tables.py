@@ -497,6 +497,11 @@ class CudaConfig(_Table):
     """The device."""
 
     cuda: bool = _key(True, "whether to compute on a CUDA device where there is one")
+    graphs: bool = _key(
+        True,
+        "whether such a device replays steps of training from a recording, a CUDA graph, or every "
+        "operation of every step is launched by itself, slowly",
+    )
 
 
 class Config(_Table):

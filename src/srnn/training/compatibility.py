@@ -28,6 +28,7 @@ _FREE_KEYS = {
     "data.max_unreadable",
     "srnn.checkpoint_minutes",
     "srnn.patience",
+    "cuda.graphs",
 }
 
 _DIGEST = "2:"  # begins a `clips_digest`; the first kind, of names only, had no beginning

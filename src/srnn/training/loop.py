@@ -22,6 +22,7 @@ from srnn.files import write_text
 from srnn.randomness import Purpose, generator
 from srnn.training.checkpoint import Checkpoint, EpochMetrics, Progress, State
 from srnn.training.compatibility import clips_digest
+from srnn.training.cuda_graph import GraphedStep
 from srnn.training.divergence import divergence
 from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import Examples
@@ -34,7 +35,7 @@ from srnn.training.optimizer import (
 )
 from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, load_weights
-from srnn.training.step import GraphedStep, Step
+from srnn.training.step import Step
 
 _STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
 
@@ -82,7 +83,7 @@ class Trainer:
         average = copy.deepcopy(spotter) if config.srnn.averaging else None
         self.judged = average or spotter  # what is validated and kept
         self._step = Step(spotter, self.optimizer, config.srnn, len(corpus.labels), average)
-        graphed = device.type == "cuda" and config.srnn.backend == "auto"
+        graphed = device.type == "cuda" and config.cuda.graphs
         self._train_on = GraphedStep(self._step, config.srnn.batch_size) if graphed else self._step
 
     def fit(self, stop: StopRequest) -> None:

@@ -39,7 +39,6 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
     a CUDA device its steps can be recorded in a CUDA graph.
     """
     device = next(network.parameters()).device
-    on_cuda = device.type == "cuda"
     encoder = {
         id(parameter)
         for module in network.modules()
@@ -71,7 +70,7 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
                 "params": parameters,
                 "name": name,
                 "peak_lr": factors[name] * settings.learning_rate,
-                "lr": _rate(factors[name] * settings.learning_rate, on_cuda),
+                "lr": _rate(factors[name] * settings.learning_rate, device),
                 "weight_decay": settings.weight_decay if name == "weights" else 0.0,
                 "limits": limits.get(name),
             }
@@ -80,7 +79,7 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
         ],
         decoupled_weight_decay=settings.weight_decay > 0,
         fused=True,
-        capturable=on_cuda,
+        capturable=device.type == "cuda",
     )
     optimizer.found_inf = torch.zeros((), device=device)
     return optimizer
@@ -95,9 +94,9 @@ def _group(name: str, groups: Collection[str]) -> str:
     return name if name in groups else "weights"
 
 
-def _rate(value: float, on_cuda: bool) -> float | Tensor:
-    """Return a learning rate where a recording can read it: on the device."""
-    return torch.tensor(value, device="cuda") if on_cuda else value
+def _rate(value: float, device: torch.device) -> float | Tensor:
+    """Return a learning rate where a recording can read it: on its CUDA device, if it has one."""
+    return torch.tensor(value, device=device) if device.type == "cuda" else value
 
 
 def restore_optimizer(optimizer: Optimizer, moments: Mapping[int, Mapping[str, Tensor]]) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Evaluating what was trained, on its own data set or on another."""
 
+import copy
 import logging
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def evaluate_recogniser(
         raise InputError(f"--partition {partition}: expected clips in {corpus.folder}, found none")
     with resources(config, device):
         examples = make_examples(corpus, [partition], make_spec(config), device, room=0)[partition]
-        spotter, labels = recogniser.spotter.to(device), recogniser.labels
+        spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
+        labels = recogniser.labels
         size, unheard = config.srnn.batch_size, config.data.held_out
         return evaluate(spotter, examples, labels, partition, size, device, unheard)

@@ -20,10 +20,11 @@ from srnn.instruments.bench.timing import ENGINE, TORCH, Regime, Work
 from srnn.network.model import SpikingNetwork
 from srnn.network.ops.threads import own_cores
 from srnn.training.assemble import make_spec
+from srnn.training.cuda_graph import GraphedStep
 from srnn.training.examples import Batch
 from srnn.training.optimizer import SkippingAdam, make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
-from srnn.training.step import GraphedStep, Step
+from srnn.training.step import Step
 
 CLASSES = 12
 SPEC = make_spec(Config())

@@ -20,8 +20,7 @@ Legend: T time steps, B batch, H neurons, P neurons padded to whole tiles.
 import os
 import shutil
 import sysconfig
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srnn.network.ops.precision import full_precision
 from srnn.network.ops.sequences import copied, new_sequence
 
 # One program does this much.
@@ -167,7 +167,7 @@ def alif_backward(
                 num_warps=_warps(tiles),
                 enable_fp_fusion=False,
             )
-            with _full_precision():
+            with full_precision():
                 grad_state[0].addmm_(grad_current[0], recurrent_weight)
                 grad_weight = _weight_gradient(grad_current, state[0], spikes)
     grad_rows = parts.sum(dim=0)
@@ -200,7 +200,7 @@ def spike_linear_backward(
 def gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sums over steps and clips of inputs (I,) and of their products (I, I)."""
     vectors = _clip_by_clip(inputs).transpose(0, 1).flatten(0, 1)
-    with _full_precision():
+    with full_precision():
         return vectors.sum(dim=0), vectors.t() @ vectors
 
 
@@ -283,18 +283,6 @@ def _weight_gradient(grad_current: Tensor, spikes0: Tensor, spikes: Tensor) -> T
     """Sum over steps and clips the products of each step's gradient and the spikes before it."""
     before = torch.cat([spikes0[:, None], spikes.transpose(0, 1)[:, :-1]], dim=1)  # (B, T, H)
     return grad_current.transpose(0, 1).flatten(0, 1).t() @ before.flatten(0, 1)
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Have torch multiply in float32 even where the user allows it TF32."""
-    matmul = torch.backends.cuda.matmul
-    allowed = matmul.fp32_precision
-    matmul.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = allowed
 
 
 def _clip_by_clip(sequence: Tensor) -> Tensor:

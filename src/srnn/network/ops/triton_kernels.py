@@ -41,6 +41,8 @@ _LENGTHS = ["steps", "batch"]  # not compiled anew for round ones
 
 @triton.jit
 def _learnable(kind: tl.constexpr):
+    if kind != "adaptive_threshold":
+        tl.static_assert(kind == "adaptive_current", "unknown kind of neuron")
     return tl.constexpr(2 if kind == "adaptive_threshold" else 4)
 
 
@@ -54,7 +56,7 @@ def _parameters(rows, threshold, adaptation, neuron, neurons: tl.constexpr, kind
         p2 = threshold
         p3 = adaptation
     else:
-        tl.static_assert(kind == "adaptive_current")
+        tl.static_assert(kind == "adaptive_current", "unknown kind of neuron")
         p2 = tl.load(rows + 2 * neurons + neuron, exists, 0.0)
         p3 = tl.load(rows + 3 * neurons + neuron, exists, 0.0)
     return p0, p1, p2, p3
@@ -66,6 +68,7 @@ def _adapt(spikes, potential, adapted, p1, p2, p3, kind: tl.constexpr):
     if kind == "adaptive_threshold":
         adapted = p1 * adapted + (1 - p1) * spikes
     else:
+        tl.static_assert(kind == "adaptive_current", "unknown kind of neuron")
         adapted = p1 * adapted + p2 * potential + p3 * spikes
     return adapted
 
@@ -79,6 +82,7 @@ def _step(inflow, spikes, potential, adapted, p0, p1, p2, p3, kind: tl.constexpr
         potential = p0 * potential + (1 - p0) * inflow - raised * spikes
         fires = potential - raised > 0
     else:
+        tl.static_assert(kind == "adaptive_current", "unknown kind of neuron")
         potential = p0 * (potential - spikes) + (1 - p0) * (inflow - adapted)
         fires = potential - 1 > 0
     return tl.where(fires, 1.0, 0.0), potential, adapted
@@ -120,6 +124,7 @@ def _step_backward(
         part0 = grad_potential * (potential_before - potential - raised * spikes_before)
         part1 = grad_adapted * (adapted_before - spikes_before)
     else:
+        tl.static_assert(kind == "adaptive_current", "unknown kind of neuron")
         grad_distance = grad_spikes * _derivative(potential - 1, surrogate)
         grad_potential = grad_distance + later_potential
         grad_inflow = (1 - p0) * grad_potential
@@ -161,7 +166,7 @@ def _derivative(x, surrogate: tl.constexpr):
     elif surrogate == "linear":
         slope = tl.maximum(1 - tl.abs(x), 0.0)
     else:
-        tl.static_assert(surrogate == "slayer")
+        tl.static_assert(surrogate == "slayer", "unknown surrogate")
         slope = tl.exp(-5 * tl.abs(x))
     return _SCALE * slope
 
@@ -254,14 +259,17 @@ def scan_adaptation(
     spikes += clip * (steps * neurons) + neuron
     trace += clip * (steps * neurons) + neuron
     adapted_out += clip * (steps * neurons) + neuron
-    for _ in tl.range(0, steps, num_stages=stages):
-        adapted = _adapt(before, potential, adapted, p1, p2, p3, kind)
-        tl.store(adapted_out, adapted, exists)
+    adapted = _adapt(before, potential, adapted, p1, p2, p3, kind)
+    tl.store(adapted_out, adapted, exists)
+    for _ in tl.range(1, steps, num_stages=stages):
+        # Used in the round that loads them: Triton fetches nothing ahead for a later one.
         before = tl.load(spikes, exists, 0.0)
         potential = tl.load(trace, exists, 0.0)  # compiled for the kind that needs it only
+        adapted = _adapt(before, potential, adapted, p1, p2, p3, kind)
         spikes += neurons
         trace += neurons
         adapted_out += neurons
+        tl.store(adapted_out, adapted, exists)
 
 
 @triton.jit(do_not_specialize=_LENGTHS)
