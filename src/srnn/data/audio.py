@@ -67,7 +67,8 @@ _log = logging.getLogger(__name__)
 
 def suffix_of(name: str) -> str:
     """Return what the name of a file ends in, in lower case and without the dot."""
-    return name.rpartition(".")[2].lower()
+    _, dot, suffix = name.rpartition(".")
+    return suffix.lower() if dot else ""
 
 
 class UnreadableError(InputError):

@@ -31,7 +31,14 @@ from srnn.data import espeak
 from srnn.data.acoustics import ACOUSTICS, Samples, hum, noise, recorded, scaled
 from srnn.data.audio import FULL_SCALE
 from srnn.data.corpus import BACKGROUND, partition_of_speaker
-from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
+from srnn.data.dataroot import (
+    CORPORA,
+    SYNTHETIC_WORDS,
+    disk_errors,
+    publish,
+    scratch,
+    sole_use,
+)
 from srnn.data.words import COMMON_WORDS
 from srnn.errors import InputError
 
@@ -234,7 +241,7 @@ def make_unknown_words(
     keywords = sorted(set(keywords))
     definition = (VERSION, DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"], COMMON_WORDS, keywords)
     digest = _digest(*definition, clips, sample_rate, size, seed)
-    corpus = dataroot / "SyntheticWords" / f"unknown-{digest[:12]}"
+    corpus = dataroot / SYNTHETIC_WORDS / f"unknown-{digest[:12]}"
 
     def make() -> None:
         words = _generator("unknown words", seed).permutation(_unlike(keywords)).tolist()

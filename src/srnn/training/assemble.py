@@ -15,6 +15,7 @@ from srnn.data.corpus import (
     Corpus,
     choose_labels,
     keywords,
+    noise_of,
     read_corpus,
     require_trainable,
     with_synthetic,
@@ -234,7 +235,7 @@ def _found(dataroot: Path, gsc_url: str, origin: str) -> Path:
     folder = locate(dataroot, gsc_url)
     if folder is None:
         raise InputError(
-            f"{origin}: expected one data set (a folder a word with *.wav files in it, there or "
+            f"{origin}: expected one data set (a folder a word with recordings in it, there or "
             "under SpeechCommands), found none or several; name it with --dataroot DIR"
         )
     return folder
@@ -244,7 +245,8 @@ def _task_folder(config: Config) -> Path:
     data = config.data
     if data.gsc_url == SYNTHETIC:
         return _spoken_corpus(config).make(Path(data.dataroot))
-    return acquire(Path(data.dataroot), Source(data.gsc_url, data.gsc_sha256))
+    words = () if data.words == "all" else data.words
+    return acquire(Path(data.dataroot), Source(data.gsc_url, data.gsc_sha256), words)
 
 
 def _spoken_corpus(config: Config) -> SpokenCorpus:
@@ -259,7 +261,7 @@ def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words that ``config`` asks for."""
     data, srnn = config.data, config.srnn
     # Nothing that sounds like a word that is held out is to be heard, either.
-    noises = {Path(stretch.name).stem for stretch in corpus.background("validation")}
+    noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
     unlike = [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
     folder = make_unknown_words(
         Path(data.dataroot),
