@@ -22,7 +22,12 @@ from srnn.data.corpus import (
 )
 from srnn.data.dataroot import CORPORA
 from srnn.data.pack import Pack, expect_readable, open_pack
-from srnn.data.voices import SPEECH_COMMANDS_WORDS, SpokenCorpus, make_unknown_words
+from srnn.data.voices import (
+    SPEECH_COMMANDS_WORDS,
+    SpokenCorpus,
+    is_installed,
+    make_unknown_words,
+)
 from srnn.errors import InputError
 from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
@@ -204,7 +209,7 @@ def make_evaluation_corpus(
         folder = _found(dataroot, data.gsc_url, f"--dataroot {dataroot}")
         return _labelled(config, _packed(config, folder, cache="auto"), labels)
     trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
-    if data.gsc_url == SYNTHETIC:
+    if data.gsc_url == SYNTHETIC and is_installed():
         folder = _spoken_corpus(config).folder(Path(data.dataroot))
         if not folder.is_dir():
             raise InputError(
@@ -251,10 +256,15 @@ def _task_folder(config: Config) -> Path:
 
 def _spoken_corpus(config: Config) -> SpokenCorpus:
     data, srnn = config.data, config.srnn
-    words = list(SPEECH_COMMANDS_WORDS) if data.words == "all" else list(data.words)
-    if data.unknown:
-        words += [word for word in SPEECH_COMMANDS_WORDS if word not in words]
-    return SpokenCorpus(words, data.synthetic_clips, srnn.sample_rate, srnn.size, srnn.seed)
+    words = SPEECH_COMMANDS_WORDS if data.words == "all" else data.words
+    return SpokenCorpus(
+        words,
+        data.synthetic_clips,
+        srnn.sample_rate,
+        srnn.size,
+        srnn.seed,
+        others=SPEECH_COMMANDS_WORDS if data.unknown else (),
+    )
 
 
 def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
