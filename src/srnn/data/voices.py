@@ -537,8 +537,8 @@ def _say(word: str, takes: Sequence[_Take], longest: float) -> list[Samples]:
     seconds = [_seconds(s, take.speaker) for s, take in zip(speeches, takes, strict=True)]
     if (longest_spoken := max(seconds)) > _CUT * longest:
         _log.warning(
-            "data.words: %r takes up to %.1f s however fast it is said, srnn.size holds %.1f s: its "
-            "end is cut off",
+            "data.words: %r takes up to %.1f s however fast it is said, srnn.size holds %.1f s: "
+            "its end is cut off",
             *(word, longest_spoken, longest),
         )
     return speeches
