@@ -364,7 +364,7 @@ class TestArchive:
         [
             ({}, "none"),
             ({"README": b"words"}, "none"),
-            ({"yes/1.flac": b"", "_silence_/1.wav": b""}, "none"),
+            ({"yes/1.m4a": b"", "_silence_/1.wav": b""}, "none"),
             ({"a/yes/1.wav": b"", "b/yes/1.wav": b""}, "a, b"),
         ],
     )

@@ -9,7 +9,7 @@ import resource
 import signal
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -204,11 +204,13 @@ def test_what_a_killed_process_left_does_no_harm(
     leftover.write_bytes(content[:500])
     decode = audio.decode
 
-    def write_on(recording: Path) -> tuple[NDArray[np.int16], int]:
+    def write_on(
+        recording: Path, report: Callable[[str], None] | None = None
+    ) -> tuple[NDArray[np.int16], int]:
         file.seek(100)
         file.write(b"wrong")
         file.flush()
-        return decode(recording)
+        return decode(recording, report)
 
     monkeypatch.setattr(audio, "decode", write_on)
     with leftover.open("rb+") as file:

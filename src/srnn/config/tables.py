@@ -6,6 +6,7 @@ Error messages and the table in the README are derived from it (see `writing`). 
 must satisfy together stands in `relations`.
 """
 
+import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
@@ -25,6 +26,8 @@ def _noun(text: str) -> Any:
 
 
 def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names in the composed form of Unicode: how an accent is coded makes no other name."""
+    words = tuple(unicodedata.normalize("NFC", word) for word in words)
     for position, word in enumerate(words):
         if word in words[:position]:
             raise ValueError(f'"{word}" twice')

@@ -2,7 +2,7 @@
 """Find a data set on disk, or fetch, verify and unpack its archive.
 
 The layout is torchaudio's: the archive lies at ``DIR/<name>.tar.gz`` and its content in
-``DIR/SpeechCommands/<name>/``, one folder of wav files per word. Archive and data set appear under
+``DIR/SpeechCommands/<name>/``, one folder of recordings per word. Archive and data set appear under
 their names only when they are whole. Of several processes that want one that is not there, one
 prepares it; for one that is there nothing is written.
 """
@@ -10,6 +10,7 @@ prepares it; for one that is there nothing is written.
 import hashlib
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -21,7 +22,16 @@ from torchaudio.datasets.speechcommands import _CHECKSUMS
 from srnn.data.archive import extract
 from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
 from srnn.data.download import download
-from srnn.errors import InputError
+from srnn.data.layout import (
+    are_partitions,
+    composed,
+    folders,
+    holds_speakers,
+    holds_words,
+    is_data_set,
+    why_no_data_set,
+)
+from srnn.errors import InputError, printable
 
 _log = logging.getLogger(__name__)
 
@@ -95,12 +105,12 @@ def locate(dataroot: Path, name: str) -> Path | None:
         corpora = _corpora(dataroot)
         stand_ins = _for_training(corpora) if _version(named.name) else []
         for places in ([named], stand_ins, [dataroot], corpora):
-            if len(places) == 1 and _holds_words(places[0]):
+            if len(places) == 1 and is_data_set(places[0]):
                 return places[0]
         return None
 
 
-def acquire(dataroot: Path, source: Source) -> Path:
+def acquire(dataroot: Path, source: Source, words: Iterable[str] = ()) -> Path:
     """Return the folder of the data set to train on; download and unpack it where necessary.
 
     The first that fits: the configured data set under ``DIR/SpeechCommands``; the archive in
@@ -113,6 +123,9 @@ def acquire(dataroot: Path, source: Source) -> Path:
         The data root ``DIR``; created if a download needs it.
     source : Source
         The data set configured.
+    words : iterable of str
+        Those to recognise: an official data set is not stood in for by folders of speakers in
+        ``DIR`` of which none is a word's; they are something else.
 
     Raises
     ------
@@ -121,7 +134,7 @@ def acquire(dataroot: Path, source: Source) -> Path:
     """
     archive = _archive(dataroot, source)
     with disk_errors(dataroot):
-        if _holds_words(dataroot / CORPORA / archive.name) or archive.path.is_file():
+        if is_data_set(dataroot / CORPORA / archive.name) or archive.path.is_file():
             return fetch(dataroot, source)
         if _version(archive.name):
             others = _for_training(_corpora(dataroot))
@@ -131,11 +144,24 @@ def acquire(dataroot: Path, source: Source) -> Path:
                 what = f"{source.url_key} = {source.url!r} is not there"
                 _log.warning("using the only data set, %s: %s", others[0], what)
                 return others[0]
-        if _holds_words(dataroot):
+        if holds_words(dataroot) or _holds_their_speakers(dataroot, archive.name, words):
             _expect_version(archive.name, dataroot.resolve(), source)
             _log.info("using the data set in %s", dataroot)
             return dataroot
+        if reason := why_no_data_set(dataroot):
+            if not archive.url:
+                raise InputError(f"data.dataroot: expected a data set, found none: {reason}")
+            _log.warning("data.dataroot: not used: %s", printable(reason))
     return fetch(dataroot, source)
+
+
+def _holds_their_speakers(dataroot: Path, name: str, words: Iterable[str]) -> bool:
+    """Whether a data root is laid out as `WORD/SPEAKER/FILE`, and meant to be."""
+    if not holds_speakers(dataroot):
+        return False
+    there = folders(dataroot)
+    are_meant = not {composed(place.name) for place in there}.isdisjoint(words)
+    return not _version(name) or are_meant or are_partitions(there)
 
 
 def fetch(dataroot: Path, source: Source) -> Path:
@@ -213,12 +239,12 @@ def _unknown_source(dataroot: Path, source: Source, path: Path | None = None) ->
 
 def _is_there(folder: Path) -> bool:
     """Whether a data set lies there; raises InputError if something else does."""
-    if _holds_words(folder):
+    if is_data_set(folder):
         return True
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(
-            f"{folder}: expected a folder of *.wav files for each word, found none: "
-            "delete it and run again"
+            f"{folder}: expected a folder of recordings for each word, found none: "
+            f"{why_no_data_set(folder) or 'delete it and run again'}"
         )
     return False
 
@@ -269,13 +295,17 @@ def _unpack(archive: Path, folder: Path) -> None:
     with scratch(folder) as content:
         files = extract(archive, content)
         # The official archives hold the words themselves, others enclose them in one folder.
-        corpora = (
-            [content] if _holds_words(content) else list(filter(_holds_words, _folders(content)))
-        )
+        inner = folders(content)
+        corpora = [content] if holds_words(content) else list(filter(is_data_set, inner))
+        # Words with folders of speakers look like data sets: what lies beside them tells.
+        if len(corpora) > 1 and any(place.name[0] == place.name[-1] == "_" for place in inner):
+            corpora = [content]
         if len(corpora) != 1:
             found = ", ".join(corpus.name for corpus in corpora) or "none"
+            if len(corpora) > 1:
+                found += " (words that have folders of speakers must lie in one folder)"
             raise InputError(
-                f"{archive}: expected one data set, a folder of *.wav files for each word, "
+                f"{archive}: expected one data set, a folder of recordings for each word, "
                 f"found {found}"
             )
         publish(corpora[0], folder)
@@ -285,28 +315,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _corpora(dataroot: Path) -> list[Path]:
-    return [place for place in _folders(dataroot / CORPORA) if _holds_words(place)]
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; hidden ones are leftovers of an unpacking."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        place for place in folder.iterdir() if place.is_dir() and not place.name.startswith(".")
-    )
-
-
-def _holds_words(folder: Path) -> bool:
-    """Whether a folder holds word folders; `_silence_` and its like alone are no words."""
-    return any(_holds_wav(place) for place in _folders(folder) if not place.name.startswith("_"))
-
-
-def _holds_wav(folder: Path) -> bool:
-    try:
-        return any(file.suffix.lower() == ".wav" for file in folder.iterdir())
-    except PermissionError:  # someone else's folder, such as lost+found
-        return False
+    return [place for place in folders(dataroot / CORPORA) if is_data_set(place)]
 
 
 def _for_training(corpora: list[Path]) -> list[Path]:

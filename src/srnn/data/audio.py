@@ -4,17 +4,21 @@
 Lengths of a file are counted in *frames* (one sample of every channel) at the file's own rate.
 """
 
+import contextlib
+import logging
+import math
 import os
 import stat
-from io import FileIO
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from srnn.data.containers import Corrected, Stated, stated
 from srnn.errors import InputError, printable
 
 FULL_SCALE = 2**15
@@ -26,11 +30,45 @@ LONGEST = 3_600  # seconds
 _BLOCK = 2**22  # samples of all channels that are decoded at a time, a few minutes of sound
 _UNKNOWN_LENGTH = 2**63 - 1  # frames
 
-# Containers of chunks, with their byte order, and the chunks that hold samples.
-_ORDERS: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"RIFX": "big", b"FORM": "big"}
-_SAMPLES = (b"data", b"SSND")
-_STREAMED = 0x7FFF0000  # from here on, a length is what a program writes that does not know it
-_MOST_CHUNKS = 1_000  # before the samples; a file of zeros would be millions of empty ones
+# What a name ends in whose content soundfile reads: the formats that its libsndfile has, and what
+# else they are called. Data without a header tell neither rate nor sample format.
+_ALSO = {
+    "AIFF": ("aif", "aifc"),
+    "AU": ("snd",),
+    "IRCAM": ("sf",),
+    "MP3": ("mp2", "mpga"),
+    "NIST": ("sph",),
+    "OGG": ("oga", "opus"),
+    "WAV": ("wave", "bwf"),
+}
+SUFFIXES = frozenset(
+    suffix
+    for kind in soundfile.available_formats().keys() - {"RAW"}
+    for suffix in (kind.lower(), *_ALSO.get(kind, ()))
+)
+"""What the name of a recording ends in, in lower case and without the dot."""
+
+OTHER_SUFFIXES = frozenset(
+    [
+        *("3gp", "aac", "aax", "ac3", "amr", "ape", "avi", "dsf", "flv", "m4a", "m4b", "m4v"),
+        *("mka", "mkv", "mov", "mp4", "pcm", "ra", "raw", "shn", "spx", "tta", "webm", "wma", "wv"),
+    ]
+)
+"""The same of sound that soundfile does not read."""
+
+# Levels at which samples are no longer what was recorded.
+_OVERSHOOT = 2.0  # of full scale; a limiter or a lossy format exceeds it by less
+_CANCELLED = 0.1  # of the channels' level (RMS) that their mean has
+_AUDIBLE = 0.001  # of full scale (RMS): quieter channels are silence anyway
+_FEW_STEPS = 8  # of 16 bits, as the peak of a recording with finer ones
+
+_log = logging.getLogger(__name__)
+
+
+def suffix_of(name: str) -> str:
+    """Return what the name of a file ends in, in lower case and without the dot."""
+    _, dot, suffix = name.rpartition(".")
+    return suffix.lower() if dot else ""
 
 
 class UnreadableError(InputError):
@@ -47,8 +85,17 @@ class UnreadableError(InputError):
         self.found = printable(found)
 
 
-def decode(path: Path) -> tuple[NDArray[np.int16], int]:
+def decode(
+    path: Path, report: Callable[[str], None] | None = None
+) -> tuple[NDArray[np.int16], int]:
     """Decode a recording to 16-bit mono samples at its own rate.
+
+    Parameters
+    ----------
+    path : Path
+    report : callable, optional
+        Receives, on one line, what is wrong with the sound of a recording that can be read: it is
+        clipped, its channels cancel out, or 16 bits hold nothing of it. Default: it is logged.
 
     Returns
     -------
@@ -64,12 +111,20 @@ def decode(path: Path) -> tuple[NDArray[np.int16], int]:
         The file is missing, no recording, cut off or otherwise damaged, or empty, holds NaN or
         infinity, has another rate, or is longer than `LONGEST`.
     """
-    _expect_whole(path)
+    report = report or partial(_log.warning, "%s: %s", printable(path))
+    header = _expect_whole(path)
+    if header.trailing:
+        report(f"{header.trailing:,} bytes behind the samples that its header states are not read")
+    # As bytes: soundfile takes no string for a name that is no UTF-8.
+    name = os.fsencode(path)
     try:
-        # As bytes: soundfile takes no string for a name that is no UTF-8.
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with contextlib.ExitStack() as opened:
+            source: bytes | Corrected = name
+            if header.correction:
+                source = opened.enter_context(Corrected(name, header.correction))
+            file = opened.enter_context(soundfile.SoundFile(source))
             _expect_plausible(path, file)
-            return _samples(path, file), file.samplerate
+            return _samples(path, file, report), file.samplerate
     # A headerless `.raw` file, whose format cannot be known, is a TypeError.
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
@@ -102,33 +157,19 @@ def read(path: Path, sample_rate: int) -> NDArray[np.float32]:
     return at_rate(*decode(path), sample_rate)
 
 
-def _expect_whole(path: Path) -> None:
+def _expect_whole(path: Path) -> Stated:
     """Check what libsndfile does not tell: why nothing can be read, and data that is cut off."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
             raise UnreadableError(path, "a folder" if stat.S_ISDIR(mode) else "no regular file")
         with path.open("rb", buffering=0) as file:
-            missing = _bytes_missing(file)
+            header = stated(file)
     except OSError as refusal:
         raise UnreadableError(path, f"nothing to read ({refusal.strerror})") from refusal
-    if missing > 0:
-        raise UnreadableError(path, f"data that is cut off ({missing:,} bytes are missing)")
-
-
-def _bytes_missing(file: FileIO) -> int:
-    """Return by how much a file of chunks is shorter than it says; 0 or less where it is not."""
-    order = _ORDERS.get(file.read(12)[:4])
-    if order is None:
-        return 0
-    for _ in range(_MOST_CHUNKS):
-        header = file.read(8)
-        length = int.from_bytes(header[4:], order)
-        if header[:4] in _SAMPLES:
-            there = os.fstat(file.fileno()).st_size - file.tell()
-            return length - there if length < _STREAMED else 0
-        file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
+    if header.missing:
+        raise UnreadableError(path, f"data that is cut off ({header.missing:,} bytes are missing)")
+    return header
 
 
 def _expect_plausible(path: Path, file: soundfile.SoundFile) -> None:
@@ -145,9 +186,12 @@ def _expect_plausible(path: Path, file: soundfile.SoundFile) -> None:
         raise UnreadableError(path, "no samples")
 
 
-def _samples(path: Path, file: soundfile.SoundFile) -> NDArray[np.int16]:
+def _samples(
+    path: Path, file: soundfile.SoundFile, report: Callable[[str], None]
+) -> NDArray[np.int16]:
     exact = file.channels == 1 and file.subtype == "PCM_16"
     samples = np.empty(file.frames, np.int16)
+    levels = _Levels()
     done = 0
     while done < len(samples):
         dtype = "int16" if exact else "float32"
@@ -157,12 +201,55 @@ def _samples(path: Path, file: soundfile.SoundFile) -> NDArray[np.int16]:
             raise UnreadableError(path, found)
         if not np.isfinite(block).all():
             raise UnreadableError(path, "NaN or infinity among its samples")
-        samples[done : done + len(block)] = block[:, 0] if exact else _in_16_bits(block)
+        samples[done : done + len(block)] = block[:, 0] if exact else levels.in_16_bits(block)
         done += len(block)
+    if problem := levels.problem():
+        report(problem)
     return samples
 
 
-def _in_16_bits(channels: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Return the mean of the channels, shape (n, channels), rounded and clipped, shape (n,)."""
-    mean: NDArray[np.float64] = channels.mean(axis=1, dtype=np.float64)  # float32 may overflow
-    return np.rint(mean * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+class _Levels:
+    """How loud a recording is, and its channels are, as it is brought to 16 bits.
+
+    Symbols: n frames, c channels.
+    """
+
+    def __init__(self) -> None:
+        self._peak = 0.0  # of the mean of the channels
+        self._peak_of_channels = 0.0
+        self._energy = 0.0  # sum of squares
+        self._energy_of_channels = 0.0  # the mean of theirs
+        self._frames = 0
+
+    def in_16_bits(self, channels: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Return the mean of the channels (n, c), rounded and clipped, shape (n,)."""
+        mean: NDArray[np.float64] = channels.mean(axis=1, dtype=np.float64)  # float32 may overflow
+        self._peak = max(self._peak, float(np.abs(mean).max()))
+        self._peak_of_channels = max(self._peak_of_channels, float(np.abs(channels).max()))
+        if channels.shape[1] > 1:
+            self._energy += float(np.square(mean).sum())
+            squares = np.square(channels, dtype=np.float64)
+            self._energy_of_channels += float(squares.sum()) / channels.shape[1]
+        self._frames += len(mean)
+        return np.rint(mean * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+    def problem(self) -> str:
+        """Return what is lost on the way to 16 bits, on one line; empty: nothing."""
+        if self._peak > _OVERSHOOT:
+            return (
+                f"samples of up to {self._peak:,.5g}, where full scale is 1, are clipped: "
+                "it may hold integers as floats"
+            )
+        level = math.sqrt(self._energy_of_channels / max(1, self._frames))
+        if level > _AUDIBLE and self._energy < _CANCELLED**2 * self._energy_of_channels:
+            share = math.sqrt(self._energy / self._energy_of_channels)
+            return (
+                f"its channels cancel out: their mean has {share:.1%} of their level; "
+                "one of them may be inverted"
+            )
+        if 0 < self._peak_of_channels < _FEW_STEPS / FULL_SCALE:
+            return (
+                f"it peaks at {self._peak_of_channels:.2g} of full scale, of which 16 bits hold "
+                "next to nothing"
+            )
+        return ""

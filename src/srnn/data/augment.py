@@ -90,7 +90,7 @@ class Background:
     Attributes
     ----------
     names : list of str
-        The file names of the recordings; there may be none.
+        The names of the recordings in their pack; there may be none.
     samples : Tensor, float32 in [-1, 1)
     """
 
@@ -103,7 +103,7 @@ class Background:
             waveform = audio.at_rate(samples, stretch.sample_rate, sample_rate)
             missing = max(0, size - len(waveform))
             heard.append(np.pad(waveform, (missing // 2, missing - missing // 2)))
-        self.names = [stretch.name.partition("/")[2] for stretch in stretches]
+        self.names = [stretch.name for stretch in stretches]
         self._size = size
         lengths = np.array([len(waveform) for waveform in heard], np.int64)
         self._offsets = torch.from_numpy(np.cumsum(lengths) - lengths).to(device)
@@ -151,7 +151,7 @@ class Augmenter:
         self._background = background
         # The background recording that a clip is cut from; -1: it is a word.
         places = {name: place for place, name in enumerate(background.names)}
-        silence = [places[c.path.name] if c.word == BACKGROUND else -1 for c in clips]
+        silence = [places[c.name] if c.word == BACKGROUND else -1 for c in clips]
         self._silence = torch.tensor(silence, dtype=torch.int64, device=self._device)
         self._seed = seed
         self._resampler = _Resampler(augmentation.speed, augmentation.shift).to(self._device)

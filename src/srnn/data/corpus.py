@@ -2,10 +2,10 @@
 """From packed recordings to labelled clips in three partitions.
 
 A corpus has the layout of Speech Commands (Warden 2018, https://arxiv.org/abs/1804.03209): a folder
-a word with its recordings as wav files, `_background_noise_` with long recordings from which
-silence is cut, `validation_list.txt` and `testing_list.txt` naming the clips of two partitions;
-every other clip is for training. Where a list is missing, a hash of the speaker takes its place,
-the rule by which the official lists were made.
+a word with its recordings, there or in a folder a speaker; `_background_noise_` with long
+recordings from which silence is cut; `validation_list.txt` and `testing_list.txt`, which name the
+clips of two partitions. Every other clip is for training. Where a list is missing, a hash of the
+speaker takes its place, the rule by which the official lists were made.
 
 A folder that holds `_silence_` or `_unknown_` beside the words and has no lists is a test archive:
 all of it is for testing.
@@ -24,6 +24,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from srnn.data.layout import composed
+from srnn.data.lists import LISTS, read_lists
 from srnn.data.pack import Pack
 from srnn.errors import InputError, printable
 from srnn.randomness import Purpose, generator
@@ -33,8 +35,6 @@ SILENCE = "_silence_"
 UNKNOWN = "_unknown_"
 BACKGROUND = "_background_noise_"
 """The folder of long recordings without words."""
-
-_LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
 
 # Where each partition's stretch of a background recording begins and ends, in tenths of its time.
 _STRETCHES = {"training": (0, 8), "validation": (8, 9), "testing": (9, 10)}
@@ -46,11 +46,17 @@ _log = logging.getLogger(__name__)
 class Clip(NamedTuple):
     """A labelled recording, or a labelled part of one."""
 
-    path: Path
+    folder: Path  # the data set
+    name: str  # of the recording in its pack, `word/file.wav`
     label: int  # index into Corpus.labels
-    word: str  # the folder that holds the recording
+    word: str  # the folder in the data set, see `Recording.word`
     start: int = 0  # first frame, at the file's own rate
     frames: int = -1  # number of frames at the file's own rate; -1: to the end of the file
+
+    @property
+    def path(self) -> Path:
+        """The recording."""
+        return self.folder / self.name
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Corpus:
 
     def is_synthetic(self, clip: Clip) -> bool:
         """Whether a clip is one of the synthetic words."""
-        return self.synthetic is not None and clip.path.parents[1] == self.synthetic.folder
+        return self.synthetic is not None and clip.folder == self.synthetic.folder
 
     def background(self, partition: str) -> list["Stretch"]:
         """Return the stretches of background recordings that a partition hears."""
@@ -153,8 +159,10 @@ def read_corpus(
         training partition has nothing.
     """
     labels = tuple(labels)
+    composed_labels = tuple(map(composed, labels))
     words = _words(pack)
-    lists = _read_lists(pack.folder)
+    lists = read_lists(pack.folder, itertools.chain(pack.recordings, pack.unreadable))
+    unheard = frozenset(map(composed, held_out))
     is_test_archive = all_testing or (not lists and (SILENCE in words or UNKNOWN in words))
     if is_test_archive and not all_testing:
         _log.info(
@@ -165,31 +173,29 @@ def read_corpus(
     partitions: dict[str, list[Clip]] = {partition: [] for partition in PARTITIONS}
     skipped = {}
     for word, names in words.items():
-        label = _label_of(word, labels)
+        label = _label_of(word, composed_labels)
         if label is None:
             skipped[word] = len(names)
             continue
         for name in names:
             partition = "testing" if is_test_archive else _partition_of(name, lists)
-            if partition != "training" or word not in held_out:
-                partitions[partition].append(Clip(pack.folder / name, label, word))
+            if partition != "training" or word not in unheard:
+                partitions[partition].append(Clip(pack.folder, name, label, word))
     if not is_test_archive:
-        if len(lists) < len(_LISTS):
+        if len(lists) < len(LISTS):
             _warn_of_shared_speakers(pack.folder, itertools.chain(*partitions.values()))
         if SILENCE in labels:
             for index, partition in enumerate(PARTITIONS):
                 count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
                 rng = generator(Purpose.SILENCE, seed, index)
-                stretches = _background(pack, partition, held_out)
+                stretches = _background(pack, partition, unheard)
                 cuts = _cut(stretches, count, size, sample_rate, rng)
                 partitions[partition] += [
-                    Clip(pack.folder / name, labels.index(SILENCE), BACKGROUND, start, frames)
+                    Clip(pack.folder, name, labels.index(SILENCE), BACKGROUND, start, frames)
                     for name, start, frames in cuts
                 ]
     clips = {partition: tuple(some) for partition, some in partitions.items()}
-    return Corpus(
-        dict.fromkeys(PARTITIONS, pack), labels, clips, skipped, held_out=frozenset(held_out)
-    )
+    return Corpus(dict.fromkeys(PARTITIONS, pack), labels, clips, skipped, held_out=unheard)
 
 
 def with_synthetic(corpus: Corpus, pack: Pack) -> Corpus:
@@ -203,7 +209,7 @@ def with_synthetic(corpus: Corpus, pack: Pack) -> Corpus:
     """
     label = corpus.labels.index(UNKNOWN)
     clips = [
-        Clip(pack.folder / name, label, word)
+        Clip(pack.folder, name, label, word)
         for word, names in _words(pack).items()
         for name in names
     ]
@@ -241,12 +247,12 @@ def require_trainable(corpus: Corpus) -> None:
     """
     clips = [clip for partition in PARTITIONS for clip in corpus.partitions[partition]]
     folders = sorted({clip.word for clip in clips} | set(corpus.skipped))
-    counts = corpus.counts("training")
-    words = keywords(corpus.labels)
+    counts = {composed(label): n for label, n in corpus.counts("training").items()}
+    words = [composed(word) for word in keywords(corpus.labels)]
     missing = [word for word in words if word not in folders]
     untrained = [word for word in words if word in folders and not counts[word]]
     problems = []
-    background = {Path(stretch.name).stem for stretch in corpus.background("validation")}
+    background = {noise_of(stretch.name) for stretch in corpus.background("validation")}
     unknown = {clip.word for clip in clips if corpus.labels[clip.label] == UNKNOWN}
     nowhere = corpus.held_out - background - unknown
     if nowhere:
@@ -277,7 +283,7 @@ def require_trainable(corpus: Corpus) -> None:
     if not problems and not corpus.partitions["validation"]:
         problems.append(
             f"{corpus.folder}: expected clips for validation, found none; add recordings, or name "
-            f"some of them as word/file.wav in {_LISTS['validation']}"
+            f"some of them as word/file.wav in {LISTS['validation']}"
         )
     if problems:
         raise InputError(*problems)
@@ -296,8 +302,18 @@ def _with_suggestion(word: str, folders: list[str]) -> str:
 
 
 def speaker_of(name: str) -> str:
-    """Return the speaker that a recording's file name states; where it states none, its stem."""
-    return name[: -len(".wav")].split("_nohash_")[0]
+    """Return the speaker of a recording by its name in the word's folder.
+
+    `SPEAKER_nohash_N.wav` states one, and so does `SPEAKER/file.wav`; else it is the name's stem.
+    """
+    folder, _, file = name.partition("/") if "/" in name else ("", "", name)
+    stem, states_speaker, _ = file.rpartition("/")[2].rpartition(".")[0].partition("_nohash_")
+    return composed(folder if folder and not states_speaker else stem)
+
+
+def noise_of(name: str) -> str:
+    """Return what a background recording is called: its file's stem."""
+    return composed(name.rpartition("/")[2].rpartition(".")[0])
 
 
 def partition_of_speaker(speaker: str) -> str:
@@ -347,38 +363,26 @@ def keywords(labels: Iterable[str]) -> list[str]:
     return [name for name in labels if name not in (SILENCE, UNKNOWN)]
 
 
-def _read_lists(folder: Path) -> dict[str, frozenset[str]]:
-    """Read the lists that are there: partition -> its clips, as `word/file.wav`."""
-    return {
-        partition: frozenset(
-            # The encoding of file names: a name that is no UTF-8 reads as os.scandir returns it.
-            (folder / name).read_text("utf-8-sig", errors="surrogateescape").split("\n")
-        )
-        for partition, name in _LISTS.items()
-        if (folder / name).is_file()
-    }
-
-
 def _partition_of(name: str, lists: dict[str, frozenset[str]]) -> str:
     """Return the partition of a clip: that of the list it is in; by speaker for lists missing."""
     for partition, listed in lists.items():
         if name in listed:
             return partition
-    if len(lists) == len(_LISTS):
+    if len(lists) == len(LISTS):
         return "training"
     partition = partition_of_speaker(speaker_of(name.partition("/")[2]))
     return "training" if partition in lists else partition
 
 
 def _warn_of_shared_speakers(folder: Path, clips: Iterable[Clip]) -> None:
-    unnamed = [clip.path for clip in clips if "_nohash_" not in clip.path.name]
+    unnamed = [c.name for c in clips if "_nohash_" not in c.name and c.name.count("/") == 1]
     if unnamed:
         _log.warning(
             "%s: %d recordings do not name their speaker (SPEAKER_nohash_N.wav), such as %s: "
             "the same voices may be in several partitions",
             printable(folder),
             len(unnamed),
-            printable(unnamed[0].relative_to(folder)),
+            printable(unnamed[0]),
         )
 
 
@@ -397,8 +401,8 @@ def _background(pack: Pack, partition: str, held_out: Collection[str]) -> list[S
     first, last = _STRETCHES[partition]
     return [
         Stretch(name, frames * first // 10, frames * last // 10 - frames * first // 10, rate)
-        for name, _, frames, rate, _ in pack.recordings.values()
-        if name.startswith(f"{BACKGROUND}/") and frames >= 10 and Path(name).stem not in unheard
+        for name, _, frames, rate, *_ in pack.recordings.values()
+        if name.startswith(f"{BACKGROUND}/") and frames >= 10 and noise_of(name) not in unheard
     ]
 
 

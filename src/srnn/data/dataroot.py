@@ -19,6 +19,9 @@ from srnn.files import remedy, sync_directory
 CORPORA = "SpeechCommands"
 """The folder in a data root that the data sets lie in; torchaudio's name for it."""
 
+SYNTHETIC_WORDS = "SyntheticWords"
+"""The folder in a data root that synthetic words for `_unknown_` lie in."""
+
 _ELSEWHERE = "set data.dataroot to a folder that can be written or holds the data set"
 
 

@@ -23,7 +23,8 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -38,15 +39,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from srnn.data import audio
+from srnn.data.audio import OTHER_SUFFIXES, suffix_of
+from srnn.data.layout import NOT_WORDS, composed, expect_words_on_top, is_recording
 from srnn.data.locks import locked
 from srnn.data.workers import deaf_to_interruption, end_with_parent, one_core_each
 from srnn.errors import InputError, printable
 from srnn.files import remedy, sync_directory
 
 _MAGIC = b"srnnpack"
-_VERSION = 3  # of the layout and of what `audio.decode` makes of a file
+_VERSION = 4  # of the layout and of what `audio.decode` makes of a file
 _HEADER = struct.Struct("<8s32sQQI4x")  # magic, key, samples, bytes of the index, their CRC-32
 _SAMPLE = np.dtype("<i2")
+
+_NAMED = 3  # recordings in a message about many
 
 _RECORDINGS_A_TASK = 64
 _RECORDINGS_WORTH_A_POOL = 5000  # fewer are done sooner than worker processes have started
@@ -57,16 +62,17 @@ _log = logging.getLogger(__name__)
 class Recording(NamedTuple):
     """Where a recording lies in a pack."""
 
-    name: str  # `word/file.wav`
+    name: str  # `word/file.wav`, or `word/speaker/file.wav`
     offset: int  # its first sample
     frames: int  # its samples
     sample_rate: int  # of the file, and of the samples (Hz)
     checksum: int  # CRC-32 of the samples
+    problem: str = ""  # what is wrong with the sound, see `audio.decode`; empty: nothing
 
     @property
     def word(self) -> str:
-        """The folder of the recording."""
-        return self.name.partition("/")[0]
+        """The folder in the data set, in the composed form of Unicode (NFC)."""
+        return composed(self.name.partition("/")[0])
 
 
 class _Decoded(NamedTuple):
@@ -115,7 +121,8 @@ def open_pack(folder: Path, cache: str = "auto", workers: int | Literal["auto"] 
     Parameters
     ----------
     folder : Path
-        Word folders with recordings (`*.wav` in any letter case; hidden files are ignored).
+        Word folders with recordings, there or in folders of speakers: files whose names end as in
+        `audio.SUFFIXES`, in any letter case; hidden ones are ignored.
     cache : str
         Directory for packs, created where missing. "auto": `.cache` in `folder`, or, where that
         cannot be written, ``$XDG_CACHE_HOME/srnn`` (``~/.cache/srnn`` without such a variable).
@@ -168,6 +175,7 @@ def expect_readable(pack: Pack, most: float) -> None:
     InputError
         If more are unreadable.
     """
+    _warn_of_problems(pack)
     if not pack.unreadable:
         return
     count, total = len(pack.unreadable), len(pack.recordings) + len(pack.unreadable)
@@ -185,31 +193,101 @@ def expect_readable(pack: Pack, most: float) -> None:
         )
 
 
-def _is_recording(name: str) -> bool:
-    """Whether a file in a word folder is a recording.
-
-    By name alone: a corpus has a hundred thousand of them, and hidden files are not recordings
-    (macOS leaves `._x.wav` beside `x.wav`).
-    """
-    return name.lower().endswith(".wav") and not name.startswith(".")
+def _warn_of_problems(pack: Pack) -> None:
+    """Warn, on one line, of recordings that can be read but do not hold what was recorded."""
+    doubtful = [recording for recording in pack.recordings.values() if recording.problem]
+    if doubtful:
+        some = [f"{printable(each.name)}: {each.problem}" for each in doubtful[:_NAMED]]
+        _log.warning(
+            "%s: %s of %s recordings do not sound as recorded (%s%s)",
+            *(printable(pack.folder), f"{len(doubtful):,}", f"{len(pack.recordings):,}"),
+            "; ".join(some),
+            "; ..." if len(doubtful) > _NAMED else "",
+        )
 
 
 def _scan(folder: Path) -> list[tuple[str, int, int, int]]:
-    """List the recordings of all words and of the background, each with its `_state`."""
+    """List the recordings of all words and of the background, each with its `_state`.
+
+    What looks like sound but is not listed is warned of, on one line.
+    """
     found: list[tuple[str, int, int, int]] = []
+    unused: Counter[str] = Counter()
+    speakers: dict[str, list[str]] = {}
     try:
         with os.scandir(folder) as entries:
-            words = sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
+            top = [entry for entry in entries if entry.name[0] != "."]
+        words = sorted(entry.name for entry in top if _is_folder(entry))
+        stray = sum(is_recording(entry.name) and not _is_folder(entry) for entry in top)
         for word in words:
-            with os.scandir(folder / word) as entries:
-                found += sorted(
-                    (f"{word}/{entry.name}", *_state(entry))
-                    for entry in entries
-                    if _is_recording(entry.name)
-                )
+            if word not in NOT_WORDS:
+                inner: list[str] = []
+                some = sorted(_recordings(folder / word, word, unused, inner))
+                speakers |= {word: inner} if some else {}
+                found += some
     except OSError as error:
         raise InputError(f"data.dataroot: {error.filename}: {error.strerror}") from error
+    expect_words_on_top(folder, speakers)
+    if stray or unused:
+        others = [f"{n:,} .{suffix} that soundfile does not read" for suffix, n in sorted(unused.items())]
+        outside = [f"{stray:,} outside the folders of words"] if stray else []
+        total = f"{stray + unused.total():,}"
+        what = ", ".join([*others, *outside])
+        _log.warning("%s: %s files of sound are not used: %s", printable(folder), total, what)
     return found
+
+
+def _recordings(
+    folder: Path,
+    name: str,
+    unused: Counter[str],
+    inner: list[str],
+    within: tuple[str, ...] = (),
+) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the recordings in a folder and in the folders in it, each with its `_state`.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Its path in the data set.
+    unused : Counter
+        Counts, by suffix, the files of sound that cannot be read.
+    inner : list of str
+        Receives the names of the folders in it that hold recordings.
+    within : tuple of str
+        The folders around it, as they are named.
+    """
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            file = entry.name
+            # Nearly all of a hundred thousand files, hence first.
+            if (file.endswith(".wav") and file[0] != ".") or is_recording(file):
+                yield (f"{name}/{file}", *_state(entry))
+            elif file[0] == ".":
+                continue
+            elif _is_folder(entry):
+                folders.append(entry)
+            elif (suffix := suffix_of(file)) in OTHER_SUFFIXES:
+                unused[suffix] += 1
+    within += (os.fspath(folder),)
+    for entry in folders:
+        # A link may lead back to where it lies, round and round.
+        if entry.is_symlink() and os.path.realpath(entry.path) in map(os.path.realpath, within):
+            continue
+        found = _recordings(Path(entry.path), f"{name}/{entry.name}", unused, [], within)
+        for number, recording in enumerate(found):
+            if not number:
+                inner.append(entry.name)
+            yield recording
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere
+        return False
 
 
 def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
@@ -350,8 +428,9 @@ def _decode_some(
     decoded = _Decoded([], {})
     with target.open("rb+") as file:
         for name in names:
+            problems: list[str] = []
             try:
-                samples, rate = audio.decode(folder / name)
+                samples, rate = audio.decode(folder / name, problems.append)
             except audio.UnreadableError as error:
                 decoded.unreadable[name] = error.found
                 continue
@@ -362,7 +441,8 @@ def _decode_some(
             content = samples.astype(_SAMPLE, copy=False).data
             file.write(content)
             checksum = zlib.crc32(content)
-            decoded.recordings.append(Recording(name, offset, len(samples), rate, checksum))
+            place = name, offset, len(samples), rate, checksum
+            decoded.recordings.append(Recording(*place, "; ".join(problems)))
     return decoded
 
 

@@ -11,12 +11,15 @@ Symbols: n samples of a word, `size` samples of a clip.
 """
 
 import hashlib
+import importlib.metadata
+import importlib.util
 import io
 import itertools
 import json
 import logging
 import math
 import os
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -31,7 +34,15 @@ from srnn.data import espeak
 from srnn.data.acoustics import ACOUSTICS, Samples, hum, noise, recorded, scaled
 from srnn.data.audio import FULL_SCALE
 from srnn.data.corpus import BACKGROUND, partition_of_speaker
-from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
+from srnn.data.dataroot import (
+    CORPORA,
+    SYNTHETIC_WORDS,
+    disk_errors,
+    publish,
+    scratch,
+    sole_use,
+)
+from srnn.data.layout import composed
 from srnn.data.words import COMMON_WORDS
 from srnn.errors import InputError
 
@@ -102,6 +113,8 @@ _PARTITIONS_IN_TURN = ("training", "validation", "testing", *("training",) * 7)
 # Background recordings are divided in time between the partitions; so are the voices of the babble.
 _BACKGROUND_SECONDS = {"training": 48, "validation": 6, "testing": 6}
 
+_CUT = 1.1  # of a clip's length: what a word may take before its loss is audible
+
 _BABBLE = "The north wind and the sun were disputing which was the stronger."
 _BABBLE_TALKERS = 8  # heard at a time
 
@@ -144,6 +157,9 @@ class SpokenCorpus:
     ----------
     words : sequence of str
         What to say, in English; also the names of the folders. Underscores and hyphens are spaces.
+        No two may be pronounced the same.
+    others : sequence of str
+        What else to say, but for what is pronounced like one of ``words``.
     clips_per_word : int >= 1
         From the third on, every partition has clips of every word; from the tenth on, shares of
         about 80 % for training, 10 % for validation and 10 % for testing.
@@ -160,16 +176,24 @@ class SpokenCorpus:
     sample_rate: int
     size: int
     seed: int
+    others: Sequence[str] = ()
 
     def folder(self, dataroot: Path) -> Path:
-        """Return where it lies: ``SpeechCommands/synthetic-<hash of its definition>``."""
+        """Return where it lies: ``SpeechCommands/synthetic-<hash of its definition>``.
+
+        Raises
+        ------
+        InputError
+            If espeakng-loader, whose version is part of the definition, is not installed.
+        """
         definition = (
             VERSION,
+            _synthesiser(),
             DELIVERY,
             ACOUSTICS,
             ACCENTS,
             VOICES,
-            sorted(set(self.words)),
+            sorted({*self.words, *self.others}),
             self.clips_per_word,
             self.sample_rate,
             self.size,
@@ -188,14 +212,20 @@ class SpokenCorpus:
         Raises
         ------
         InputError
-            If espeakng-loader is not installed, a word has no sound, or the disk cannot be written.
+            If espeakng-loader is not installed; a word has no sound, is written in a script that
+            the voices cannot read, or is pronounced like another one; or the disk cannot be
+            written.
         """
         corpus = self.folder(dataroot)
+        if not corpus.is_dir():
+            expect_distinct_sounds(self.words)
         _make_once(dataroot, corpus, lambda: self._make(corpus))
         return corpus
 
     def _make(self, corpus: Path) -> None:
-        words, clips, seed = sorted(set(self.words)), self.clips_per_word, self.seed
+        clips, seed = self.clips_per_word, self.seed
+        others = _without_homophones(self.others, self.words)
+        words = sorted({*self.words, *others})
         _log.info("making %d words x %d synthetic clips: %s", len(words), clips, corpus)
         crew = {partition: _speakers(partition, seed) for partition in VOICES}
         takes = {word: _takes(word, clips, crew, seed) for word in words}
@@ -232,9 +262,16 @@ def make_unknown_words(
         If espeakng-loader is not installed, or the disk cannot be written.
     """
     keywords = sorted(set(keywords))
-    definition = (VERSION, DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"], COMMON_WORDS, keywords)
-    digest = _digest(*definition, clips, sample_rate, size, seed)
-    corpus = dataroot / "SyntheticWords" / f"unknown-{digest[:12]}"
+    made_by = (VERSION, _synthesiser(), DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"])
+    digest = _digest(*made_by, COMMON_WORDS, keywords, clips, sample_rate, size, seed)
+    corpus = dataroot / SYNTHETIC_WORDS / f"unknown-{digest[:12]}"
+
+    if not corpus.is_dir() and (foreign := _unreadable(keywords)):
+        _log.warning(
+            "data.synthetic_unknown: the voices cannot read %s: words that sound alike are not "
+            "left out",
+            ", ".join(map(repr, foreign)),
+        )
 
     def make() -> None:
         words = _generator("unknown words", seed).permutation(_unlike(keywords)).tolist()
@@ -253,10 +290,80 @@ def make_unknown_words(
     return corpus
 
 
+def expect_distinct_sounds(words: Sequence[str]) -> None:
+    """Check that the voices can tell words apart.
+
+    Raises
+    ------
+    InputError
+        A word is written in a script that the voices cannot read, makes no sound, or is pronounced
+        like another one: a line each.
+    """
+    words = list(dict.fromkeys(words))
+    problems = []
+    if foreign := _unreadable(words):
+        problems.append(
+            "data.words: expected words that the English voices can read, found "
+            f"{', '.join(map(repr, foreign))}, whose letters they name one by one: write them in "
+            "Latin letters"
+        )
+    readable = [word for word in words if word not in foreign]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for word, sounds in zip(readable, _pronounced(readable), strict=True):
+        alike.setdefault(tuple(sounds), []).append(word)
+    if silent := alike.pop((), []):
+        problems.append(
+            f"data.words: expected words that can be spoken, found {', '.join(map(repr, silent))}"
+        )
+    problems += [
+        "data.words: expected words that the voices pronounce differently, found "
+        f"{' and '.join(map(repr, same))}, which sound the same"
+        for same in alike.values()
+        if len(same) > 1
+    ]
+    if problems:
+        raise InputError(*problems)
+
+
+def _unreadable(words: Sequence[str]) -> list[str]:
+    """Return the words in a script whose letters eSpeak NG only names ("Chinese letter").
+
+    Some scripts it reads by the rules of their language, and says so: (ko), the sounds, (en-us).
+    """
+    parts = {word: list(filter(_has_other_letters, _spoken(word).split())) for word in words}
+    foreign = sorted({part for some in parts.values() for part in some})
+    sounds = _pronounced(foreign) if foreign else []
+    read = {
+        part for part, heard in zip(foreign, sounds, strict=True) if "".join(heard).startswith("(")
+    }
+    return [word for word in words if not read.issuperset(parts[word])]
+
+
+def _has_other_letters(text: str) -> bool:
+    """Whether a text has letters that are not Latin."""
+    return any(
+        char.isalpha() and not unicodedata.name(char, "").startswith("LATIN ") for char in text
+    )
+
+
+def _without_homophones(words: Sequence[str], keywords: Sequence[str]) -> list[str]:
+    """Return the words that no keyword is pronounced like."""
+    sounds = _pronounced([*keywords, *words])
+    taken, theirs = sounds[: len(keywords)], sounds[len(keywords) :]
+    left_out = [word for word, heard in zip(words, theirs, strict=True) if heard in taken]
+    if left_out := [word for word in left_out if word not in keywords]:
+        _log.info("not said, as a keyword sounds the same: %s", ", ".join(left_out))
+    return [word for word in words if word not in left_out]
+
+
+def _pronounced(words: Sequence[str]) -> list[list[str]]:
+    """Return the sounds of words, in the first accent."""
+    return espeak.pronounce([_spoken(word) for word in words], ACCENTS[0], *_find_espeak())
+
+
 def _unlike(keywords: Sequence[str]) -> list[str]:
     """Return the common words that differ from every keyword by two sounds at least."""
-    texts = [_spoken(word) for word in (*keywords, *COMMON_WORDS)]
-    sounds = espeak.pronounce(texts, ACCENTS[0], *_find_espeak())
+    sounds = _pronounced([*keywords, *COMMON_WORDS])
     taken, common = sounds[: len(keywords)], sounds[len(keywords) :]
     return [
         word
@@ -421,16 +528,24 @@ def _say(word: str, takes: Sequence[_Take], longest: float) -> list[Samples]:
     seconds = [_seconds(s, take.speaker) for s, take in zip(speeches, takes, strict=True)]
     if max(seconds) <= longest:
         return speeches
-    return _speak(
+    speeches = _speak(
         [
             u._replace(rate=min(espeak.FASTEST, round(u.rate * max(1, 1.1 * s / longest))))
             for u, s in zip(utterances, seconds, strict=True)
         ]
     )
+    seconds = [_seconds(s, take.speaker) for s, take in zip(speeches, takes, strict=True)]
+    if (longest_spoken := max(seconds)) > _CUT * longest:
+        _log.warning(
+            "data.words: %r takes up to %.1f s however fast it is said, srnn.size holds %.1f s: "
+            "its end is cut off",
+            *(word, longest_spoken, longest),
+        )
+    return speeches
 
 
 def _spoken(word: str) -> str:
-    return word.replace("_", " ").replace("-", " ")
+    return composed(word).replace("_", " ").replace("-", " ")
 
 
 def _utterance(text: str, speaker: Speaker, random: np.random.Generator) -> espeak.Utterance:
@@ -449,6 +564,23 @@ def _speak(utterances: Sequence[espeak.Utterance]) -> list[Samples]:
     """Speak, samples in -1..1 at eSpeak NG's rate."""
     speeches = espeak.speak(utterances, *_find_espeak())
     return [np.frombuffer(speech, np.int16) / FULL_SCALE for speech in speeches]
+
+
+def is_installed() -> bool:
+    """Whether the synthesiser is."""
+    return importlib.util.find_spec("espeakng_loader") is not None
+
+
+def _synthesiser() -> str:
+    """Return the version of the synthesiser, that of the wheel which brings it.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    _find_espeak()
+    return importlib.metadata.version("espeakng-loader")
 
 
 def _find_espeak() -> tuple[Path, Path]:

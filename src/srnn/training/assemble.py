@@ -15,13 +15,19 @@ from srnn.data.corpus import (
     Corpus,
     choose_labels,
     keywords,
+    noise_of,
     read_corpus,
     require_trainable,
     with_synthetic,
 )
 from srnn.data.dataroot import CORPORA
 from srnn.data.pack import Pack, expect_readable, open_pack
-from srnn.data.voices import SPEECH_COMMANDS_WORDS, SpokenCorpus, make_unknown_words
+from srnn.data.voices import (
+    SPEECH_COMMANDS_WORDS,
+    SpokenCorpus,
+    is_installed,
+    make_unknown_words,
+)
 from srnn.errors import InputError
 from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
@@ -203,7 +209,7 @@ def make_evaluation_corpus(
         folder = _found(dataroot, data.gsc_url, f"--dataroot {dataroot}")
         return _labelled(config, _packed(config, folder, cache="auto"), labels)
     trained_on = f"data.dataroot = {data.dataroot!r}, where training was"
-    if data.gsc_url == SYNTHETIC:
+    if data.gsc_url == SYNTHETIC and is_installed():
         folder = _spoken_corpus(config).folder(Path(data.dataroot))
         if not folder.is_dir():
             raise InputError(
@@ -234,7 +240,7 @@ def _found(dataroot: Path, gsc_url: str, origin: str) -> Path:
     folder = locate(dataroot, gsc_url)
     if folder is None:
         raise InputError(
-            f"{origin}: expected one data set (a folder a word with *.wav files in it, there or "
+            f"{origin}: expected one data set (a folder a word with recordings in it, there or "
             "under SpeechCommands), found none or several; name it with --dataroot DIR"
         )
     return folder
@@ -244,22 +250,28 @@ def _task_folder(config: Config) -> Path:
     data = config.data
     if data.gsc_url == SYNTHETIC:
         return _spoken_corpus(config).make(Path(data.dataroot))
-    return acquire(Path(data.dataroot), Source(data.gsc_url, data.gsc_sha256))
+    words = () if data.words == "all" else data.words
+    return acquire(Path(data.dataroot), Source(data.gsc_url, data.gsc_sha256), words)
 
 
 def _spoken_corpus(config: Config) -> SpokenCorpus:
     data, srnn = config.data, config.srnn
-    words = list(SPEECH_COMMANDS_WORDS) if data.words == "all" else list(data.words)
-    if data.unknown:
-        words += [word for word in SPEECH_COMMANDS_WORDS if word not in words]
-    return SpokenCorpus(words, data.synthetic_clips, srnn.sample_rate, srnn.size, srnn.seed)
+    words = SPEECH_COMMANDS_WORDS if data.words == "all" else data.words
+    return SpokenCorpus(
+        words,
+        data.synthetic_clips,
+        srnn.sample_rate,
+        srnn.size,
+        srnn.seed,
+        others=SPEECH_COMMANDS_WORDS if data.unknown else (),
+    )
 
 
 def _with_synthetic(config: Config, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words that ``config`` asks for."""
     data, srnn = config.data, config.srnn
     # Nothing that sounds like a word that is held out is to be heard, either.
-    noises = {Path(stretch.name).stem for stretch in corpus.background("validation")}
+    noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
     unlike = [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
     folder = make_unknown_words(
         Path(data.dataroot),

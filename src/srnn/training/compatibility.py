@@ -12,6 +12,7 @@ import torch
 
 from srnn.config import Config, toml_value
 from srnn.data.corpus import BACKGROUND, UNKNOWN, Corpus
+from srnn.data.pack import Recording
 from srnn.errors import InputError
 from srnn.training.checkpoint import Checkpoint
 from srnn.training.spotter import Spotter, restore_spotter
@@ -90,16 +91,20 @@ def clips_digest(corpus: Corpus) -> str:
     for partition in ("training", "validation"):
         packs = {pack.folder: pack for pack in corpus.packs_of(partition)}
         for clip in corpus.partitions[partition]:
-            recording = packs[clip.path.parents[1]].recordings[f"{clip.word}/{clip.path.name}"]
-            sound = recording._replace(offset=0)  # in a pack they lie in no certain order
+            sound = _sound(packs[clip.folder].recordings[clip.name])
             clips.append([partition, clip.label, clip.start, clip.frames, sound])
     background = [
-        recording._replace(offset=0)
+        _sound(recording)
         for recording in corpus.packs["training"].recordings.values()
         if recording.word == BACKGROUND
     ]
     content = json.dumps([corpus.labels, clips, background])
     return _DIGEST + hashlib.sha256(content.encode()).hexdigest()
+
+
+def _sound(recording: Recording) -> list[object]:
+    """Return what does not depend on the pack: in it recordings lie in no certain order."""
+    return [recording.name, 0, recording.frames, recording.sample_rate, recording.checksum]
 
 
 def expect_same_clips(corpus: Corpus, saved: str, source: str) -> None:

@@ -75,7 +75,7 @@ def divergence(
     """
     numbers = [_look_at(name, parameter) for name, parameter in network.named_parameters()]
     worst = max(numbers, key=lambda each: (each.wrong, each.slope))
-    names = [printable(f"{clip.word}/{clip.path.name}") for clip in clips]
+    names = [printable(clip.name) for clip in clips]
     lines = "\n".join(each.text for each in numbers)
     _log.error("parameters at %s:\n%s\nits clips: %s", place, lines, ", ".join(names) or "all")
     shown = ", ".join(names[:_NAMED_CLIPS]) or "all"

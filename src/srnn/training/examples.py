@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srnn.data.augment import Augmenter
-from srnn.data.corpus import BACKGROUND, Clip, Corpus, readouts_of
+from srnn.data.corpus import BACKGROUND, Clip, Corpus, noise_of, readouts_of
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker
 from srnn.features.mixing import Mixer, neighbours
@@ -268,7 +268,7 @@ def make_examples(
 
 
 def _word(clip: Clip) -> str:
-    return f"{BACKGROUND}/{clip.path.stem}" if clip.word == BACKGROUND else clip.word
+    return f"{BACKGROUND}/{noise_of(clip.name)}" if clip.word == BACKGROUND else clip.word
 
 
 def _settle(

@@ -45,9 +45,9 @@ class Waveforms:
         self._samples = [pack.samples for pack in packs]
         self._sample_rate = sample_rate
         numbers = {pack.folder: number for number, pack in enumerate(packs)}
-        self._packs = [numbers[clip.path.parents[1]] for clip in clips]
+        self._packs = [numbers[clip.folder] for clip in clips]
         recordings = [
-            packs[number].recordings[f"{clip.word}/{clip.path.name}"]
+            packs[number].recordings[clip.name]
             for number, clip in zip(self._packs, clips, strict=True)
         ]
         starts = np.array([clip.start for clip in clips], np.int64)

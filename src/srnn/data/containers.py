@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What the header of a recording states about the length of its samples, and whether that is true.
+
+libsndfile takes a stated length as it is: of a file that is cut off it returns what is left, and
+nothing of one whose writer was killed before it filled the length in.
+"""
+
+import os
+from io import FileIO
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_STREAMED = 0x7FFF0000  # a 32-bit length from here on comes from a writer that did not know it
+_MAX_CHUNKS = 1_000  # before the samples; a file of zeros would be millions of empty ones
+_TRAILING_SHARE = 0.1  # of the stated length: fewer bytes behind the samples are no loss
+
+
+class Stated(NamedTuple):
+    """What a header states about the samples, and what is there.
+
+    Attributes
+    ----------
+    missing : int
+        Bytes of samples by which the file is shorter than it states.
+    correction : tuple of int and bytes, or None
+        Place and content of a length that makes libsndfile read up to the end of the file, where
+        the writer left it open.
+    trailing : int
+        Bytes behind the samples that are neither samples nor chunks, where they are many.
+    """
+
+    missing: int = 0
+    correction: tuple[int, bytes] | None = None
+    trailing: int = 0
+
+
+class _Length(NamedTuple):
+    """A field of a header that states the length of the samples."""
+
+    place: int  # of the field in the file
+    width: int  # bytes
+    order: Literal["little", "big"]
+    value: int  # bytes of samples
+    start: int  # of the samples in the file
+    in_chunks: bool = False  # whether chunks of 32-bit lengths surround it
+
+
+def stated(file: FileIO) -> Stated:
+    """Compare the length that a header states with the length of the file.
+
+    Parameters
+    ----------
+    file : FileIO
+        At its start; left anywhere.
+
+    Returns
+    -------
+    Stated
+        Nothing amiss, too, for a format that states no length.
+    """
+    start = file.read(40)
+    if start[:4] == b"OggS":
+        return Stated(missing=_missing_of_ogg(file))
+    length = _length(file, start)
+    if length is None:
+        return Stated()
+    there = os.fstat(file.fileno()).st_size - length.start
+    streamed = length.value >= (_STREAMED if length.width == 4 else 2**63 - 1)
+    if streamed and length.width == 4:  # libsndfile reads up to the end by itself
+        return Stated()
+    after = length.start + length.value + length.value % 2
+    if there > 0 and (
+        streamed or (not length.value and not _chunks_follow(file, length, length.start))
+    ):
+        content = 2**32 - 1 if length.width == 4 else there
+        return Stated(correction=(length.place, content.to_bytes(length.width, length.order)))
+    trailing = there - length.value
+    many = length.in_chunks and trailing > _TRAILING_SHARE * length.value
+    if not many or _chunks_follow(file, length, after):
+        trailing = 0
+    return Stated(missing=max(0, length.value - there), trailing=trailing)
+
+
+def _length(file: FileIO, start: bytes) -> _Length | None:
+    """Return the field that states the length of the samples; None where there is none."""
+    match start[:4]:
+        case b"RIFF" | b"RIFX" | b"FORM":
+            return _of_chunks(file, "little" if start[:4] == b"RIFF" else "big")
+        case b"RF64" if start[12:16] == b"ds64":
+            found = _of_chunks(file, "little")
+            if found is None or found.value < 2**32 - 1:
+                return found
+            # The chunk before all others has what does not fit into 32 bits.
+            return _Length(28, 8, "little", int.from_bytes(start[28:36], "little"), found.start)
+        case b"riff" if start[4:8] == b".\x91\xcf\x11":
+            return _of_wave64(file)
+        case b".snd" | b"dns.":
+            order: Literal["little", "big"] = "big" if start[:4] == b".snd" else "little"
+            place = int.from_bytes(start[4:8], order)
+            return _Length(8, 4, order, int.from_bytes(start[8:12], order), place)
+        case b"caff":
+            return _of_core_audio(file)
+    return None
+
+
+def _of_chunks(file: FileIO, order: Literal["little", "big"]) -> _Length | None:
+    file.seek(12)
+    for _ in range(_MAX_CHUNKS):
+        header = file.read(8)
+        length = int.from_bytes(header[4:], order)
+        if header[:4] in (b"data", b"SSND", b"BODY"):
+            # libsndfile itself reads on where an AIFF file states nothing.
+            known = header[:4] == b"data" or length
+            return _Length(file.tell() - 4, 4, order, length, file.tell(), True) if known else None
+        file.seek(length + length % 2, os.SEEK_CUR)
+    return None
+
+
+def _of_wave64(file: FileIO) -> _Length | None:
+    file.seek(40)
+    for _ in range(_MAX_CHUNKS):
+        header = file.read(24)
+        length = int.from_bytes(header[16:], "little") - 24  # its own header is counted in
+        if header[:4] == b"data":
+            # libsndfile itself reads on where the length was left open.
+            known = 0 < length < 2**63 - 25
+            return _Length(file.tell() - 8, 8, "little", length, file.tell()) if known else None
+        if length < 0:
+            return None
+        file.seek(length + -length % 8, os.SEEK_CUR)
+    return None
+
+
+def _of_core_audio(file: FileIO) -> _Length | None:
+    file.seek(8)
+    for _ in range(_MAX_CHUNKS):
+        header = file.read(12)
+        length = int.from_bytes(header[4:], "big")
+        if header[:4] == b"data":
+            return _Length(file.tell() - 8, 8, "big", length, file.tell())
+        if length >= 2**63:
+            return None
+        file.seek(length, os.SEEK_CUR)
+    return None
+
+
+def _missing_of_ogg(file: FileIO) -> int:
+    """Return how many bytes the last page of an Ogg file lacks; no header states its length."""
+    size = os.fstat(file.fileno()).st_size
+    first = max(0, size - 2**16)  # a page is shorter
+    file.seek(first)
+    end = file.read()
+    page = end.rfind(b"OggS")
+    segments = end[page + 27 : page + 27 + end[page + 26]] if 0 <= page < len(end) - 26 else b""
+    # A page without segments, or cut off within its header, holds no sound.
+    return max(0, page + 27 + len(segments) + sum(segments) - len(end)) if segments else 0
+
+
+def _chunks_follow(file: FileIO, length: _Length, place: int) -> bool:
+    """Whether nothing but whole chunks lie between a place and the end of the file."""
+    size = os.fstat(file.fileno()).st_size
+    for _ in range(_MAX_CHUNKS):
+        if place >= size:
+            return True
+        file.seek(place)
+        header = file.read(8)
+        if len(header) < 8 or not header[:4].isascii() or not header[:4].decode().isprintable():
+            return False
+        place += 8 + int.from_bytes(header[4:], length.order)
+        place += place % 2
+        if place > size + 1:
+            return False
+    return True
+
+
+class Corrected(FileIO):
+    """A file that reads as if some bytes of it were others.
+
+    Parameters
+    ----------
+    path : bytes
+        Name of the file.
+    correction : tuple of int and bytes
+        Place and content of these bytes.
+    """
+
+    def __init__(self, path: bytes, correction: tuple[int, bytes]) -> None:
+        super().__init__(path)
+        self._place, self._content = correction
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill a buffer with the next bytes; return how many there were."""
+        start = self.tell()
+        count = super().readinto(buffer) or 0
+        view = memoryview(buffer).cast("B")
+        for offset, byte in enumerate(self._content, self._place - start):
+            if 0 <= offset < count:
+                view[offset] = byte
+        return count

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The files that name the clips of two partitions, `validation_list.txt` and `testing_list.txt`.
+
+A line names a recording as `word/file.wav`. Lists that were written elsewhere are understood, too:
+with backslashes, with a leading `./` or the path of another folder, with other suffixes, in another
+Unicode form. A line that names nothing is reported, as its recording may be trained on.
+"""
+
+import codecs
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from srnn.data.audio import SUFFIXES, suffix_of
+from srnn.data.layout import composed
+from srnn.errors import InputError, printable
+
+LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
+
+_OTHER_LIST = re.compile(
+    r"(train|val|dev|test|eval)\w*[ _.-]?(list|split|files)?\.\w+", re.IGNORECASE
+)
+
+_log = logging.getLogger(__name__)
+
+
+def read_lists(folder: Path, names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Read the lists that are there.
+
+    A line also names what differs from it in the suffix: the same sound in another format.
+
+    Parameters
+    ----------
+    folder : Path
+        The data set.
+    names : iterable of str
+        Its recordings, readable or not, as `word/file.wav` or `word/speaker/file.wav`.
+
+    Returns
+    -------
+    dict
+        Partition -> those of ``names`` that its list names.
+
+    Raises
+    ------
+    InputError
+        A list cannot be read, or none of its lines names a recording.
+    """
+    there = {
+        partition: folder / name
+        for partition, name in LISTS.items()
+        if os.path.lexists(folder / name)
+    }
+    recordings = _by_stem(names) if there else {}
+    lists = {partition: _read(path, recordings) for partition, path in there.items()}
+    if len(lists) < len(LISTS):
+        _warn_of_other_lists(folder)
+    elif both := sorted(lists["validation"] & lists["testing"]):
+        _log.warning(
+            "%s: %s recordings are in %s, too, such as %s: they are not tested on",
+            *(printable(there["testing"]), f"{len(both):,}", LISTS["validation"]),
+            printable(both[0]),
+        )
+    return lists
+
+
+def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names without suffix, in one Unicode form, each with what it stands for."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_stem(name), []).append(name)
+    return found
+
+
+def _stem(name: str) -> str:
+    return composed(name.rpartition(".")[0] if suffix_of(name) in SUFFIXES else name)
+
+
+def _read(path: Path, recordings: Mapping[str, list[str]]) -> frozenset[str]:
+    """Return the recordings that a list names; see `read_lists`."""
+    lines = [line for line in map(str.strip, _text(path).split("\n")) if line]
+    if not lines:
+        _log.warning("%s is empty: no recording is in its partition", printable(path))
+    named: set[str] = set()
+    lost = []
+    for line in lines:
+        found = _named(line, recordings)
+        named.update(found)
+        if not found:
+            lost.append(line)
+    if lost and not named:
+        raise InputError(
+            f"{path}: expected lines that name recordings of the data set as word/file.wav, found "
+            f"{len(lost):,} lines of which none does, such as {lost[0]!r}: correct or delete it"
+        )
+    if lost:
+        # The official lists lie beside many a part of the official recordings.
+        official = all("_nohash_" in line for line in lost)
+        _log.log(
+            logging.INFO if official else logging.WARNING,
+            "%s: %s of %s lines name no recording, such as %s",
+            *(printable(path), f"{len(lost):,}", f"{len(lines):,}", printable(lost[0])),
+        )
+    return frozenset(named)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a list of recordings, found {error.strerror}"
+        ) from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of Windows' PowerShell
+        return content.decode("utf-16", errors="replace")
+    # The encoding of file names: a name that is no UTF-8 reads as os.scandir returns it.
+    return content.decode("utf-8-sig", errors="surrogateescape")
+
+
+def _named(line: str, recordings: Mapping[str, list[str]]) -> list[str]:
+    """Return the recordings that a line names: by all of its path, or by the end of it."""
+    if found := recordings.get(_stem(line)):
+        return found
+    parts = [part for part in line.replace("\\", "/").split("/") if part not in ("", ".")]
+    for first in range(len(parts) - 1):
+        if found := recordings.get(_stem("/".join(parts[first:]))):
+            return found
+    return []
+
+
+def _warn_of_other_lists(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()} - set(LISTS.values())
+    if others := sorted(filter(_OTHER_LIST.fullmatch, names)):
+        _log.warning(
+            "%s: partitions are read from %s alone, not from %s",
+            printable(folder),
+            " and ".join(LISTS.values()),
+            printable(", ".join(others)),
+        )
