@@ -10,11 +10,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Literal
 
-import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from srnn.caches import librosa
 from srnn.errors import InputError, printable
 
 FULL_SCALE = 2**15
@@ -82,7 +82,8 @@ def at_rate(samples: NDArray[np.int16], rate: int, sample_rate: int) -> NDArray[
     waveform = samples.astype(np.float32) / np.float32(FULL_SCALE)
     if rate == sample_rate:
         return waveform
-    resampled: NDArray[np.float32] = librosa.resample(waveform, orig_sr=rate, target_sr=sample_rate)
+    resample = librosa("resample", "util.valid_audio")
+    resampled: NDArray[np.float32] = resample(waveform, orig_sr=rate, target_sr=sample_rate)
     return resampled
 
 
