@@ -94,10 +94,12 @@ def test_a_full_disk_counts_as_one_that_cannot_be_written(
     real = tempfile.TemporaryFile
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(
-        tempfile, "TemporaryFile", lambda dir: _Full(real(dir=dir), tmp_path / "xdg" in dir.parents)
-    )
-    _Full.number = number
+
+    def make(**options: Any) -> _Full:
+        return _Full(real(**options), tmp_path / "xdg" in options["dir"].parents)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", make)
+    monkeypatch.setattr(_Full, "number", number)
     assert caches.user_cache().parent == tmp_path / "tmp"
     assert os.strerror(number) in caplog.text
 

@@ -82,7 +82,8 @@ def test_a_damaged_cache_is_made_anew(
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle] ^= 0xFF
-    damaged = {"empty": b"", "cut": content[:middle], "zeros": bytes(middle), "flipped": content}
+    cut = content[:middle]
+    damaged = {"empty": bytearray(), "cut": cut, "zeros": bytearray(middle), "flipped": content}
     path.write_bytes(damaged[damage])
     assert compilation.kernel(_double)(3) == 6
     again = compilation.kernel(_double)

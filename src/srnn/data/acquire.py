@@ -138,6 +138,35 @@ def acquire(dataroot: Path, source: Source) -> Path:
     return fetch(dataroot, source)
 
 
+def is_at_hand(dataroot: Path, source: Source) -> bool:
+    """Whether `acquire` would find a data set, or its archive, without a download.
+
+    Raises
+    ------
+    InputError
+        The name or URL is unknown, or a folder cannot be read.
+    """
+    if is_fetched(dataroot, source):
+        return True
+    with disk_errors(dataroot):
+        if _version(_archive(dataroot, source).name) and _for_training(_corpora(dataroot)):
+            return True
+        return _holds_words(dataroot)
+
+
+def is_fetched(dataroot: Path, source: Source) -> bool:
+    """Whether `fetch` would find a data set, or its archive, without a download.
+
+    Raises
+    ------
+    InputError
+        The name or URL is unknown, or a folder cannot be read.
+    """
+    archive = _archive(dataroot, source)
+    with disk_errors(dataroot):
+        return archive.path.is_file() or _holds_words(dataroot / CORPORA / archive.name)
+
+
 def fetch(dataroot: Path, source: Source) -> Path:
     """Return ``DIR/SpeechCommands/<name>``, unpacked from ``DIR``'s archive or a download.
 

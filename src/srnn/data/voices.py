@@ -16,7 +16,6 @@ import itertools
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -33,7 +32,11 @@ from srnn.data.audio import FULL_SCALE
 from srnn.data.corpus import BACKGROUND, partition_of_speaker
 from srnn.data.dataroot import CORPORA, disk_errors, publish, scratch, sole_use
 from srnn.data.words import COMMON_WORDS
+from srnn.data.workers import available_cores
 from srnn.errors import InputError
+
+UNKNOWN_WORDS = "SyntheticWords"
+"""The folder in a data root that `make_unknown_words` makes its data sets in."""
 
 _log = logging.getLogger(__name__)
 
@@ -234,7 +237,7 @@ def make_unknown_words(
     keywords = sorted(set(keywords))
     definition = (VERSION, DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"], COMMON_WORDS, keywords)
     digest = _digest(*definition, clips, sample_rate, size, seed)
-    corpus = dataroot / "SyntheticWords" / f"unknown-{digest[:12]}"
+    corpus = dataroot / UNKNOWN_WORDS / f"unknown-{digest[:12]}"
 
     def make() -> None:
         words = _generator("unknown words", seed).permutation(_unlike(keywords)).tolist()
@@ -373,7 +376,7 @@ def _record(
     seed: int,
 ) -> None:
     """Write all recordings, several words at a time; no job is left running on an error."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         jobs = {
             pool.submit(_record_word, folder / word, takes[word], sample_rate, size): len(
                 takes[word]
