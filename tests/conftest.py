@@ -2,6 +2,7 @@
 """What tests share: a small corpus of tones that is learnt in seconds, the option ``--full``."""
 
 import signal
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 import soundfile
 import torch
 from loguru import logger
+
+from srnn.training.interrupt import stop_signals
 
 # Two threads that wait for each other are slow on tensors this small, and on a busy machine.
 torch.set_num_threads(1)
@@ -53,8 +56,10 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 @pytest.fixture(autouse=True)
 def _leave_no_handlers() -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in stop_signals()}
+    show_warning = warnings.showwarning
     yield
+    warnings.showwarning = show_warning
     for number, handler in handlers.items():
         signal.signal(number, handler)
     logger.remove()

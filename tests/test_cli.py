@@ -112,7 +112,9 @@ def test_an_unforeseen_failure_is_code_1(
     assert error == "OSError: [Errno 28] No space left on device (--debug shows where)\n"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
+)
 def test_a_signal_ends_training_with_its_state_saved(
     tones: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

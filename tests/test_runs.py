@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
 from srnn.training import examples, testing
 from srnn.training.assemble import (
+    expect_data_sets,
     make_evaluation_corpus,
     make_network,
     make_spec,
@@ -41,6 +43,7 @@ from srnn.training.loop import Trainer
 from srnn.training.run import RunDirectory, new_run_path
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step
+from srnn.training.train import train
 
 CPU = torch.device("cpu")
 LABELS = ["low", "high", "_silence_", "_unknown_"]
@@ -168,7 +171,11 @@ def test_other_features_and_clips_need_no_decoding(
 
 
 @pytest.mark.parametrize(
-    ("steps", "number", "code"), [(3, signal.SIGINT, 130), (9, signal.SIGTERM, 143)]
+    ("steps", "number", "code"),
+    [
+        *((3, signal.SIGINT, 130), (9, signal.SIGTERM, 143), (2, signal.SIGHUP, 129)),
+        *((5, signal.SIGUSR1, 138), (8, signal.SIGUSR2, 140), (6, signal.SIGXCPU, 152)),
+    ],
 )
 def test_resumed_run_equals_one_never_interrupted(
     finished: Path,
@@ -187,6 +194,107 @@ def test_resumed_run_equals_one_never_interrupted(
     assert cli.run([*command, "--resume"]) == 0
     assert_same_results(finished, run)
     assert "resuming in epoch" in (run / "train.log").read_text()
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As nohup has SIGHUP ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop_after(3, signal.SIGHUP, monkeypatch)
+        assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run")]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("numbers", [("SIGXCPU", "SIGXCPU"), ("SIGUSR2", "SIGTERM", "SIGTERM")])
+def test_signals_that_clusters_repeat_do_not_keep_the_state_from_being_saved(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbers: tuple[str, ...]
+) -> None:
+    run, real_save, first = tmp_path / "run", Trainer.save, getattr(signal, numbers[0])
+    command = ["tones.toml", "--run-dir", str(run)]
+
+    def save(trainer: Trainer) -> None:
+        for name in numbers[1:]:
+            signal.raise_signal(getattr(signal, name))
+        real_save(trainer)
+
+    with monkeypatch.context() as patch:
+        stop_after(9, first, patch)
+        patch.setattr(Trainer, "save", save)
+        code = cli.run(command)
+    assert code == 128 + (signal.SIGTERM if len(numbers) == 3 else first)
+    assert cli.run([*command, "--resume"]) == 0
+    assert_same_results(finished, run)
+
+
+def test_a_run_is_trained_in_another_thread(tmp_path: Path) -> None:
+    """Where nobody may handle signals."""
+    settings, run = load_config("tones.toml"), RunDirectory(tmp_path / "run")
+    with run.prepared(resume=False), ThreadPoolExecutor(1) as pool:
+        pool.submit(train, settings, run).result()
+    assert run.test.exists()
+
+
+def test_a_run_resumed_elsewhere_asks_for_its_data_set(
+    finished: Path,
+    tones: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It downloads nothing into a new place, and leaves nothing there."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("srnn.data.acquire.download", refuse)
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.copy(tones / "tones.toml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
+    assert cli.run(command) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"data.dataroot = 'tones': expected the data set {load_config('tones.toml').data.gsc_url} "
+        f"that the run in {run} began with, found none in {tmp_path / 'tones'}: say where it lies "
+        "by --set data.dataroot=DIR"
+    )
+    assert not (tmp_path / "tones").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "missing"),
+    [
+        (["data.gsc_url=synthetic"], "synthetic data set synthetic-"),
+        (["data.gsc_url=https://example.org/clips.tar"], "data set clips "),
+        (
+            ["data.test_url=speech_commands_test_set_v0.01"],
+            "test archive speech_commands_test_set_v0.01 ",
+        ),
+        (["data.synthetic_unknown=20"], "folder SyntheticWords of synthetic words "),
+    ],
+)
+def test_of_all_data_sets_of_a_run_none_is_made_where_it_was_not(
+    tones: Path, tmp_path: Path, keys: list[str], missing: str
+) -> None:
+    place = tmp_path / "empty" if "gsc_url" in keys[0] else tones / "tones"
+    config = load_config("tones.toml", [*keys, f"data.dataroot={place}"])
+    with pytest.raises(InputError) as error:
+        expect_data_sets(config, tmp_path / "run")
+    assert str(error.value).startswith(f"data.dataroot = '{place}': expected the {missing}")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_run_resumed_elsewhere_goes_on_with_the_data_set_that_is_named(
+    finished: Path, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.copy(tones / "tones.toml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
+    assert cli.run([*command, "--set", f"data.dataroot={tones / 'tones'}"]) == 0
+    assert len(metrics(run)) == 3
 
 
 def test_several_seeds_make_a_run_each_and_a_table(

@@ -2,15 +2,18 @@
 """The command ``srnn``: the only place that turns logging on, prints results, and ends the process.
 
 Logs and errors go to stderr, results to stdout. The process leaves with 0 when all is done, 2 when
-the user's input is wrong, 1 when anything else failed, 130 after Ctrl-C and 143 after SIGTERM.
+the user's input is wrong, 1 when anything else failed, 128 and the number of the signal that ended
+it: 130 after Ctrl-C, 143 after SIGTERM.
 What needs torch is imported by the command that needs it, so that ``--help`` answers at once.
 """
 
 import contextlib
 import difflib
 import errno
+import io
 import itertools
 import json
+import os
 import shlex
 import signal
 import sys
@@ -28,7 +31,7 @@ from srnn import config as configuration
 from srnn.errors import DivergenceError, InputError, printable
 from srnn.files import write_text
 from srnn.log import set_up_logging
-from srnn.training.interrupt import Interrupted
+from srnn.training.interrupt import Interrupted, stop_signals
 
 if TYPE_CHECKING:
     from srnn.training.recogniser import Prediction
@@ -64,13 +67,14 @@ class _TrainByDefault(click.Group):
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    _open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    logger.remove()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    set_up_logging("INFO")
+    for number in stop_signals():
         signal.signal(number, _interrupt)
     debug = "--debug" in arguments
     try:
@@ -100,7 +104,28 @@ def _complain(text: str, code: int, debug: bool) -> int:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    if number != signal.SIGINT:  # clusters send it again while the process ends
+        signal.signal(number, signal.SIG_IGN)
     raise Interrupted(number)
+
+
+def _open_standard_streams() -> None:
+    """Open what of stdin, stdout and stderr this process was started without (as by ``2>&-``).
+
+    Otherwise the next file that is opened takes its place, and gets what is printed there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one. Other processes are to inherit it.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (stays open)
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a word in letters that a terminal does not know
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 # `run` reads the flag itself: an error may come before click has parsed anything.
@@ -326,7 +351,6 @@ def bench(file: Path | None, quick: bool, dataroot: Path | None) -> None:
 
     if file and not file.absolute().parent.is_dir():
         raise InputError(f"--json {file}: expected an existing directory, found none")
-    set_up_logging("INFO")
     report = run_bench(QUICK if quick else FULL, dataroot)
     click.echo(to_text(report))
     if file:

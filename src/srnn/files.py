@@ -2,22 +2,22 @@
 """Files that are there whole or not at all, also after a crash."""
 
 import contextlib
+import ctypes
 import errno
+import logging
 import os
 from pathlib import Path
+from typing import IO
 
 from srnn.errors import InputError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
+# What a file system says that cannot do something, rather than one that has failed.
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
-def cache_directory() -> Path:
-    """Return the user's directory for what can be made again; it need not exist.
-
-    ``$XDG_CACHE_HOME/srnn``, or ``~/.cache/srnn`` without such a variable.
-    """
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "srnn"
+_log = logging.getLogger(__name__)
 
 
 def remedy(error: OSError, elsewhere: str) -> str:
@@ -40,8 +40,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
@@ -59,13 +58,76 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, text.encode())
 
 
+def sync_file(file: IO[bytes]) -> None:
+    """Have the disk take what was written to a file, which may not be open for reading alone.
+
+    Raises
+    ------
+    OSError
+        If it does not. That of a file system that cannot tell is not raised.
+    """
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
 def sync_directory(directory: Path) -> None:
-    """Have a new name in ``directory`` survive a loss of power."""
-    handle = os.open(directory, os.O_RDONLY)
+    """Have a new name in ``directory`` survive a loss of power, where that is possible.
+
+    The file is there, whatever becomes of this: a refusal is no error.
+    """
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:  # Windows opens no folders, and some may be written, but not read
+        return
     try:
         os.fsync(handle)
-    except OSError as error:  # not every file system can
-        if error.errno != errno.EINVAL:
-            raise
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | _FORBIDDEN:
+            _log.warning(
+                "%s: a new name in it may not survive a loss of power (%s)",
+                directory,
+                error.strerror or error,
+            )
     finally:
         os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Have the disk take all files in a folder and its subfolders.
+
+    One call for the whole file system where there is such a call, which takes a tenth of the time
+    of a call for each file, and else these.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take one.
+    """
+    if _sync_file_system(folder):
+        return
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with (Path(place) / name).open("rb+") as file:  # Windows asks for a file to be written
+                sync_file(file)
+        sync_directory(Path(place))
+
+
+def _sync_file_system(folder: Path) -> bool:
+    """Have the disk take all that was written to the file system of a folder; False: it cannot."""
+    call = (
+        getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
+    )
+    if call is None:
+        return False
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        failed, number = call(handle), ctypes.get_errno()
+    finally:
+        os.close(handle)
+    if failed and number not in UNSUPPORTED:
+        raise OSError(number, os.strerror(number), folder)
+    return not failed

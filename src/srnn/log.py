@@ -3,7 +3,9 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
+from typing import TextIO
 
 from loguru import logger
 from tqdm import tqdm
@@ -44,7 +46,7 @@ def set_up_logging(level: str, file: Path | None = None) -> None:
         lambda text: tqdm.write(text, file=sys.stderr, end=""),
         level=level,
         format="<green>{time:HH:mm:ss}</green> <level>{level:<7}</level> {message}",
-        colorize=sys.stderr.isatty(),
+        colorize=sys.stderr is not None and sys.stderr.isatty(),
         filter=lambda record: "file_only" not in record["extra"],
     )
     if file:
@@ -53,10 +55,20 @@ def set_up_logging(level: str, file: Path | None = None) -> None:
             level=level,
             format="{time:YYYY-MM-DD HH:mm:ss} {level:<7} {message}",
         )
-    handler: logging.Handler = _ToLoguru()
-    for name in ("srnn", "py.warnings"):
-        source = logging.getLogger(name)
-        source.handlers = [handler]
-        source.setLevel(logging.DEBUG)
-        source.propagate = False
-    logging.captureWarnings(True)
+    source = logging.getLogger("srnn")
+    source.handlers = [_ToLoguru()]
+    source.setLevel(logging.DEBUG)
+    source.propagate = False
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log what a library warns of, on one line, without the place in its source."""
+    logger.warning("{}", " ".join(str(message).split()))

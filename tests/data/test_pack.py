@@ -136,6 +136,108 @@ def test_a_worker_that_dies_is_reported(folder: Path, monkeypatch: pytest.Monkey
     assert multiprocessing.active_children() == []
 
 
+def no_semaphores(patch: pytest.MonkeyPatch) -> None:
+    """Have /dev/shm take nothing, as where it is read-only or tiny."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patch.setattr("multiprocessing.synchronize.SemLock.__init__", refuse)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EROFS, "no"), ImportError("no"), None])
+def test_without_worker_processes_this_one_decodes(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception | None,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error or NotImplementedError("no")
+
+    monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
+    if isinstance(error, OSError):
+        no_semaphores(monkeypatch)
+        reason = "[Errno 28] No space left on device"
+    else:
+        monkeypatch.setattr(pack, "ProcessPoolExecutor", refuse)
+        reason = "no"
+    opened = open_pack(folder, workers=2)
+    np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
+    assert f"data.workers: no worker processes ({reason}): this one decodes alone" in messages(
+        caplog
+    )
+
+
+def test_shared_memory_is_needed_by_worker_processes_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
+    no_semaphores(monkeypatch)
+    np.testing.assert_array_equal(open_pack(folder, workers=0)["go/ada_nohash_0.wav"], NOISE)
+    assert not [each for each in caplog.records if each.levelno > logging.INFO]
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.EINVAL, errno.EACCES, errno.ENOMEM])
+def test_where_a_pack_cannot_be_mapped_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("mmap.mmap", refuse)
+    opened = open_pack(folder)
+    np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
+    assert not opened.samples.flags.writeable
+    assert f"data.cache: {opened.path} cannot be mapped into memory ({os.strerror(number)})" in (
+        messages(caplog)
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "Input/output error"),
+        (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), "Stale file handle"),
+        (MemoryError(), "it does not fit into memory"),
+    ],
+)
+def test_a_pack_that_cannot_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    path = open_pack(folder).path
+    monkeypatch.setattr(pack, "_mapped", refuse)
+    with pytest.raises(InputError) as raised:
+        open_pack(folder)
+    assert str(raised.value) == f"data.cache: {path}: {reason}: name another directory"
+
+
+def test_old_packs_that_cannot_be_deleted_stay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, while another process has them open."""
+    first = open_pack(folder).path
+    soundfile.write(folder / "go" / "cy_nohash_0.wav", NOISE[:5], RATE)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    second = open_pack(folder)
+    np.testing.assert_array_equal(second["go/cy_nohash_0.wav"], NOISE[:5])
+    assert first.exists()
+
+
+def test_a_home_that_is_not_known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(InputError) as error:
+        open_pack(folder, "~/cache")
+    assert str(error.value) == "data.cache: ~/cache: no home directory is known: name it"
+
+
 def test_a_changed_data_set_is_packed_anew_and_the_old_pack_deleted(folder: Path) -> None:
     (folder / ".cache").mkdir()
     another = folder / ".cache" / "other-12345678-1234567812345678.pack"

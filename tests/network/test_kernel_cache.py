@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MPL-2.0
+"""What is compiled is kept, made anew where it is damaged, and done without where it cannot be."""
+
+import errno
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
-import numba
 import pytest
 from numba.core import config
+from numba.core.caching import IndexDataCacheFile
 
+from srnn import caches
 from srnn.network.ops.kernels import compilation
 
 
@@ -13,32 +19,120 @@ def _double(x: int) -> int:
     return 2 * x
 
 
+def _triple(x: int) -> int:
+    return 3 * x
+
+
 @pytest.fixture(autouse=True)
-def _no_cache_of_numbas(monkeypatch: pytest.MonkeyPatch) -> None:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where kernels are kept; nothing has been said of it yet."""
     monkeypatch.setattr(config, "CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for said in (compilation._announce, compilation._warn_once, caches._warn_once):
+        said.cache_clear()
+    return tmp_path / "srnn"
+
+
+def hits(kernel: Any) -> int:
+    return sum(kernel.stats.cache_hits.values())
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
 
 
 def test_kernels_are_kept_in_a_folder_for_their_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for state in ("one", "other"):
         monkeypatch.setattr(compilation, "_digest", lambda state=state: state)
         assert compilation.kernel(_double)(3) == 6
-        assert list((tmp_path / "srnn" / f"kernels-{state}").rglob("*.nbi"))
+        assert list((place / f"kernels-{state}").rglob("*.nbi"))
     assert config.CACHE_DIR == ""
 
 
-def test_kernels_work_where_nothing_can_be_kept(
+def test_numbas_own_directory_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "numbas"))
+    assert compilation.kernel(_double)(3) == 6
+    assert list((tmp_path / "numbas").glob("kernels-*/*/*.nbi"))
+
+
+def test_only_what_has_to_be_compiled_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for function in (_double, _triple):
+        compilation.kernel(function)(3)
+    assert [m for m in caplog.messages if "compiling kernels for this machine" in m] == [
+        "compiling kernels for this machine, which takes up to half a minute, once"
+    ]
+    caplog.clear()
+    compilation._announce.cache_clear()
+    again = compilation.kernel(_double)
+    assert again(3) == 6
+    assert hits(again) == 1
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeros", "flipped"])
+def test_a_damaged_cache_is_made_anew(
+    place: Path, suffix: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    compilation.kernel(_double)(3)
+    (path,) = place.rglob(f"*{suffix}")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle] ^= 0xFF
+    cut = content[:middle]
+    damaged = {"empty": bytearray(), "cut": cut, "zeros": bytearray(middle), "flipped": content}
+    path.write_bytes(damaged[damage])
+    assert compilation.kernel(_double)(3) == 6
+    again = compilation.kernel(_double)
+    assert again(3) == 6
+    assert hits(again) == 1
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE])
+def test_kernels_work_where_the_disk_takes_none(
+    place: Path, number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(IndexDataCacheFile, "_save_data", refuse)
+    assert compilation.kernel(_double)(3) == 6
+    assert compilation.kernel(_triple)(3) == 9
+    (warning,) = warnings(caplog)
+    (folder,) = place.glob("kernels-*")
+    assert warning.startswith(f"compiled kernels cannot be kept in {folder} ({os.strerror(number)}")
+
+
+def test_a_damaged_cache_that_is_read_only(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    compilation.kernel(_double)(3)
+    (path,) = place.rglob("*.nbi")
+    path.write_bytes(b"")
+    monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", refuse)
+    assert compilation.kernel(_double)(3) == 6
+    assert len(warnings(caplog)) == 1
+
+
+def test_kernels_that_may_only_be_read_serve(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(function: object) -> object:
-        raise RuntimeError("cannot cache function: no locator available")
+    """As in an image of a container that was used once while it was built."""
 
-    def njit(**settings: Any) -> Any:
-        return refuse if settings.get("cache") else real(**settings)
+    def refuse(place: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(place))
 
-    real = numba.njit
-    monkeypatch.setattr(numba, "njit", njit)
-    assert compilation.kernel(_double)(3) == 6
-    assert "compiled in every process" in caplog.text
+    compilation.kernel(_double)(3)
+    monkeypatch.setattr(caches, "_try_writing", refuse)
+    caches.writable.cache_clear()
+    again = compilation.kernel(_double)
+    assert again(3) == 6
+    assert hits(again) == 1
+    assert warnings(caplog) == []

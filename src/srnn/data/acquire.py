@@ -164,6 +164,36 @@ def _holds_their_speakers(dataroot: Path, name: str, words: Iterable[str]) -> bo
     return not _version(name) or are_meant or are_partitions(there)
 
 
+def is_at_hand(dataroot: Path, source: Source, words: Iterable[str]) -> bool:
+    """Whether `acquire` would find a data set, or its archive, without a download.
+
+    Raises
+    ------
+    InputError
+        The name or URL is unknown, or a folder cannot be read.
+    """
+    if is_fetched(dataroot, source):
+        return True
+    with disk_errors(dataroot):
+        name = _archive(dataroot, source).name
+        if _version(name) and _for_training(_corpora(dataroot)):
+            return True
+        return holds_words(dataroot) or _holds_their_speakers(dataroot, name, words)
+
+
+def is_fetched(dataroot: Path, source: Source) -> bool:
+    """Whether `fetch` would find a data set, or its archive, without a download.
+
+    Raises
+    ------
+    InputError
+        The name or URL is unknown, or a folder cannot be read.
+    """
+    archive = _archive(dataroot, source)
+    with disk_errors(dataroot):
+        return archive.path.is_file() or is_data_set(dataroot / CORPORA / archive.name)
+
+
 def fetch(dataroot: Path, source: Source) -> Path:
     """Return ``DIR/SpeechCommands/<name>``, unpacked from ``DIR``'s archive or a download.
 

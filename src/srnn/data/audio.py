@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from srnn.caches import librosa
 from srnn.data.containers import Corrected, Stated, stated
 from srnn.errors import InputError, printable
 
@@ -137,7 +137,8 @@ def at_rate(samples: NDArray[np.int16], rate: int, sample_rate: int) -> NDArray[
     waveform = samples.astype(np.float32) / np.float32(FULL_SCALE)
     if rate == sample_rate:
         return waveform
-    resampled: NDArray[np.float32] = librosa.resample(waveform, orig_sr=rate, target_sr=sample_rate)
+    resample = librosa("resample", "util.valid_audio")
+    resampled: NDArray[np.float32] = resample(waveform, orig_sr=rate, target_sr=sample_rate)
     return resampled
 
 

@@ -6,7 +6,6 @@ flushed to the disk and renamed, by one process at a time; nothing that an inter
 the name of a data set.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from srnn.data.locks import locked
 from srnn.errors import InputError
-from srnn.files import remedy, sync_directory
+from srnn.files import remedy, sync_directory, sync_tree
 
 CORPORA = "SpeechCommands"
 """The folder in a data root that the data sets lie in; torchaudio's name for it."""
@@ -70,6 +69,6 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 def publish(content: Path, folder: Path) -> None:
     """Give a folder its name, once all that it holds is on the disk."""
-    os.sync()  # one call for a hundred thousand files, where fsync would take one each
+    sync_tree(content)
     content.rename(folder)
     sync_directory(folder.parent)

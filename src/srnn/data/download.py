@@ -8,7 +8,6 @@ file, and begins anew where the server has another one by now or cannot send par
 
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError as TransportError
 
 from srnn.errors import InputError
-from srnn.files import sync_directory
+from srnn.files import sync_directory, sync_file
 
 _CHUNK = 1 << 16  # bytes received at once
 _TIMEOUT = (10, 60)  # until there is a connection, and between two pieces of the answer (s)
@@ -83,8 +82,8 @@ def download(url: str, target: Path, key: str, verify: Callable[[Path], None]) -
     except InputError:
         _discard(partial, note)
         raise
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    with partial.open("rb+") as file:
+        sync_file(file)
     partial.replace(target)
     sync_directory(target.parent)
     note.unlink(missing_ok=True)

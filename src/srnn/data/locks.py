@@ -1,25 +1,36 @@
 # SPDX-License-Identifier: MPL-2.0
-"""One process at a time: the others say that they wait, and wait."""
+"""One process at a time: the others say that they wait, and wait, or do without."""
 
+import contextlib
+import errno
 import logging
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from srnn.errors import printable
+from srnn.files import UNSUPPORTED
+
+# What is said where there are no locks: by NFS without its daemon, by Lustre mounted without them.
+_NO_LOCKS = UNSUPPORTED | {errno.ENOLCK}
+
 _log = logging.getLogger(__name__)
 
 
-def locked(path: Path, waiting: str) -> AbstractContextManager[object]:
+def locked(path: Path, waiting: str | None) -> AbstractContextManager[object]:
     """Take a lock that only one process or thread holds at a time.
+
+    Where the file system has no locks, there is a warning, and none is taken. A file that merely
+    exists is no lock: nobody could tell whether its maker still lives.
 
     Parameters
     ----------
     path : Path
         Of the lock, a file. It is created as needed and stays there, empty: a lock that is deleted
         may be one that somebody waits for. A process that dies leaves it unlocked.
-    waiting : str
-        What is logged where another process holds it.
+    waiting : str or None
+        What is logged where another process holds it. None: it is not waited for.
 
     Returns
     -------
@@ -28,12 +39,43 @@ def locked(path: Path, waiting: str) -> AbstractContextManager[object]:
 
     Raises
     ------
+    filelock.Timeout
+        If another process holds it and it is not waited for.
     OSError
         If the file cannot be created.
     """
-    lock = FileLock(path)
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        return lock.acquire(blocking=False)
+        _acquire(lock, path, waiting)
     except Timeout:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _log.warning(
+            "%s: this file system has no locks (%s): see to it that no other process works in %s",
+            printable(path),
+            error.strerror,
+            printable(path.parent),
+        )
+        return contextlib.nullcontext()
+    held = ExitStack()
+    held.callback(_release, lock)
+    return held
+
+
+def _acquire(lock: FileLock, path: Path, waiting: str | None) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if waiting is None:
+            raise
         _log.info("%s", waiting)
-        return lock.acquire()
+        _log.info("it holds the lock %s", printable(path))
+        lock.acquire()
+
+
+def _release(lock: FileLock) -> None:
+    # What was done under the lock is done. At the latest, it ends with this process.
+    with contextlib.suppress(OSError):
+        lock.release()

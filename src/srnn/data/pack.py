@@ -29,7 +29,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.context import SpawnContext
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -38,13 +37,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from srnn.caches import user_cache
 from srnn.data import audio
 from srnn.data.audio import OTHER_SUFFIXES, suffix_of
 from srnn.data.layout import NOT_WORDS, composed, expect_words_on_top, is_recording
 from srnn.data.locks import locked
-from srnn.data.workers import deaf_to_interruption, end_with_parent, one_core_each
+from srnn.data.workers import (
+    available_cores,
+    deaf_to_interruption,
+    end_with_parent,
+    one_core_each,
+)
 from srnn.errors import InputError, printable
-from srnn.files import remedy, sync_directory
+from srnn.files import remedy, sync_directory, sync_file
 
 _MAGIC = b"srnnpack"
 _VERSION = 4  # of the layout and of what `audio.decode` makes of a file
@@ -125,7 +130,7 @@ def open_pack(folder: Path, cache: str = "auto", workers: int | Literal["auto"] 
         `audio.SUFFIXES`, in any letter case; hidden ones are ignored.
     cache : str
         Directory for packs, created where missing. "auto": `.cache` in `folder`, or, where that
-        cannot be written, ``$XDG_CACHE_HOME/srnn`` (``~/.cache/srnn`` without such a variable).
+        cannot be written, `srnn.caches.user_cache`.
     workers : int >= 0 or "auto"
         Processes that decode: 0 decodes in this one, "auto" takes one a core.
 
@@ -229,7 +234,9 @@ def _scan(folder: Path) -> list[tuple[str, int, int, int]]:
         raise InputError(f"data.dataroot: {error.filename}: {error.strerror}") from error
     expect_words_on_top(folder, speakers)
     if stray or unused:
-        others = [f"{n:,} .{suffix} that soundfile does not read" for suffix, n in sorted(unused.items())]
+        others = [
+            f"{n:,} .{suffix} that soundfile does not read" for suffix, n in sorted(unused.items())
+        ]
         outside = [f"{stray:,} outside the folders of words"] if stray else []
         total = f"{stray + unused.total():,}"
         what = ", ".join([*others, *outside])
@@ -299,12 +306,16 @@ def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_mode
 
 
-def _directories(folder: Path, cache: str) -> list[Path]:
-    """Return the directories that a pack may lie in, the preferred one first."""
-    if cache != "auto":
-        return [Path(cache).expanduser()]
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return [folder / ".cache", Path(home) / "srnn"]
+def _directories(folder: Path, cache: str) -> Iterator[Path]:
+    """Yield the directories that a pack may lie in, the preferred one first."""
+    if cache == "auto":
+        yield folder / ".cache"
+        yield user_cache()
+        return
+    try:
+        yield Path(cache).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data.cache: {cache}: no home directory is known: name it") from error
 
 
 def _digest_of_place(folder: Path, directory: Path) -> str:
@@ -321,23 +332,50 @@ def _read(path: Path, key: bytes, folder: Path) -> Pack | None:
         return None
     except OSError as error:
         raise InputError(f"data.cache: {path}: {error.strerror}") from error
-    with file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(_HEADER.size)
-        header = _HEADER.unpack(start) if len(start) == _HEADER.size else (b"", b"", 0, 0, 0)
-        magic, found_key, count, length, checksum = header
-        end = _HEADER.size + count * _SAMPLE.itemsize
-        if (magic, found_key, end + length) == (_MAGIC, key, size):
-            file.seek(end)
-            index = file.read()
-            if zlib.crc32(index) == checksum:
-                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                samples: NDArray[np.int16] = np.frombuffer(memory, _SAMPLE, count, _HEADER.size)
-                rows, unreadable = json.loads(index)
-                recordings = {row[0]: Recording(*row) for row in rows}
-                return Pack(folder, path, samples, recordings, unreadable)
-    _log.warning("%s is damaged or was cut off: packing the recordings anew", printable(path))
-    return None
+    try:
+        with file:
+            pack = _read_file(file, path, key, folder)
+    except (OSError, MemoryError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "it does not fit into memory"
+        raise InputError(f"data.cache: {path}: {reason}: name another directory") from error
+    if pack is None:
+        _log.warning("%s is damaged or was cut off: packing the recordings anew", printable(path))
+    return pack
+
+
+def _read_file(file: BinaryIO, path: Path, key: bytes, folder: Path) -> Pack | None:
+    """Read header and index of a pack and map its samples; None if it is damaged."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(_HEADER.size)
+    header = _HEADER.unpack(start) if len(start) == _HEADER.size else (b"", b"", 0, 0, 0)
+    magic, found_key, count, length, checksum = header
+    end = _HEADER.size + count * _SAMPLE.itemsize
+    if (magic, found_key, end + length) != (_MAGIC, key, size):
+        return None
+    file.seek(end)
+    index = file.read()
+    if zlib.crc32(index) != checksum:
+        return None
+    samples: NDArray[np.int16] = np.frombuffer(_mapped(file, path), _SAMPLE, count, _HEADER.size)
+    rows, unreadable = json.loads(index)
+    recordings = {row[0]: Recording(*row) for row in rows}
+    return Pack(folder, path, samples, recordings, unreadable)
+
+
+def _mapped(file: BinaryIO, path: Path) -> mmap.mmap | bytes:
+    """Map a file into memory, or read it where the file system cannot map it."""
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        _log.warning(
+            "data.cache: %s cannot be mapped into memory (%s) and is read into it, %.1f MB; name "
+            "a directory on another disk to save that memory",
+            printable(path),
+            error.strerror,
+            os.fstat(file.fileno()).st_size / 1e6,
+        )
+        file.seek(0)
+        return file.read()
 
 
 def _make(
@@ -359,14 +397,14 @@ def _make(
     try:
         for leftover in path.parent.iterdir():
             if leftover.name.startswith(f"{stem}.") and leftover.suffix == ".part":
-                leftover.unlink()
+                _discard(leftover)
         with temporary.open("wb") as file:
             _write(file, key, _decode(folder, names, temporary, workers))
         temporary.replace(path)
         sync_directory(path.parent)
         for old in path.parent.iterdir():
             if old.name.startswith(f"{stem}-") and old != path:
-                old.unlink()
+                _discard(old)
         size = path.stat().st_size
     except OSError as error:
         raise InputError(
@@ -374,13 +412,18 @@ def _make(
             f"{remedy(error, 'name another directory')}"
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # the next process that packs deletes it
-            temporary.unlink()
+        _discard(temporary)
     seconds = time.monotonic() - started
     _log.info("packed %.1f MB in %.1f s; %s may be deleted at any time", size / 1e6, seconds, place)
     pack = _read(path, key, folder)
     assert pack
     return pack
+
+
+def _discard(path: Path) -> None:
+    """Delete a file. One that cannot be deleted yet does no harm, and the next process tries."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _write(file: BinaryIO, key: bytes, decoded: _Decoded) -> None:
@@ -391,26 +434,29 @@ def _write(file: BinaryIO, key: bytes, decoded: _Decoded) -> None:
     file.write(index)
     file.seek(0)
     file.write(_HEADER.pack(_MAGIC, key, count, len(index), zlib.crc32(index)))
-    file.flush()
-    os.fsync(file.fileno())
+    sync_file(file)
 
 
 def _decode(
     folder: Path, names: Sequence[str], target: Path, workers: int | Literal["auto"]
 ) -> _Decoded:
     """Write the samples of all recordings into ``target``; return where each lies, in order."""
-    processes = (os.cpu_count() or 1) if workers == "auto" else workers
+    processes = available_cores() if workers == "auto" else workers
     tasks = [
         names[first : first + _RECORDINGS_A_TASK]
         for first in range(0, len(names), _RECORDINGS_A_TASK)
     ]
-    # Spawned, not forked: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    job = partial(_decode_some, folder=folder, target=target, taken=context.Value("q", 0))
+    job = partial(_decode_some, folder=folder, target=target)
+    results = None
     if processes and len(names) >= _RECORDINGS_WORTH_A_POOL:
-        results = _in_processes(processes, context, job, tasks)
-    else:
-        results = (job(task) for task in tasks)
+        try:
+            results = _in_processes(processes, job, tasks)
+        # Semaphores that a system lacks or has no room for, as in /dev/shm; too many processes.
+        except (OSError, ImportError, NotImplementedError) as error:
+            _log.warning("data.workers: no worker processes (%s): this one decodes alone", error)
+    if results is None:
+        alone = partial(job, taken=_Counter())
+        results = (alone(task) for task in tasks)
     decoded = _Decoded([], {})
     bar = tqdm(desc="packing", total=len(names), unit="clip", leave=False, disable=None)
     with contextlib.closing(results), bar:
@@ -421,8 +467,18 @@ def _decode(
     return decoded
 
 
+@dataclass
+class _Counter:
+    """A number as processes would share it, for one that is alone."""
+
+    value: int = 0
+
+    def get_lock(self) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+
 def _decode_some(
-    names: Sequence[str], folder: Path, target: Path, taken: "Synchronized[int]"
+    names: Sequence[str], folder: Path, target: Path, taken: "Synchronized[int] | _Counter"
 ) -> _Decoded:
     """Decode a few recordings and write them behind the samples that have taken a place so far."""
     decoded = _Decoded([], {})
@@ -450,13 +506,33 @@ _Job = Callable[[Sequence[str]], _Decoded]
 
 
 def _in_processes(
-    processes: int, context: SpawnContext, job: _Job, tasks: Iterable[Sequence[str]]
+    processes: int, job: Callable[..., _Decoded], tasks: Iterable[Sequence[str]]
 ) -> Generator[_Decoded, None, None]:
-    """Do ``job`` for each task in worker processes; yield what it returns, in order."""
-    pool = ProcessPoolExecutor(processes, context, _take_on, (job,))
+    """Do ``job`` for each task in worker processes; return what yields its results, in order.
+
+    Raises
+    ------
+    OSError, ImportError, NotImplementedError
+        If there can be no worker processes.
+    """
+    # Spawned, not forked: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with deaf_to_interruption():  # starts a process, too
+        shared = partial(job, taken=context.Value("q", 0))
+    pool = ProcessPoolExecutor(processes, context, _take_on, (shared,))
     try:
         with one_core_each(), deaf_to_interruption():
             results = pool.map(_work, tasks)
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    return _results(pool, results)
+
+
+def _results(
+    pool: ProcessPoolExecutor, results: Iterator[_Decoded]
+) -> Generator[_Decoded, None, None]:
+    try:
         yield from results
     except BrokenProcessPool as error:
         raise InputError(

@@ -18,7 +18,6 @@ import itertools
 import json
 import logging
 import math
-import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -44,6 +43,7 @@ from srnn.data.dataroot import (
 )
 from srnn.data.layout import composed
 from srnn.data.words import COMMON_WORDS
+from srnn.data.workers import available_cores
 from srnn.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -480,7 +480,7 @@ def _record(
     seed: int,
 ) -> None:
     """Write all recordings, several words at a time; no job is left running on an error."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         jobs = {
             pool.submit(_record_word, folder / word, takes[word], sample_rate, size): len(
                 takes[word]

@@ -1,14 +1,44 @@
 # SPDX-License-Identifier: MPL-2.0
 """What worker processes inherit from the process that starts them, and that they end with it."""
 
+import contextlib
+import math
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+# What may reach a whole group of processes. A pool ends its workers by SIGTERM.
+_INTERRUPTIONS = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: of the machine's, its share in a container."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota())))
+
+
+def _quota() -> float:
+    """Return how many cores the control group of a container may use on average."""
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        limit, period = (_CONTROL_GROUPS / "cpu.max").read_text().split()  # version 2
+        return math.inf if limit == "max" else int(limit) / int(period)
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        limit, period = (
+            (_CONTROL_GROUPS / "cpu" / f"cpu.cfs_{what}_us").read_text()
+            for what in ("quota", "period")
+        )
+        return int(limit) / int(period) if int(limit) > 0 else math.inf
+    return math.inf
 
 
 @contextmanager
@@ -31,14 +61,19 @@ def one_core_each() -> Iterator[None]:
 
 @contextmanager
 def deaf_to_interruption() -> Iterator[None]:
-    """Let processes started within ignore Ctrl-C, which reaches them all: we see to their end."""
-    may_set_handlers = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if may_set_handlers else None
+    """Let processes started within not hear Ctrl-C and the like: we see to their end.
+
+    What reaches this process meanwhile waits until the end of the context.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows, where nothing of it is inherited
+        yield
+        return
+    numbers = {getattr(signal, name) for name in _INTERRUPTIONS if hasattr(signal, name)}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
-        if may_set_handlers:
-            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:

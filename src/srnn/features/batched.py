@@ -7,12 +7,12 @@ is worked through in parts that stay in the processor's cache. Nothing waits for
 Legend: B clips, T frames, C channels, M mel bands, K frequencies that the bands use.
 """
 
-import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srnn.caches import librosa
 from srnn.features.reference import DELTA_WIDTH, ROUNDING, MelSpec
 
 FULL_SCALE = 2**15
@@ -45,7 +45,7 @@ class MelFeatures(nn.Module):
         # where such a band is scaled up, and not beside a floor.
         rounded = spec.kind == "log_mel" or spec.fmax <= spec.sample_rate / 4
         real = torch.float32 if rounded else torch.float64
-        window = torch.from_numpy(librosa.filters.get_window("hann", spec.n_fft)).to(real)
+        window = torch.from_numpy(librosa("filters.get_window")("hann", spec.n_fft)).to(real)
         self._used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
@@ -111,7 +111,7 @@ def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
     Every weight stands twice, for the squares of a real and of an imaginary part. M' is M rounded
     up to whole vectors: otherwise the last bits of a product depend on where in memory it is.
     """
-    weights = librosa.filters.mel(
+    weights = librosa("filters.mel")(
         sr=spec.sample_rate,
         n_fft=spec.n_fft,
         n_mels=spec.n_mels,
@@ -131,7 +131,8 @@ def _slope(order: int) -> list[float]:
     if order == 0:
         return [1.0]
     impulses = np.eye(DELTA_WIDTH)
-    deltas = librosa.feature.delta(impulses, width=DELTA_WIDTH, order=order, mode="nearest")
+    delta = librosa("feature.delta")
+    deltas = delta(impulses, width=DELTA_WIDTH, order=order, mode="nearest")
     weights: list[float] = deltas[:, DELTA_WIDTH // 2].tolist()
     return weights
 

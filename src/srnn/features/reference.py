@@ -7,9 +7,10 @@ Legend: n samples, T frames, C channels, M mel bands.
 from dataclasses import dataclass
 from typing import Literal
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
+
+from srnn.caches import librosa
 
 Kind = Literal["reference", "log_mel"]
 
@@ -144,7 +145,8 @@ def features(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32
 
 def _power(clip: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
     """Return the power mel spectrogram of (size,), shape (M, T)."""
-    power: NDArray[np.float32] = librosa.feature.melspectrogram(
+    melspectrogram = librosa("feature.melspectrogram", "util.abs2")
+    power: NDArray[np.float32] = melspectrogram(
         y=clip,
         sr=spec.sample_rate,
         n_fft=spec.n_fft,
@@ -166,7 +168,8 @@ def _delta(mel: NDArray[np.float32], order: int) -> NDArray[np.float32]:
     if order == 0:
         return mel
     # scipy fits polynomials to the ends of the clip: in float32 the higher orders lose precision.
-    slope = librosa.feature.delta(mel.astype(np.float64), width=DELTA_WIDTH, order=order)
+    delta = librosa("feature.delta")
+    slope = delta(mel.astype(np.float64), width=DELTA_WIDTH, order=order)
     return np.asarray(slope, np.float32)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from srnn.config import Config
-from srnn.data.acquire import Source, acquire, corpus_name, fetch, locate
+from srnn.data.acquire import Source, acquire, corpus_name, fetch, is_at_hand, is_fetched, locate
 from srnn.data.augment import Augmentation, Augmenter, Background
 from srnn.data.corpus import (
     BACKGROUND,
@@ -20,7 +20,7 @@ from srnn.data.corpus import (
     require_trainable,
     with_synthetic,
 )
-from srnn.data.dataroot import CORPORA
+from srnn.data.dataroot import CORPORA, SYNTHETIC_WORDS
 from srnn.data.pack import Pack, expect_readable, open_pack
 from srnn.data.voices import (
     SPEECH_COMMANDS_WORDS,
@@ -186,6 +186,38 @@ def make_training_corpus(config: Config) -> Corpus:
     return corpus
 
 
+def expect_data_sets(config: Config, run: Path) -> None:
+    """Check that the data sets that a run began with are there, so that none is fetched or made.
+
+    A run that is resumed elsewhere has its data sets elsewhere, too.
+
+    Raises
+    ------
+    InputError
+        Naming what is not there.
+    """
+    data = config.data
+    dataroot, missing = Path(data.dataroot), ""
+    if data.gsc_url == SYNTHETIC:
+        folder = _spoken_corpus(config).folder(dataroot)
+        if not folder.is_dir():
+            missing = f"synthetic data set {folder.name}"
+    elif not is_at_hand(dataroot, Source(data.gsc_url, data.gsc_sha256), _asked_for(config)):
+        missing = f"data set {corpus_name(data.gsc_url)}"
+    if not missing and data.test_url:
+        source = Source(data.test_url, data.test_sha256, "data.test_url", "data.test_sha256")
+        if not is_fetched(dataroot, source):
+            missing = f"test archive {corpus_name(data.test_url)}"
+    if not missing and data.synthetic_unknown and not (dataroot / SYNTHETIC_WORDS).is_dir():
+        missing = f"folder {SYNTHETIC_WORDS} of synthetic words"
+    if missing:
+        raise InputError(
+            f"data.dataroot = {data.dataroot!r}: expected the {missing} that the run in {run} "
+            f"began with, found none in {dataroot.absolute()}: say where it lies by "
+            "--set data.dataroot=DIR"
+        )
+
+
 def make_evaluation_corpus(
     config: Config,
     labels: tuple[str, ...],
@@ -250,8 +282,13 @@ def _task_folder(config: Config) -> Path:
     data = config.data
     if data.gsc_url == SYNTHETIC:
         return _spoken_corpus(config).make(Path(data.dataroot))
-    words = () if data.words == "all" else data.words
-    return acquire(Path(data.dataroot), Source(data.gsc_url, data.gsc_sha256), words)
+    source = Source(data.gsc_url, data.gsc_sha256)
+    return acquire(Path(data.dataroot), source, _asked_for(config))
+
+
+def _asked_for(config: Config) -> tuple[str, ...]:
+    """Return the words that are named; none where all are to be recognised."""
+    return () if config.data.words == "all" else config.data.words
 
 
 def _spoken_corpus(config: Config) -> SpokenCorpus:

@@ -1,11 +1,29 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Ctrl-C and SIGTERM: asked once, training stops at the next step with its state saved."""
+"""Signals to stop: asked once, training stops at the next step with its state saved.
+
+Ctrl-C and SIGTERM, and what clusters send before they kill: SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU.
+"""
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+# Those that a system has; Windows has but the first two and the last.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGBREAK")
+_ALWAYS = (signal.SIGINT, signal.SIGTERM)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that ask to stop; none that is ignored, as nohup has SIGHUP ignored."""
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    return [
+        number
+        for number in numbers
+        if number in _ALWAYS or signal.getsignal(number) != signal.SIG_IGN
+    ]
 
 
 class Interrupted(BaseException):
@@ -39,20 +57,27 @@ class StopRequest:
             raise Interrupted(self._signal)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
-        if self._signal is not None:
-            os._exit(128 + number)  # asked twice: leave at once, whatever is going on
-        self._signal = number
+        # Clusters send several signals, one after the other or again and again; only somebody at
+        # the keyboard who asks twice means at once, whatever is going on.
+        if self._signal is not None and number == signal.SIGINT:
+            os._exit(128 + number)
+        if self._signal is None:
+            self._signal = number
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Within the context, let Ctrl-C and SIGTERM make a request; a second one ends the process."""
+    """Within the context, let signals make a request; Ctrl-C after one ends the process.
+
+    Only the main thread may hear signals; in another, nothing makes a request.
+    """
     request = StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = stop_signals() if in_main_thread else []
     handlers = {number: signal.signal(number, request._remember) for number in numbers}
     try:
         yield request
     finally:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
     request.check()  # one that came too late for those who looked

@@ -3,6 +3,7 @@
 
 import ctypes
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from srnn.config import Config
+from srnn.data.workers import available_cores
 from srnn.network.ops import own_cores
 from srnn.training.assemble import make_network, make_spec
 
@@ -34,7 +36,6 @@ def resources(config: Config, device: torch.device) -> Iterator[None]:
 
 def _compile_kernels(config: Config) -> None:
     """Use the kernels once, so that nobody wonders later what takes so long."""
-    _log.info("kernels of the CPU: the first time on a machine they are compiled, in half a minute")
     started = time.monotonic()
     small = {"network_size": (2,) * len(config.srnn.layer_sizes)}
     srnn = config.srnn.model_copy(update=small)
@@ -42,6 +43,17 @@ def _compile_kernels(config: Config) -> None:
         network = make_network(config.model_copy(update={"srnn": srnn}), classes=2)
         network(torch.ones(1, *make_spec(config).shape)).log_probabilities.sum().backward()
     _log.info("kernels of the CPU: ready after %.1f s", time.monotonic() - started)
+
+
+def limit_threads() -> None:
+    """Have torch use no more threads than there are cores for this process.
+
+    Torch counts the machine's cores, of which a container may have few. What the environment says
+    counts more.
+    """
+    cores = available_cores()
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > cores:
+        torch.set_num_threads(cores)
 
 
 def keep_freed_memory() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from srnn.data.locks import locked
 from srnn.errors import InputError
 
 
@@ -69,10 +70,9 @@ class RunDirectory:
         """
         if not resume:
             self.expect_unused()
-        lock = FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            lock = locked(self.path / ".lock", waiting=None)
         except Timeout as error:
             raise InputError(
                 f"--run-dir {self.path}: expected a directory of its own for each run, "
@@ -83,10 +83,8 @@ class RunDirectory:
                 f"--run-dir {self.path}: expected a directory that can be written, "
                 f"found {error.strerror}"
             ) from error
-        try:
+        with lock:
             yield
-        finally:
-            lock.release()
 
 
 def new_run_path(name: str) -> Path:

@@ -11,7 +11,7 @@ from srnn.training.assemble import make_device, make_evaluation_corpus, make_spe
 from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import make_examples
 from srnn.training.recogniser import Recogniser
-from srnn.training.resources import resources
+from srnn.training.resources import limit_threads, resources
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ def evaluate_recogniser(
         If there is no data set, it cannot be packed, too much of it is unreadable, or no clip is in
         the partition.
     """
+    limit_threads()
     config, device = recogniser.config, make_device(recogniser.config)
     corpus = make_evaluation_corpus(config, recogniser.labels, dataroot, partition)
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))

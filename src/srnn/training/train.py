@@ -16,6 +16,7 @@ from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
 from srnn.files import write_text
 from srnn.training.assemble import (
+    expect_data_sets,
     make_augmenter,
     make_device,
     make_network,
@@ -35,7 +36,7 @@ from srnn.training.evaluate import evaluate
 from srnn.training.examples import Examples, make_examples, room_for_examples
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer
-from srnn.training.resources import resources
+from srnn.training.resources import limit_threads, resources
 from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, restore_spotter
 
@@ -70,14 +71,17 @@ def train(
     InputError
         If the data set, the run directory or ``init`` do not fit the configuration.
     Interrupted
-        After Ctrl-C or SIGTERM, with the state saved.
+        After Ctrl-C, SIGTERM or their like, with the state saved.
     DivergenceError
         If numbers are no longer finite.
     """
+    limit_threads()
     device = make_device(config)
     _log_header(config, device)
     if init:
         expect_transferable(init, config)
+    if last:
+        expect_data_sets(config, run.path)
     corpus = make_training_corpus(config)
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
     if not corpus.partitions["testing"]:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from srnn.files import cache_directory
+from srnn.caches import user_cache
 from srnn.network.neuron import NEURONS, AdaptiveThreshold, Neuron, State
 from srnn.network.ops import reference, registration
 from srnn.network.surrogate import SURROGATES
@@ -316,7 +316,7 @@ def _in_clean_thread(check: Callable[[], str | None]) -> str | None:
 @functools.cache
 def _noted(device: torch.device) -> Path:
     """Return the file that says which cases have passed on a device, with these versions."""
-    return cache_directory() / f"checked-{_digest(device)}.txt"
+    return user_cache() / f"checked-{_digest(device)}.txt"
 
 
 def _digest(device: torch.device) -> str:

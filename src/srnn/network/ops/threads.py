@@ -67,4 +67,5 @@ def _begin_anew() -> None:
     _pool, _owned = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="srnn"), 0
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -4,6 +4,7 @@
 import hashlib
 import logging
 import os
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,17 @@ from typing import Any
 
 import numba
 from numba.core import config
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    UserProvidedCacheLocator,
+)
+
+from srnn.caches import forgiving, named_cache, user_cache, writable
+from srnn.errors import printable
+
+_CHECKSUM = 4  # bytes of a CRC-32
 
 _log = logging.getLogger(__name__)
 
@@ -20,18 +32,85 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     Numba looks for changes in the file that a kernel is written in, but not in those whose
     functions it takes in. What it keeps therefore lies in a folder for this state of them all, in
-    the user's cache directory (``$XDG_CACHE_HOME`` or ``~/.cache``, or ``$NUMBA_CACHE_DIR``).
+    the user's cache directory (``$XDG_CACHE_HOME`` or ``~/.cache``, or ``$NUMBA_CACHE_DIR``), or in
+    a temporary one where that cannot be written. What is damaged there is compiled anew.
     """
-    before = config.CACHE_DIR
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    config.CACHE_DIR = str(Path(before or home / "srnn") / f"kernels-{_digest()}")
-    try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError as error:  # no directory can be written
-        _warn_once(str(error))
-        return numba.njit(nogil=True, error_model="numpy")(function)
-    finally:
-        config.CACHE_DIR = before
+    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled._cache = _KernelCache(function)
+    return compiled
+
+
+def _folder() -> Path:
+    """Return where kernels are kept; as it is where it holds some, be it that it is read-only."""
+    name = f"kernels-{_digest()}"
+    chosen = config.CACHE_DIR
+    place = Path(chosen) if chosen else named_cache()
+    if place and os.access(place / name, os.R_OK | os.X_OK):
+        return place / name
+    return (writable(place) if chosen and place else user_cache()) / name
+
+
+class _Locator(UserProvidedCacheLocator):
+    """Has numba keep a function's code in `_folder`."""
+
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        self._cache_path = str(_folder() / self.get_suitable_cache_subpath(py_file))
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> "_Locator":
+        return cls(py_func, py_file)
+
+    def ensure_cache_path(self) -> None:
+        Path(self._cache_path).mkdir(parents=True, exist_ok=True)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012 (numba's)
+
+
+class _File(IndexDataCacheFile):
+    """What is kept of a function, with checksums: damaged code would crash, or compute nonsense."""
+
+    load = forgiving(IndexDataCacheFile.load)
+
+    def _dump(self, obj: object) -> bytes:
+        content: bytes = super()._dump(obj)
+        return content + zlib.crc32(content).to_bytes(_CHECKSUM)
+
+    def _load_data(self, name: str) -> Any:
+        content = Path(self._data_path(name)).read_bytes()
+        if zlib.crc32(content[:-_CHECKSUM]).to_bytes(_CHECKSUM) != content[-_CHECKSUM:]:
+            raise ValueError(f"{name} is damaged")
+        return super()._load_data(name)
+
+
+class _KernelCache(FunctionCache):
+    """What numba keeps of one function. A disk that does not take it is no error."""
+
+    _impl_class = _Implementation
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        stamp, base = self._impl.locator.get_source_stamp(), self._impl.filename_base
+        self._cache_file = _File(self._cache_path, base, stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            found = super().load_overload(sig, target_context)
+        except OSError as error:  # it is damaged, and cannot be written
+            _warn_once(Path(self._cache_path).parent, error.strerror or str(error))
+            self.disable()
+            found = None
+        if found is None:
+            _announce()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_once(Path(self._cache_path).parent, error.strerror or str(error))
 
 
 @cache
@@ -42,5 +121,15 @@ def _digest() -> str:
 
 
 @cache
-def _warn_once(reason: str) -> None:
-    _log.warning("compiled kernels cannot be kept and are compiled in every process: %s", reason)
+def _announce() -> None:
+    _log.info("compiling kernels for this machine, which takes up to half a minute, once")
+
+
+@cache
+def _warn_once(folder: Path, reason: str) -> None:
+    _log.warning(
+        "compiled kernels cannot be kept in %s (%s): the next process compiles them again; set "
+        "XDG_CACHE_HOME to a directory that can be written",
+        printable(folder),
+        reason,
+    )
