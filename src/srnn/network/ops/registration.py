@@ -60,10 +60,9 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and covariance of inputs over all steps and clips: see `reference.moments`."""
-    total, products = _gram(inputs)
+    total, scatter = _gram(inputs)
     count = inputs.shape[0] * inputs.shape[1]
-    mean = total / count
-    return mean, products / count - torch.outer(mean, mean)
+    return total / count, scatter / count
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
@@ -312,12 +311,15 @@ def _fake_gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _save_gram(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs)
+    ctx.save_for_backward(*inputs, output[0])
 
 
-def _differentiate_gram(ctx: Any, grad_total: Tensor, grad_products: Tensor) -> Tensor:
-    (inputs,) = ctx.saved_tensors
-    gradient: Tensor = _spike_linear(inputs, grad_products + grad_products.t(), grad_total)
+def _differentiate_gram(ctx: Any, grad_total: Tensor, grad_scatter: Tensor) -> Tensor:
+    inputs, total = ctx.saved_tensors
+    weight = grad_scatter + grad_scatter.t()
+    mean = total / (inputs.shape[0] * inputs.shape[1])
+    # Of the deviations from the mean, which as such would not be sparse where inputs are.
+    gradient: Tensor = _spike_linear(inputs, weight, grad_total - weight @ mean)
     return gradient
 
 
