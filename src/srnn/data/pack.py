@@ -229,7 +229,9 @@ def _scan(folder: Path) -> list[tuple[str, int, int, int]]:
         raise InputError(f"data.dataroot: {error.filename}: {error.strerror}") from error
     expect_words_on_top(folder, speakers)
     if stray or unused:
-        others = [f"{n:,} .{suffix} that soundfile does not read" for suffix, n in sorted(unused.items())]
+        others = [
+            f"{n:,} .{suffix} that soundfile does not read" for suffix, n in sorted(unused.items())
+        ]
         outside = [f"{stray:,} outside the folders of words"] if stray else []
         total = f"{stray + unused.total():,}"
         what = ", ".join([*others, *outside])
