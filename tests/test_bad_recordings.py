@@ -3,9 +3,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from recordings import BAD, bad_recordings, odd_recordings
 from srnn import cli
@@ -90,3 +94,37 @@ def test_predict_in_json_answers_for_every_file(
     for file, answer in zip(files, answers, strict=True):
         assert ("label" in answer) == (file in odd)
         assert ("error" in answer) == (file.name in BAD and file.parent == tmp_path)
+
+
+def test_predict_names_what_does_not_sound_as_recorded(run: Path, tmp_path: Path) -> None:
+    """In a process of its own, whose log goes where a user sees it."""
+    tone = np.sin(np.arange(2_000))
+    soundfile.write(tmp_path / "loud.wav", 32_767 * tone, 8_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "inverted.wav", np.stack([tone, -tone], 1), 8_000)
+    soundfile.write(tmp_path / "good.wav", tone, 8_000)
+    files = [str(tmp_path / f"{name}.wav") for name in ("loud", "inverted", "good")]
+    done = subprocess.run(
+        [sys.executable, "-m", "srnn", "predict", str(run), "--json", *files],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["file"] for answer in answers] == files
+    assert all("label" in answer for answer in answers)
+    assert done.stderr.count(f"{files[0]}: samples of up to 32,767, where full scale is 1, ") == 1
+    assert done.stderr.count(f"{files[1]}: its channels cancel out") == 1
+    assert files[2] not in done.stderr
+
+
+def test_a_run_names_what_does_not_sound_as_recorded(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tones / "tones", tmp_path / "tones", ignore=shutil.ignore_patterns(".cache"))
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("tones/low/loud.wav", 9_999 * np.sin(np.arange(2_000)), 8_000, subtype="FLOAT")
+    for name in ("first", "second"):  # from the pack, too
+        command = [str(tones / "tones.toml"), "--run-dir", name, "--set", "srnn.epochs=1"]
+        assert cli.run(command) == 0
+        log = capfd.readouterr().err
+        assert log.count("tones: 1 of 122 recordings do not sound as recorded (low/loud.wav: ") == 1

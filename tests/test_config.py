@@ -199,6 +199,7 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         ("data.words = 'yes'", WORDS, '"yes"'),
         ("data.words = []", WORDS, "[]"),
         ("data.words = ['yes', 'no', 'yes']", WORDS, '"yes" twice'),
+        ("data.words = ['caf\u00e9', 'no', 'cafe\u0301']", WORDS, '"caf\u00e9" twice'),
         ("data.words = ['yes', '']", WORDS, '"" as item 2 of the list'),
         ("data.words = ['_yes', 'no']", WORDS, '"_yes" as item 1 of the list'),
         ("data.words = ['.yes', 'no']", WORDS, '".yes" as item 1 of the list'),
@@ -248,6 +249,11 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
 def test_wrong_value(line: str, expected: str, found: str) -> None:
     key = line.partition(" ")[0]
     assert problems(setting(line)) == [f"config.toml: {key}: expected {expected}, found {found}"]
+
+
+def test_names_are_the_same_in_either_unicode_form() -> None:
+    text = "[data]\nheld_out = ['cafe\u0301']\nwords = ['caf\u00e9', 'no']\n"
+    assert problems(text) == ['config.toml: data.held_out: expected no keyword, found "caf\u00e9"']
 
 
 def test_deltas_need_nine_frames() -> None:

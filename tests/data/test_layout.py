@@ -226,13 +226,13 @@ def test_flat_data_sets_are_listed_without_a_look_at_what_a_file_is(
         stated.append(entry.name)
         return state(entry)
 
-    def count_looks(entry: os.DirEntry[str]) -> bool:
+    def look(entry: os.DirEntry[str]) -> bool:
         looked.append(entry.name)
-        return True
+        return entry.is_dir()
 
     monkeypatch.setattr(os, "scandir", count_scans)
     monkeypatch.setattr(pack, "_state", count_states)
-    monkeypatch.setattr(pack, "_is_folder", count_looks)
+    monkeypatch.setattr(pack, "_is_folder", look)
     opened = open_pack(tmp_path, str(tmp_path / "elsewhere"))
     assert len(opened.recordings) == len(stated) == 50
     assert looked == ["yes"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 import errno
 import hashlib
+import importlib.metadata
 import logging
 import os
 import sys
@@ -188,6 +189,94 @@ def test_a_word_without_sound_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^data\.words: expected words that can be spoken.*'-'"):
         make(tmp_path, ["yes", "-"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (
+            ["はい", "いいえ", "水", "yes"],
+            ["voices can read, found 'はい', 'いいえ', '水', whose letters"],
+        ),
+        (
+            ["да", "yes", "hello مرحبا"],
+            ["can read, found 'да', 'hello مرحبا', whose letters they "],
+        ),
+        (
+            ["write", "no", "right", "know"],
+            ["'write' and 'right', which", "'no' and 'know', which"],
+        ),
+        (["for", "four", "Four"], ["expected words that the voices pronounce differently, found "]),
+        (["...", "yes", "-"], ["expected words that can be spoken, found '...', '-'"]),
+    ],
+)
+def test_words_that_the_voices_do_not_tell_apart_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], lines: list[str]
+) -> None:
+    monkeypatch.setattr(espeak, "speak", None)  # nothing is synthesised
+    with pytest.raises(InputError) as error:
+        make(tmp_path, words)
+    found = str(error.value).splitlines()
+    assert all(line.startswith("data.words: expected words that ") for line in found)
+    assert len(found) == len(lines)
+    for line, part in zip(found, lines, strict=True):
+        assert part in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_words_that_the_voices_tell_apart() -> None:
+    """Accents, digits, names in Latin letters; scripts that eSpeak NG reads as their language."""
+    words = ["naïve", "Łódź", "cafe\u0301", "two", "3", "hey_computer", "don't", "아니요", "नमस्ते"]
+    voices.expect_distinct_sounds(words)
+
+
+def test_other_words_that_sound_like_a_keyword_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    spoken = voices.SpokenCorpus(
+        ["write", "no"], 20, RATE, SIZE, 0, others=("right", "yes", "no", "know")
+    )
+    folders = {path.name for path in spoken.make(tmp_path).iterdir() if path.is_dir()}
+    assert folders == {"write", "no", "yes", "_background_noise_"}
+    assert "not said, as a keyword sounds the same: right, know" in caplog.messages
+
+
+def test_another_synthesiser_makes_another_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken = voices.SpokenCorpus(WORDS, 30, RATE, SIZE, 0)
+    before = spoken.folder(tmp_path)
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "99.0")
+    assert spoken.folder(tmp_path) != before
+    monkeypatch.setattr(voices, "_make_once", lambda *_: None)
+    unknown = voices.make_unknown_words(tmp_path, ["no"], 8, RATE, SIZE, 0)
+    monkeypatch.undo()
+    monkeypatch.setattr(voices, "_make_once", lambda *_: None)
+    assert voices.make_unknown_words(tmp_path, ["no"], 8, RATE, SIZE, 0) != unknown
+
+
+def test_keywords_that_synthetic_words_cannot_be_compared_with_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They were recorded, so the voices need not say them."""
+    monkeypatch.setattr(voices, "_make_once", lambda *_: None)
+    voices.make_unknown_words(tmp_path, ["水", "no"], 8, RATE, SIZE, 0)
+    assert caplog.messages == [
+        "data.synthetic_unknown: the voices cannot read '水': words that sound alike are not left "
+        "out"
+    ]
+
+
+def test_a_word_that_does_not_fit_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path, ["the quick brown fox jumps over the lazy dog", "yes"])
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert line.startswith(
+        "data.words: 'the quick brown fox jumps over the lazy dog' takes up to 1"
+    )
+    assert line.endswith("srnn.size holds 1.0 s: its end is cut off")
 
 
 def test_unknown_voices_are_refused() -> None:

@@ -61,6 +61,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+def test_runs_of_earlier_versions_go_on(folder: Path) -> None:
+    """The digest that commit 3d58395 noted of this data set."""
+    saved = "2:c8578dd0eeeb9017f7fa1f3dae6627d2612c8311a07fa2eb5842b3185f057a87"
+    expect_same_clips(read(folder), saved, "last.pt")
+
+
+def test_recordings_in_folders_of_speakers_are_told_apart(folder: Path) -> None:
+    speaker = folder / "on" / "ada"
+    speaker.mkdir()
+    (folder / "on" / "ada_nohash_0.wav").rename(speaker / "ada_nohash_0.wav")
+    saved = clips_digest(read(folder))
+    expect_same_clips(read(folder), saved, "last.pt")
+    speaker.rename(speaker.with_name("eve"))
+    with pytest.raises(InputError, match="found others"):
+        expect_same_clips(read(folder), saved, "last.pt")
+
+
 def test_a_data_set_may_move(folder: Path) -> None:
     saved = clips_digest(read(folder))
     moved = folder.rename(folder.with_name("moved"))
