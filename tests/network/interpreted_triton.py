@@ -94,12 +94,13 @@ def test_the_layout_of_the_inputs_does_not_matter(recurrent: bool) -> None:
     assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
-def test_sums_of_products_are_those_of_the_inputs() -> None:
+def test_sums_of_products_are_those_of_the_deviations() -> None:
     inputs = torch.randn(5, 4, 7).transpose(0, 1)
-    total, products = cuda.gram(inputs)
+    total, scatter = cuda.gram(inputs)
     vectors = inputs.double().flatten(0, 1)
+    deviations = vectors - vectors.mean(dim=0)
     torch.testing.assert_close(total, vectors.sum(dim=0).float())
-    torch.testing.assert_close(products, (vectors.t() @ vectors).float())
+    torch.testing.assert_close(scatter, (deviations.t() @ deviations).float())
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)

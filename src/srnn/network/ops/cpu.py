@@ -191,22 +191,31 @@ def spike_linear_backward(
 
 
 def gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sums over steps and clips of inputs (I,) and of their products (I, I)."""
+    """Return sums over steps and clips: of inputs (I,), of products of their deviations (I, I)."""
     steps, batch, count = inputs.shape
-    some = inputs[::_SAMPLED]
-    if some.count_nonzero() > _DENSE * some.numel():
+    rows, some = steps * batch, inputs[::_SAMPLED].flatten(0, 1)
+    active = some.sign().abs().sum(dim=0)
+    if active.sum() > _DENSE * some.numel():
         vectors = inputs.transpose(0, 1).flatten(0, 1)
-        return vectors.sum(dim=0), vectors.t() @ vectors
+        total = vectors.sum(dim=0)
+        deviations = vectors - total / rows
+        return total, deviations.t() @ deviations
+    # An input that is often 0 deviates about as much as it is large. From others, such as neurons
+    # that fire most of the time, we subtract what they usually are.
+    usual = torch.where(2 * active > len(some), some.sum(dim=0) / active, 0)
     x, width = _flat(inputs), _round_up(count, LANES)
+    shift = _zeros(width)
+    shift[:count] = usual.numpy()
 
     def work(first: int, last: int) -> tuple[_Array, _Array]:
         sums, total = _zeros(width), _zeros(count, width)
-        products.gram(x, count, total.ravel(), sums, first, last)
+        products.gram(x, count, shift, total.ravel(), sums, first, last)
         return sums, total
 
     least = 1 + _LEAST_PRODUCTS // max(1, count * count)
-    sums, total = _totals(spread(work, steps * batch, least))
-    return sums[:count].clone(), total[:, :count].contiguous()
+    sums, total = (part[..., :count] for part in _totals(spread(work, rows, least)))
+    scatter = torch.addr(total, sums, sums / max(1, rows), alpha=-1)
+    return sums + rows * usual, scatter
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:

@@ -198,10 +198,12 @@ def spike_linear_backward(
 
 
 def gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sums over steps and clips of inputs (I,) and of their products (I, I)."""
+    """Return sums over steps and clips: of inputs (I,), of products of their deviations (I, I)."""
     vectors = _clip_by_clip(inputs).transpose(0, 1).flatten(0, 1)
+    total = vectors.sum(dim=0)
+    deviations = vectors - total / max(1, len(vectors))
     with full_precision():
-        return vectors.sum(dim=0), vectors.t() @ vectors
+        return total, deviations.t() @ deviations
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:

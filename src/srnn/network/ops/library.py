@@ -86,9 +86,8 @@ def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     if _falls_back([inputs]):
         return reference.moments(inputs)
     count = inputs.shape[0] * inputs.shape[1]
-    total, products = _gram(inputs)
-    mean = total / count
-    return mean, products / count - torch.outer(mean, mean)
+    total, scatter = _gram(inputs)
+    return total / count, scatter / count
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
@@ -275,12 +274,15 @@ def _(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _save_gram(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs)
+    ctx.save_for_backward(*inputs, output[0])
 
 
-def _differentiate_gram(ctx: Any, grad_total: Tensor, grad_products: Tensor) -> Tensor:
-    (inputs,) = ctx.saved_tensors
-    gradient: Tensor = _spike_linear(inputs, grad_products + grad_products.t(), grad_total)
+def _differentiate_gram(ctx: Any, grad_total: Tensor, grad_scatter: Tensor) -> Tensor:
+    inputs, total = ctx.saved_tensors
+    weight = grad_scatter + grad_scatter.t()
+    mean = total / (inputs.shape[0] * inputs.shape[1])
+    # Of the deviations from the mean, which as such would not be sparse where inputs are.
+    gradient: Tensor = _spike_linear(inputs, weight, grad_total - weight @ mean)
     return gradient
 
 

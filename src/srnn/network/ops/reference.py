@@ -110,7 +110,8 @@ def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean (I,) and covariance (I, I) of inputs (T, B, I) over all steps and clips."""
     vectors = inputs.flatten(0, 1)
     mean = vectors.mean(dim=0)
-    return mean, vectors.t() @ vectors / len(vectors) - torch.outer(mean, mean)
+    deviations = vectors - mean  # E[xx'] - E[x]E[x'] would be rounding where means are large
+    return mean, deviations.t() @ deviations / len(vectors)
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:

@@ -295,28 +295,31 @@ def project_weights(
 
 
 @kernel
-def gram(x: Any, inputs: int, total: Any, sums: Any, first: int, last: int) -> None:
+def gram(x: Any, inputs: int, shift: Any, total: Any, sums: Any, first: int, last: int) -> None:
     """Add the products of the inputs with each other of the rows from ``first`` to ``last``.
 
-    ``total`` (I x P) has a row for each input; to ``sums`` (P) the inputs themselves are added.
+    All of them less ``shift`` (P), which is 0 for inputs that are sparse. ``total`` (I x P) has a
+    row for each input; to ``sums`` (P) the inputs themselves are added.
     """
     width = total.size // inputs
     active = np.empty(inputs, np.int32)
+    values = scratch(width, 0)
     for row in range(first, last):
         at = row * inputs
-        found = find_active(x, at, inputs, active, 0)
+        for j in range(0, inputs, LANES):
+            store(values, j, load_some(x, at + j, inputs - j) - load(shift, j))
+        found = find_active(values, 0, inputs, active, 0)
         for k in range(found):
             i = active[k]
-            value = x[at + i]
+            value = values[i]
             sums[i] += value
             if found > 2 * width // LANES:
                 for j in range(0, inputs, LANES):
-                    lanes = load_some(x, at + j, inputs - j)
                     to = i * width + j
-                    store(total, to, fma(full(value), lanes, load(total, to)))
+                    store(total, to, fma(full(value), load(values, j), load(total, to)))
             else:
                 for m in range(found):
-                    total[i * width + active[m]] += value * x[at + active[m]]
+                    total[i * width + active[m]] += value * values[active[m]]
 
 
 @kernel
