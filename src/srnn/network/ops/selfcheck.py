@@ -29,14 +29,13 @@ from torch import Tensor
 from srnn.caches import user_cache
 from srnn.network.neuron import NEURONS, AdaptiveThreshold, Neuron, State
 from srnn.network.ops import reference, registration
+from srnn.network.ops.precision import full_precision
 from srnn.network.surrogate import SURROGATES
 
 _STEPS, _CLIPS, _INPUTS = 6, 17, 21
 _NEURONS = (200, 33, 1)
 
-# Error of a value, relative to the largest of its tensor: above that of TF32, which the user may
-# allow torch, and far below that of a wrong kernel.
-_TOLERANCE = 2e-3
+_TOLERANCE = 1e-4  # error of a value, relative to the largest of its tensor
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +131,7 @@ def _failure(device: torch.device, case: Case) -> str | None:
     """
     here = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     try:
-        with here:
+        with here, full_precision():
             for neurons in _NEURONS:
                 found, expected = (_results(each, device, case, neurons) for each in _BOTH)
                 if difference := _difference(found, expected):
@@ -189,8 +188,8 @@ def _difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str | 
 
 # --- The cases -----------------------------------------------------------------------------------
 #
-# All numbers are small multiples of powers of two: products and their sums are exact in any order
-# and in TF32, so that the kernels must fire exactly where the definition does.
+# All numbers are small multiples of powers of two: currents are exact in whatever order they are
+# added up, so that the kernels must fire exactly where the definition does.
 
 
 def _integers(random: torch.Generator, shape: tuple[int, ...], unit: float) -> Tensor:
