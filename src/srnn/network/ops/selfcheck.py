@@ -35,7 +35,7 @@ from srnn.network.surrogate import SURROGATES
 _STEPS, _CLIPS, _INPUTS = 6, 17, 21
 _NEURONS = (200, 33, 1)
 
-_TOLERANCE = 1e-4  # error of a value, relative to the largest of its tensor
+_TOLERANCE = 1e-4  # error of a value, relative to the largest of its tensor or, if that is less, 1
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def _difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str | 
     for name, right in expected.items():
         largest = right.abs().max().item()
         error = (found[name] - right).abs().max().item()
-        if not error <= _TOLERANCE * largest:  # NaN is not
+        if not error <= _TOLERANCE * max(1.0, largest):  # NaN is not
             return f"{name} differs by {error:.2g}, where the largest value is {largest:.2g}"
     return None
 
