@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from srnn.config import Config
 from srnn.data import espeak, voices
 from srnn.data.acquire import locate
 from srnn.data.corpus import UNKNOWN, choose_labels, read_corpus, require_trainable
 from srnn.data.pack import open_pack
 from srnn.data.words import COMMON_WORDS
 from srnn.errors import InputError
+from srnn.training.assemble import make_evaluation_corpus
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
 
@@ -339,3 +341,17 @@ def test_unknown_words_are_for_training_alone(
     assert locate(tmp_path, "speech_commands_v0.02") is None  # no data set to train on
     monkeypatch.setattr(espeak, "speak", None)
     assert voices.make_unknown_words(tmp_path, ["no", "no"], 8, RATE, SIZE, 0) == made
+
+
+def test_evaluation_finds_a_synthetic_data_set_where_no_synthesiser_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name holds the synthesiser's version, which is then unknown; the only data set is taken."""
+    corpus = tmp_path / "SpeechCommands" / "synthetic-0123456789ab"
+    for word in ("yes", "no"):
+        (corpus / word).mkdir(parents=True)
+        soundfile.write(corpus / word / "0c40e715_nohash_0.wav", np.ones(100), RATE)
+    data = {"dataroot": str(tmp_path), "gsc_url": "synthetic", "words": ["yes", "no"]}
+    config = Config.model_validate({"data": data})
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    assert make_evaluation_corpus(config, ("yes", "no")).folder == corpus

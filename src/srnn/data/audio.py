@@ -4,12 +4,12 @@
 Lengths of a file are counted in *frames* (one sample of every channel) at the file's own rate.
 """
 
-import contextlib
 import logging
 import math
 import os
 import stat
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -111,18 +111,15 @@ def decode(
         The file is missing, no recording, cut off or otherwise damaged, or empty, holds NaN or
         infinity, has another rate, or is longer than `LONGEST`.
     """
-    report = report or partial(_log.warning, "%s: %s", printable(path))
+    report = report or partial(_warn, path)
     header = _expect_whole(path)
     if header.trailing:
         report(f"{header.trailing:,} bytes behind the samples that its header states are not read")
     # As bytes: soundfile takes no string for a name that is no UTF-8.
     name = os.fsencode(path)
+    corrected = Corrected(name, header.correction) if header.correction else None
     try:
-        with contextlib.ExitStack() as opened:
-            source: bytes | Corrected = name
-            if header.correction:
-                source = opened.enter_context(Corrected(name, header.correction))
-            file = opened.enter_context(soundfile.SoundFile(source))
+        with corrected or nullcontext(), soundfile.SoundFile(corrected or name) as file:
             _expect_plausible(path, file)
             return _samples(path, file, report), file.samplerate
     # A headerless `.raw` file, whose format cannot be known, is a TypeError.
@@ -158,6 +155,10 @@ def read(path: Path, sample_rate: int) -> NDArray[np.float32]:
     return at_rate(*decode(path), sample_rate)
 
 
+def _warn(path: Path, problem: str) -> None:
+    _log.warning("%s: %s", printable(path), problem)
+
+
 def _expect_whole(path: Path) -> Stated:
     """Check what libsndfile does not tell: why nothing can be read, and data that is cut off."""
     try:
@@ -191,20 +192,20 @@ def _samples(
     path: Path, file: soundfile.SoundFile, report: Callable[[str], None]
 ) -> NDArray[np.int16]:
     exact = file.channels == 1 and file.subtype == "PCM_16"
+    levels = None if exact else _Levels()
     samples = np.empty(file.frames, np.int16)
-    levels = _Levels()
     done = 0
     while done < len(samples):
-        dtype = "int16" if exact else "float32"
+        dtype = "float32" if levels else "int16"
         block = file.read(_BLOCK // file.channels, dtype, always_2d=True)
         if not len(block):
             found = f"data that is cut off ({done:,} of {len(samples):,} frames are there)"
             raise UnreadableError(path, found)
         if not np.isfinite(block).all():
             raise UnreadableError(path, "NaN or infinity among its samples")
-        samples[done : done + len(block)] = block[:, 0] if exact else levels.in_16_bits(block)
+        samples[done : done + len(block)] = levels.in_16_bits(block) if levels else block[:, 0]
         done += len(block)
-    if problem := levels.problem():
+    if levels and (problem := levels.problem()):
         report(problem)
     return samples
 

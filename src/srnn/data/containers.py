@@ -36,6 +36,9 @@ class Stated(NamedTuple):
     trailing: int = 0
 
 
+_WHOLE = Stated()
+
+
 class _Length(NamedTuple):
     """A field of a header that states the length of the samples."""
 
@@ -60,16 +63,18 @@ def stated(file: FileIO) -> Stated:
     Stated
         Nothing amiss, too, for a format that states no length.
     """
-    start = file.read(40)
+    start = file.read(12)
     if start[:4] == b"OggS":
         return Stated(missing=_missing_of_ogg(file))
     length = _length(file, start)
     if length is None:
-        return Stated()
+        return _WHOLE
     there = os.fstat(file.fileno()).st_size - length.start
+    if there == length.value and there:
+        return _WHOLE
     streamed = length.value >= (_STREAMED if length.width == 4 else 2**63 - 1)
     if streamed and length.width == 4:  # libsndfile reads up to the end by itself
-        return Stated()
+        return _WHOLE
     after = length.start + length.value + length.value % 2
     if there > 0 and (
         streamed or (not length.value and not _chunks_follow(file, length, length.start))
@@ -85,35 +90,42 @@ def stated(file: FileIO) -> Stated:
 
 def _length(file: FileIO, start: bytes) -> _Length | None:
     """Return the field that states the length of the samples; None where there is none."""
+    if start[:4] == b"RIFF":  # nearly all, hence first
+        return _of_chunks(file, "little")
     match start[:4]:
-        case b"RIFF" | b"RIFX" | b"FORM":
-            return _of_chunks(file, "little" if start[:4] == b"RIFF" else "big")
-        case b"RF64" if start[12:16] == b"ds64":
-            found = _of_chunks(file, "little")
-            if found is None or found.value < 2**32 - 1:
-                return found
-            # The chunk before all others has what does not fit into 32 bits.
-            return _Length(28, 8, "little", int.from_bytes(start[28:36], "little"), found.start)
-        case b"riff" if start[4:8] == b".\x91\xcf\x11":
+        case b"RIFX" | b"FORM":
+            return _of_chunks(file, "big")
+        case b"RF64":
+            return _of_rf64(file)
+        case b"riff":
             return _of_wave64(file)
         case b".snd" | b"dns.":
             order: Literal["little", "big"] = "big" if start[:4] == b".snd" else "little"
             place = int.from_bytes(start[4:8], order)
-            return _Length(8, 4, order, int.from_bytes(start[8:12], order), place)
+            return _Length(8, 4, order, int.from_bytes(start[8:], order), place)
         case b"caff":
             return _of_core_audio(file)
     return None
 
 
-def _of_chunks(file: FileIO, order: Literal["little", "big"]) -> _Length | None:
+def _of_rf64(file: FileIO) -> _Length | None:
+    sizes = file.read(28)  # a chunk, before all others, of lengths that do not fit into 32 bits
     file.seek(12)
+    found = _of_chunks(file, "little")
+    if found is None or found.value < 2**32 - 1 or sizes[:4] != b"ds64":
+        return found
+    return _Length(28, 8, "little", int.from_bytes(sizes[16:24], "little"), found.start)
+
+
+def _of_chunks(file: FileIO, order: Literal["little", "big"]) -> _Length | None:
     for _ in range(_MAX_CHUNKS):
         header = file.read(8)
         length = int.from_bytes(header[4:], order)
         if header[:4] in (b"data", b"SSND", b"BODY"):
             # libsndfile itself reads on where an AIFF file states nothing.
             known = header[:4] == b"data" or length
-            return _Length(file.tell() - 4, 4, order, length, file.tell(), True) if known else None
+            place = file.tell()
+            return _Length(place - 4, 4, order, length, place, True) if known else None
         file.seek(length + length % 2, os.SEEK_CUR)
     return None
 

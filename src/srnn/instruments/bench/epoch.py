@@ -23,6 +23,7 @@ from tqdm import tqdm
 from srnn.config import Config
 from srnn.data.acquire import locate
 from srnn.data.corpus import partition_of_speaker
+from srnn.data.layout import is_recording, words_in
 from srnn.data.workers import one_core_each
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, spread
@@ -147,14 +148,16 @@ def _recorded(dataroot: Path) -> tuple[list[str], _Sources]:
     folder = locate(dataroot, Config().data.gsc_url)
     if folder is None:
         raise InputError(f"--dataroot {dataroot}: expected a data set, found none or several")
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("[!_.]*/[!.]*.wav")):
-        found.setdefault(path.parent.name, []).append(path)
-    found = {word: paths for word, paths in found.items() if len(paths) >= _LEAST_RECORDINGS}
+    every = {
+        word.name: sorted(path for path in word.rglob("*") if is_recording(path.name))
+        for word in words_in(folder)
+    }
+    found = {word: paths for word, paths in every.items() if len(paths) >= _LEAST_RECORDINGS}
+    word_of = {path: word for word, paths in found.items() for path in paths}
     rng = np.random.default_rng(0)
     shuffled = [[paths[k] for k in rng.permutation(len(paths))] for paths in found.values()]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*shuffled))
-    return list(found), [(path.parent.name, path) for path in turns if path]
+    return list(found), [(word_of[path], path) for path in turns if path]
 
 
 def _speakers(partition: str) -> Iterator[str]:
