@@ -77,5 +77,5 @@ def _scale(layer: AdaptiveLIF, factor: float) -> None:
 
 def _spikes(layer: AdaptiveLIF, inputs: Tensor) -> Tensor:
     """Return the spikes (T, B, H) of a layer in training; its running averages stay as they are."""
-    spikes, _ = copy.deepcopy(layer).train()(inputs)
+    spikes: Tensor = copy.deepcopy(layer).train()(inputs)[0]
     return spikes
