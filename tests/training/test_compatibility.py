@@ -31,7 +31,7 @@ TRAINING_ONLY = {
     "srnn": "learning_rate epochs batch_size dropout unknown_readouts seed surrogate backend "
     "encoder_threshold tau_mem tau_adapt tau_readout encoder_learning_rate tau_learning_rate "
     "schedule schedule_epochs schedule_factor warmup_epochs weight_decay label_smoothing averaging "
-    "firing_penalty firing_target patience gradient_clip checkpoint_minutes",
+    "firing_start firing_penalty firing_target patience gradient_clip checkpoint_minutes",
     "mel": "",
     "augment": " ".join(Config().augment.model_dump()),
     "logger": "level",

@@ -338,6 +338,14 @@ class SrnnConfig(_Table):
         ge=0,
         lt=1,
     )
+    firing_start: float = _key(
+        0.0,
+        "firing rate of every hidden layer before training: its input weights are scaled until it "
+        "fires so on training clips; 0: they stay as they are drawn, as in the reference",
+        "spikes per neuron and time step",
+        ge=0,
+        le=0.5,
+    )
     firing_penalty: float = _key(
         0.0,
         "what is minimised beside the loss: this for each spike per hidden neuron and time step "

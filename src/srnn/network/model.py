@@ -182,8 +182,7 @@ class SpikingNetwork(nn.Module):
                 f"srnn: expected features of shape (B, C, T, M) with C * M = {self.input_size}, "
                 f"found {tuple(features.shape)}"
             )
-        events = self.encoder(features.transpose(1, 2).flatten(2))  # (B, T, F), channel by channel
-        inputs = seen = events.transpose(0, 1)  # (T, B, F)
+        inputs = seen = self.encode(features)  # (T, B, F)
         hidden = []
         for layer in self.hidden:
             spikes, _ = layer(seen)  # (T, B, H)
@@ -191,6 +190,11 @@ class SpikingNetwork(nn.Module):
             seen = drop(spikes, self.dropout) if self.dropout and self.training else spikes
         readouts = F.log_softmax(self.readout(seen), dim=-1)
         return Output(readouts, self.classes, inputs, tuple(hidden))
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Return what the first layer receives, (T, B, F), of features (B, C, T, M)."""
+        inputs: Tensor = self.encoder(features.transpose(1, 2).flatten(2))  # channel by channel
+        return inputs.transpose(0, 1)
 
     def operations(self, inputs: float, spikes: Sequence[float]) -> Operations:
         """Return what some inputs, and spikes of each hidden layer, cost.

@@ -39,6 +39,9 @@ from srnn.training.step import Step
 
 _STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
 
+# Firing rates (spikes per neuron and time step) that are warned of.
+_SILENT, _SATURATED = 0.001, 0.6
+
 _log = logging.getLogger(__name__)
 
 
@@ -284,6 +287,7 @@ class Trainer:
             progress.best_accuracy = validation.accuracy
             self._checkpoint(progress.epoch, self.judged).save(self.run.best)
         self._log_epoch(is_best)
+        self._warn_of_extreme_firing()
         self.progress = Progress(
             epoch=progress.epoch + 1,
             best_accuracy=progress.best_accuracy,
@@ -305,6 +309,21 @@ class Trainer:
             spotter.state_dict(),
             state,
         )
+
+    def _warn_of_extreme_firing(self) -> None:
+        """Warn of each hidden layer that is silent or saturated: such a layer learns little."""
+        for number, rate in enumerate(self.progress.history[-1].firing_rate, start=1):
+            if _SILENT <= rate <= _SATURATED:
+                continue
+            _log.warning(
+                "hidden layer %d fires %s (%.2g spikes per neuron and time step) and learns "
+                "little: set srnn.firing_start = 0.1, by which input weights are scaled before "
+                "training%s",
+                number,
+                "hardly ever" if rate < _SILENT else "nearly always",
+                rate,
+                ", or a lower srnn.threshold" if rate < _SILENT else ", or srnn.firing_penalty",
+            )
 
     def _log_epoch(self, is_best: bool) -> None:
         epochs, line = self.config.srnn.epochs, self.progress.history[-1]

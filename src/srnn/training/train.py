@@ -15,6 +15,7 @@ from srnn.data.corpus import Corpus, describe
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
 from srnn.files import write_text
+from srnn.network.scaling import scale_to_firing_rate
 from srnn.training.assemble import (
     expect_data_sets,
     make_augmenter,
@@ -39,6 +40,8 @@ from srnn.training.loop import Trainer
 from srnn.training.resources import limit_threads, resources
 from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, restore_spotter
+
+_CLIPS_AT_START = 128  # by which `srnn.firing_start` scales the input weights
 
 _log = logging.getLogger(__name__)
 
@@ -180,11 +183,13 @@ def _train(
     network = make_network(config, len(corpus.labels))
     training, validation, testing = examples
     normaliser = _normaliser(config, training, device, last or init)
-    spotter = Spotter(normaliser, network)
+    spotter = Spotter(normaliser, network).to(device)
     if init:
         transfer(init, spotter, config, corpus.labels)
+    elif config.srnn.firing_start and not last:
+        _scale_to_firing_rate(spotter, training, config.srnn.firing_start, device)
     training = replace(training, variations=make_variations(config, normaliser, device))
-    trainer = Trainer(config, spotter.to(device), corpus, training, validation, run, device)
+    trainer = Trainer(config, spotter, corpus, training, validation, run, device)
     _log_network(spotter, corpus.labels)
     if last:
         trainer.restore(last)
@@ -212,6 +217,17 @@ def _make_examples(
     )
     made |= make_examples(corpus, ["testing"], spec, device, room=0)
     return made["training"], made["validation"], made["testing"]
+
+
+def _scale_to_firing_rate(
+    spotter: Spotter, training: Examples, rate: float, device: torch.device
+) -> None:
+    """Scale the input weights by what the layers do with clips from all over the partition."""
+    count = len(training.labels)
+    clips = torch.linspace(0, count - 1, min(count, _CLIPS_AT_START)).long()
+    (batch,) = training.batches(clips, len(clips), device)
+    rates = scale_to_firing_rate(spotter.network, spotter.normaliser(batch.features), rate)
+    _log.info("input weights are scaled: firing %s", " ".join(f"{each:.3f}" for each in rates))
 
 
 def _normaliser(

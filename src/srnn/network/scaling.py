@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A start at which every hidden layer fires: input weights are scaled by what the layer does.
+
+Weights drawn for one size of layer and kind of input leave another silent, and a layer that never
+fires passes on next to no gradient. Here each layer in turn, the first one first, has its input
+weights scaled until it fires at a given rate on some clips (in the manner of Mishkin and Matas
+2016, "All you need is a good init", https://arxiv.org/abs/1511.06422, who scale to unit variance).
+
+Legend: T time steps, B batch, C channels, M mel bands, I inputs, H neurons.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from srnn.network.layers import AdaptiveLIF
+from srnn.network.model import SpikingNetwork
+
+_OCTAVES = 12  # factors from 2^-12 to 2^12 are tried
+_HALVINGS = 16  # of that range: the factor is right to a few parts in ten thousand
+
+
+@torch.no_grad()
+def scale_to_firing_rate(network: SpikingNetwork, features: Tensor, rate: float) -> list[float]:
+    """Scale the input weights of each hidden layer so that it fires at ``rate``.
+
+    With batch normalisation its weight (gain) is scaled instead.
+
+    Parameters
+    ----------
+    network : SpikingNetwork
+        Its hidden layers are changed.
+    features : Tensor, shape (B, C, T, M)
+        Normalised features of clips, as in training.
+    rate : float, 0 < rate < 1
+        Spikes per neuron and time step.
+
+    Returns
+    -------
+    list of float
+        The rate that each layer has reached. It may be another one where no factor reaches it, as
+        where all inputs are zero.
+    """
+    inputs = network.encode(features)
+    reached = []
+    for layer in network.hidden:
+        assert isinstance(layer, AdaptiveLIF)
+        _scale(layer, _factor(layer, inputs, rate))
+        inputs = _spikes(layer, inputs)
+        reached.append(inputs.mean().item())
+    return reached
+
+
+def _factor(layer: AdaptiveLIF, inputs: Tensor, rate: float) -> float:
+    """Return the factor at which a layer fires at ``rate``, found by bisection."""
+    low, high = -float(_OCTAVES), float(_OCTAVES)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        scaled = copy.deepcopy(layer)
+        _scale(scaled, 2.0**middle)
+        if _spikes(scaled, inputs).mean() < rate:
+            low = middle
+        else:
+            high = middle
+    return float(2.0**high)
+
+
+def _scale(layer: AdaptiveLIF, factor: float) -> None:
+    if layer.norm is not None:
+        layer.norm.gain.mul_(factor)
+        return
+    layer.input.weight.mul_(factor)
+    if layer.input.bias is not None:
+        layer.input.bias.mul_(factor)
+
+
+def _spikes(layer: AdaptiveLIF, inputs: Tensor) -> Tensor:
+    """Return the spikes (T, B, H) of a layer in training; its running averages stay as they are."""
+    spikes: Tensor = copy.deepcopy(layer).train()(inputs)[0]
+    return spikes
