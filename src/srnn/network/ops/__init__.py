@@ -7,13 +7,10 @@ functions.
 
 from types import ModuleType
 
-from srnn.caches import prepare_torch_compiler
 from srnn.network.ops import library, reference
 from srnn.network.ops.threads import own_cores
 
 BACKENDS: dict[str, ModuleType] = {"auto": library, "reference": reference}
 """``auto``: the fast kernels where there are some; ``reference``: the definition."""
-
-prepare_torch_compiler()  # the operators have torch import it, even where nothing is compiled
 
 __all__ = ["BACKENDS", "library", "own_cores", "reference"]

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from srnn.caches import user_cache
+from srnn.caches import prepare_torch_compiler, user_cache
 from srnn.network.neuron import NEURONS, AdaptiveThreshold, Neuron, State
 from srnn.network.ops import reference, registration
 from srnn.network.ops.precision import full_precision
@@ -118,6 +118,7 @@ def _check(device: torch.device, case: Case) -> None:
     _verdicts.passed.add((device, case))
 
 
+prepare_torch_compiler()  # the next line imports it; the operators would at their first call
 torch.compiler.assume_constant_result(passes)  # what is traced is checked while it is traced
 
 
