@@ -237,7 +237,9 @@ def test_a_run_is_trained_in_another_thread(tmp_path: Path) -> None:
     assert run.test.exists()
 
 
+@pytest.mark.parametrize("lost", [(), ("last.pt", "best.pt")], ids=["whole", "before a state"])
 def test_a_run_resumed_elsewhere_asks_for_its_data_set(
+    lost: tuple[str, ...],
     finished: Path,
     tones: Path,
     tmp_path: Path,
@@ -251,6 +253,8 @@ def test_a_run_resumed_elsewhere_asks_for_its_data_set(
 
     monkeypatch.setattr("srnn.data.acquire.download", refuse)
     run = shutil.copytree(finished, tmp_path / "run")
+    for name in lost:
+        (run / name).unlink()
     shutil.copy(tones / "tones.toml", tmp_path)
     monkeypatch.chdir(tmp_path)
     command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]

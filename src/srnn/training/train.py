@@ -83,7 +83,7 @@ def train(
     _log_header(config, device)
     if init:
         expect_transferable(init, config)
-    if last:
+    if last or run.config.exists():  # written once the data sets were there
         expect_data_sets(config, run.path)
     corpus = make_training_corpus(config)
     _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
