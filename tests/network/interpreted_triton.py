@@ -21,7 +21,7 @@ from triton.runtime.errors import OutOfResources
 from srnn import AdaptiveLIF
 from srnn.network.encoder import TernaryEncoder
 from srnn.network.ops import cpu, cuda, registration, selfcheck
-from srnn.network.ops.selfcheck import Case
+from srnn.network.ops.cases import Case
 from srnn.network.surrogate import SURROGATES
 
 

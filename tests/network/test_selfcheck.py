@@ -15,8 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from srnn import AdaptiveLIF
 from srnn.network.neuron import NEURONS, Neuron, State
-from srnn.network.ops import reference, registration, selfcheck
-from srnn.network.ops.selfcheck import Case
+from srnn.network.ops import cases, reference, registration, selfcheck
+from srnn.network.ops.cases import Case
 from srnn.network.surrogate import SURROGATES
 
 CPU = torch.device("cpu")
@@ -64,11 +64,11 @@ def test_no_potential_of_the_check_comes_so_near_the_threshold_that_rounding_dec
 
     monkeypatch.setattr("srnn.network.neuron.spike", spike)
     rates = []
-    for neurons in selfcheck._NEURONS:
+    for neurons in cases.SIZES:
         random = torch.Generator().manual_seed(neurons)
-        drawn = selfcheck._draw_layer(case, neurons, random)
+        drawn = cases._draw_layer(case, neurons, random)
         exact = {name: tensor.double() for name, tensor in drawn.items()}
-        rates.append(selfcheck._run_layer(reference, case, exact)["spikes"].mean().item())
+        rates.append(cases._run_layer(reference, case, exact)["spikes"].mean().item())
     assert min(distances) > 1e-5
     assert all(0.05 < rate < 0.6 for rate in rates)
 

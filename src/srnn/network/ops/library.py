@@ -23,7 +23,8 @@ from srnn.network.neuron import (
     State,
 )
 from srnn.network.ops import cuda, reference, registration
-from srnn.network.ops.selfcheck import Case, passes
+from srnn.network.ops.cases import Case
+from srnn.network.ops.selfcheck import passes
 from srnn.network.surrogate import SURROGATES, Surrogate
 
 _log = logging.getLogger(__name__)
