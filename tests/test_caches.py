@@ -151,6 +151,16 @@ def test_torch_gets_a_cache_where_the_user_has_no_name(
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "srnn" / "torchinductor")
 
 
+def test_torch_gets_another_cache_where_its_own_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file" / "torch"))
+    caches.prepare_torch_compiler()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "srnn" / "torchinductor")
+
+
 def test_torch_is_left_alone_where_it_can_name_its_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")

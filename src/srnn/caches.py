@@ -13,6 +13,7 @@ import operator
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -116,15 +117,17 @@ def prepare_torch_compiler() -> None:
 
     Torch makes the name out of the user's, and the directory where temporary files belong.
     """
-    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
-        return
+    chosen = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     try:
+        if chosen:
+            Path(chosen).mkdir(parents=True, exist_ok=True)
+            return
         getpass.getuser()
-        found = tempfile.gettempdir() != str(Path.cwd())  # where it looks last
-    except (KeyError, OSError, ImportError):
-        found = False
-    if not found:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(user_cache() / "torchinductor")
+        if tempfile.gettempdir() != str(Path.cwd()):  # where it looks last
+            return
+    except (KeyError, OSError, ImportError) as error:
+        _log.debug("torch finds no place for its cache: %s", error)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(user_cache() / "torchinductor")
 
 
 @cache
@@ -183,9 +186,12 @@ def forgiving(load: Callable[..., Any]) -> Callable[..., Any]:
 
 def _function(name: str, *others: str) -> Callable[..., Any]:
     librosa = importlib.import_module("librosa")
-    for other in others:  # librosa imports its modules when something in them is first asked for
-        operator.attrgetter(other)(librosa)
-    function: Callable[..., Any] = operator.attrgetter(name)(librosa)
+    with warnings.catch_warnings():
+        # Without semaphores, joblib starts no processes; nobody asks it to.
+        warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
+        for other in others:  # librosa imports modules when something in them is first asked for
+            operator.attrgetter(other)(librosa)
+        function: Callable[..., Any] = operator.attrgetter(name)(librosa)
     return function
 
 
