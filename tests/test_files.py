@@ -62,7 +62,8 @@ def test_a_folder_that_cannot_be_synced_is_no_error(
 ) -> None:
     """The file is there."""
     refuse_to_sync(number, True, monkeypatch)
-    write_text(tmp_path / "name", "new")
+    for text in ("old", "new"):
+        write_text(tmp_path / "name", text)
     assert (tmp_path / "name").read_text() == "new"
     harmless = number in (*UNSUPPORTED, errno.EACCES, errno.EPERM)
     assert caplog.messages == [] or not harmless

@@ -6,10 +6,11 @@ import ctypes
 import errno
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import IO
 
-from srnn.errors import InputError
+from srnn.errors import InputError, printable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -87,13 +88,16 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     except OSError as error:
         if error.errno not in UNSUPPORTED | _FORBIDDEN:
-            _log.warning(
-                "%s: a new name in it may not survive a loss of power (%s)",
-                directory,
-                error.strerror or error,
-            )
+            _warn_once(directory, error.strerror or str(error))
     finally:
         os.close(handle)
+
+
+@cache
+def _warn_once(directory: Path, reason: str) -> None:
+    _log.warning(
+        "%s: a new name in it may not survive a loss of power (%s)", printable(directory), reason
+    )
 
 
 def sync_tree(folder: Path) -> None:
