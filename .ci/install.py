@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
 """Install what is missing, and then run a command, if one is given.
 
-The scripts of ``[tool.pdm.scripts]`` run ``python -I .ci/install.py GROUPS PDM... [-- COMMAND...]``
-with the Python of the environment that PDM chose. GROUPS is ``prod``, with ``,synthetic`` and ``,dev``
-as needed. PDM is PDM's own command line. A stamp in the environment records what was installed. While
-it holds, PDM is not called: the check takes less than 0.1 s and no network. An installation writes to
-stderr only, because stdout belongs to the command.
+The scripts of ``[tool.pdm.scripts]`` run ``python -I .ci/install.py GROUPS PDM [-- COMMAND]`` with
+the Python of the environment that PDM chose. GROUPS is ``prod``, with ``,synthetic`` and ``,dev``
+where needed. PDM is PDM's own command line. A stamp in the environment records what was installed.
+While it holds, PDM is not called: the check takes less than 0.1 s and no network. An installation
+writes to stderr only, because stdout belongs to the command.
 """
 
 import contextlib
@@ -96,8 +96,10 @@ def run_pdm(command: list[str]) -> int:
     try:
         return child.wait()
     except (KeyboardInterrupt, SystemExit):
-        child.terminate()
+        child.terminate()  # PDM answers Ctrl-C after its downloads only, with a traceback
         child.wait()
+        show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # PDM hides it
+        sys.stderr.write(f"{show_cursor}interrupted: the next call goes on with the installation\n")
         raise
 
 
