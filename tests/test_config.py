@@ -131,8 +131,33 @@ def test_layer_sizes(size: int | tuple[int, ...], layers: tuple[int, ...]) -> No
     [(16000, 16000, 160, 480, 101), (8000, 11025, 110, 330, 73), (1599, 16000, 160, 480, 10)],
 )
 def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) -> None:
-    srnn = SrnnConfig(size=size, sample_rate=rate)
-    assert (srnn.hop, srnn.n_fft, srnn.frames) == (hop, n_fft, frames)
+    config = Config(srnn=SrnnConfig(size=size, sample_rate=rate))
+    assert (config.hop, config.n_fft, config.frames) == (hop, n_fft, frames)
+
+
+@pytest.mark.parametrize(
+    ("window", "hop", "rate", "samples", "frames"),
+    [
+        (25.0, 5.0, 16_000, (400, 80), 201),
+        (20.0, 10.0, 16_000, (320, 160), 101),
+        (30.0, 3.0, 16_000, (480, 48), 334),
+        (30.0, 1000 / 16_000, 16_000, (480, 1), 16_001),
+        (10.0, 10.0, 11_025, (110, 110), 146),
+        (4.35, 2.3, 100_000, (435, 230), 70),  # 434.99999999999994 in binary
+    ],
+)
+def test_frame_sizes_of_other_framings(
+    window: float, hop: float, rate: int, samples: tuple[int, int], frames: int
+) -> None:
+    config = read(f"[mel]\nwindow = {window}\nhop = {hop}\n[srnn]\nsample_rate = {rate}\n")
+    assert (config.n_fft, config.hop) == samples
+    assert config.frames == frames
+
+
+def test_the_usual_framing_is_the_references_at_every_rate() -> None:
+    for rate in range(1_000, 192_001, 25):
+        config = Config(srnn=SrnnConfig(sample_rate=rate))
+        assert (config.n_fft, config.hop) == (3 * rate // 100, rate // 100)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +253,23 @@ def test_frame_sizes(size: int, rate: int, hop: int, n_fft: int, frames: int) ->
         # what keys must satisfy together
         ("mel.fmax = 8000.1", "a number <= 8000.0 (half of srnn.sample_rate)", "8000.1"),
         ("mel.fmin = 4000", "a number < mel.fmax = 4000.0", "4000.0"),
-        ("srnn.size = 479", "at least 480 samples (30 ms) at srnn.sample_rate = 16000", "479"),
+        (
+            "srnn.size = 479",
+            "at least 480 samples (mel.window = 30.0 ms) at srnn.sample_rate = 16000",
+            "479",
+        ),
+        ("mel.window = 0", "a number > 0 and <= 1000", "0"),
+        ("mel.hop = 1001", "a number > 0 and <= 1000", "1001"),
+        (
+            "mel.hop = 30.1",
+            "a number <= mel.window = 30.0 (sound between two windows is lost)",
+            "30.1",
+        ),
+        (
+            "mel.hop = 0.06",
+            "at least one sample (0.0625 ms) at srnn.sample_rate = 16000",
+            "0.06",
+        ),
         ("srnn.tau_mem = [0.09, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "0.09"),
         ("srnn.tau_adapt = [1e5, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "100000.0"),
         ("srnn.tau_readout = [2e4, 1]", "a mean within srnn.tau_range = [0.1, 10000.0]", "20000.0"),
@@ -257,11 +298,22 @@ def test_names_are_the_same_in_either_unicode_form() -> None:
 
 
 def test_deltas_need_nine_frames() -> None:
-    assert read("[srnn]\nsize = 1280\n").srnn.frames == 9
-    assert read("[srnn]\nsize = 1279\n[mel]\ndelta_order = 0\n").srnn.frames == 8
+    assert read("[srnn]\nsize = 1280\n").frames == 9
+    assert read("[srnn]\nsize = 1279\n[mel]\ndelta_order = 0\n").frames == 8
     assert problems("[srnn]\nsize = 1279\n") == [
-        "config.toml: mel.delta_order: expected 0 where a clip has fewer than 9 frames of 10 ms "
-        "(srnn.size = 1279 at srnn.sample_rate = 16000 makes 8), found 2"
+        "config.toml: mel.delta_order: expected 0 where a clip has fewer than 9 frames "
+        "(srnn.size = 1279 at srnn.sample_rate = 16000 makes 8, mel.hop = 10.0 ms), found 2"
+    ]
+    assert problems("", "mel.hop=125.1", "mel.window=200") == [
+        "--set mel.delta_order: expected 0 where a clip has fewer than 9 frames "
+        "(srnn.size = 16000 at srnn.sample_rate = 16000 makes 8, mel.hop = 125.1 ms), found 2"
+    ]
+
+
+def test_a_window_is_no_longer_than_a_clip() -> None:
+    assert problems("[srnn]\nsize = 8000\n", "mel.window=501") == [
+        "--set srnn.size: expected at least 8016 samples (mel.window = 501.0 ms) at "
+        "srnn.sample_rate = 16000, found 8000"
     ]
 
 
@@ -273,6 +325,8 @@ def test_deltas_need_nine_frames() -> None:
         ("[srnn]\nbatch = 5", "srnn.batch: unknown key; did you mean srnn.batch_size?"),
         ("[data]\nepochs = 5", "data.epochs: unknown key; did you mean srnn.epochs?"),
         ("[data]\nxyzzy = 5", "data.xyzzy: unknown key"),
+        ("[mel]\nwin_length = 5", "mel.win_length: unknown key; did you mean mel.window (ms)?"),
+        ("[mel]\nhop_length = 5", "mel.hop_length: unknown key; did you mean mel.hop (ms)?"),
         ('[data]\n"x\\ny" = 5', "data.x\\ny: unknown key"),
         ("epochs = 5", "epochs: unknown key outside any table; did you mean srnn.epochs?"),
         ("xyzzy = 5", "xyzzy: unknown key outside any table"),
@@ -331,7 +385,7 @@ def test_all_problems_at_once_and_none_that_follow_from_others() -> None:
         'found "wide"',
         "config.toml: mel.bands: unknown key",
         "config.toml: logger.levels: unknown key; did you mean logger.level?",
-        "config.toml: srnn.size: expected at least 480 samples (30 ms) at "
+        "config.toml: srnn.size: expected at least 480 samples (mel.window = 30.0 ms) at "
         "srnn.sample_rate = 16000, found 100",
         "config.toml: mel.fmin: expected a number < mel.fmax = 9000.0, found 20000.0",
         "config.toml: mel.fmax: expected a number <= 8000.0 (half of srnn.sample_rate), "

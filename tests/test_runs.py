@@ -860,7 +860,61 @@ def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
 def test_configuration_and_features_count_the_same_frames(rate: int, size: int) -> None:
     rates = [f"srnn.sample_rate={rate}", f"srnn.size={size}"]
     config = load_config("tones.toml", rates)
-    assert make_spec(config).shape[1] == config.srnn.frames
+    assert make_spec(config).shape[1] == config.frames
+
+
+def test_a_run_on_other_frames_goes_on_and_passes_its_weights_on_only_to_such(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    framing = ["--set", "mel.window=20", "--set", "mel.hop=2.5"]
+    command = ["tones.toml", "--run-dir", str(run)]
+    assert cli.run([*command, *framing]) == 0
+    recogniser = srnn.load(run)
+    assert make_spec(recogniser.config).shape == (2, 101, 8)
+    assert len(recogniser.spotter(torch.ones(1, 2, 101, 8)).inputs) == 101
+    assert cli.run(["evaluate", str(run)]) == 0
+    assert cli.run([*command, *framing, "--resume", "--set", "srnn.epochs=3"]) == 0
+    capsys.readouterr()
+    assert cli.run([*command, "--resume", "--set", "srnn.epochs=4"]) == 2
+    found = capsys.readouterr().err.splitlines()
+    assert all(any(key in line for line in found) for key in ("mel.window", "mel.hop"))
+    assert cli.run(["tones.toml", "--run-dir", str(other), *framing, "--init", str(finished)]) == 2
+    found = capsys.readouterr().err.splitlines()
+    assert all(any(f"--init: {key}" in line for line in found) for key in ("mel.window", "mel.hop"))
+    framing[-1] = "mel.hop=5"
+    assert cli.run(["tones.toml", "--run-dir", str(other), *framing, "--init", str(run)]) == 2
+    assert "--init: mel.hop" in capsys.readouterr().err
+
+
+def test_a_run_older_than_the_framing_keys_goes_on(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for name in ("last.pt", "best.pt"):
+        checkpoint: Any = load_checkpoint(run / name)
+        del checkpoint.config["mel"]["window"], checkpoint.config["mel"]["hop"]
+        checkpoint.save(run / name)
+    toml = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(
+        toml.replace("window = 30.0\n", "").replace("\nhop = 10.0\n", "\n")
+    )
+    assert "hop" not in (run / "config.toml").read_text()
+    assert cli.run(["evaluate", str(run)]) == 0
+    command = [str(run / "config.toml"), "--run-dir", str(run), "--resume"]
+    assert cli.run([*command, "--set", "srnn.epochs=3"]) == 0
+    assert "hop = 10.0\n" in (run / "config.toml").read_text()
+
+
+@pytest.mark.filterwarnings("default:.* mel bands stay empty")
+def test_bands_that_a_short_window_leaves_empty_are_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ("mel.window=5", "mel.hop=5", "mel.n_mels=40", "srnn.epochs=1")
+    sets = [word for key in keys for word in ("--set", key)]
+    assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run"), *sets]) == 0
+    (warning,) = (line for line in capsys.readouterr().err.splitlines() if "mel bands" in line)
+    assert " of 40 mel bands stay empty" in warning
+    assert "40 samples, 200 Hz apart" in warning
 
 
 def test_init_keeps_the_readout_of_shared_labels(finished: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ ALLOWED = {
     "training": {"errors", "files", "randomness", "config", "data", "features", "network", ""},
     "instruments": {"errors", "config", "data", "features", "network", "training"},
     "cli": {"errors", "files", "log", "config", "training", "instruments", ""},
-    "": {"training", "network"},
+    "": {"errors", "training", "network"},
     "__main__": {"cli"},
 }
 

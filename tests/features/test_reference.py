@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from srnn.config import Config, MelConfig
 from srnn.features.reference import MelSpec, features, fit
+from srnn.training.assemble import make_spec
 
 PAPER = MelSpec(
     size=16_000,
@@ -27,13 +29,15 @@ def chirp(samples: int = 16_000) -> NDArray[np.float32]:
     return (0.3 * np.sin(2 * np.pi * 900 * time**2) + 0.01 * noise).astype(np.float32)
 
 
-def plainly(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+def plainly(
+    waveform: NDArray[np.float32], window: int = 480, hop: int = 160
+) -> NDArray[np.float32]:
     """The paper's features of a one-second waveform, written out in librosa calls."""
     mel = librosa.feature.melspectrogram(
         y=waveform / np.abs(waveform).max(),
         sr=16_000,
-        n_fft=480,
-        hop_length=160,
+        n_fft=window,
+        hop_length=hop,
         n_mels=40,
         fmin=20,
         fmax=4000,
@@ -46,6 +50,19 @@ def plainly(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_features_are_librosas() -> None:
     waveform = chirp()
     np.testing.assert_allclose(features(waveform, PAPER), plainly(waveform), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("window", "hop"), [(25, 5), (20, 10), (30, 3)])
+def test_other_framings_are_librosas(window: int, hop: int) -> None:
+    waveform = chirp()
+    spec = make_spec(Config(mel=MelConfig(window=window, hop=hop)))
+    np.testing.assert_allclose(
+        features(waveform, spec), plainly(waveform, 16 * window, 16 * hop), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_usual_features_are_the_papers() -> None:
+    assert make_spec(Config()) == PAPER
 
 
 def test_loudness_does_not_matter() -> None:

@@ -18,6 +18,15 @@ from srnn.errors import InputError
 
 _LONGEST_VALUE = 200  # characters of a wrong value that an error message repeats
 
+# What other libraries call a key; they count samples.
+_ELSEWHERE = {
+    "n_fft": "mel.window (ms)",
+    "win_length": "mel.window (ms)",
+    "frame_length": "mel.window (ms)",
+    "hop_length": "mel.hop (ms)",
+    "frame_shift": "mel.hop (ms)",
+}
+
 Document = dict[str, Any]
 Place = tuple[str, ...]  # (table, key), or (name,) of a table or of a key outside any table
 
@@ -200,6 +209,8 @@ def _expected_found(expected: str, found: str) -> str:
 
 def _nearest_key(name: str, table: str = "") -> str:
     """Suggest a key of `table` that resembles `name`, or one elsewhere that does so closely."""
+    if name in _ELSEWHERE:
+        return f"; did you mean {_ELSEWHERE[name]}?"
     own = {key: f"{table}.{key}" for key in schemas().get(table, {})}
     every = {key: f"{home}.{key}" for home, keys in schemas().items() for key in keys}
     return _nearest(name, own, 0.6) or _nearest(name, every, 0.75)

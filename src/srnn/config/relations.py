@@ -21,6 +21,7 @@ class BrokenRelation(NamedTuple):
 def broken_relations(config: Config) -> Iterator[BrokenRelation]:
     """Yield everything that is wrong between the keys of `config`."""
     yield from _of_classes(config.data, config.srnn)
+    yield from _of_framing(config)
     yield from _of_features(config.srnn, config.mel)
     yield from _of_neurons(config.srnn)
     yield from _of_augmentation(config.augment)
@@ -101,22 +102,37 @@ def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
             )
 
 
-def _of_features(srnn: SrnnConfig, mel: MelConfig) -> Iterator[BrokenRelation]:
+def _of_framing(config: Config) -> Iterator[BrokenRelation]:
+    srnn, mel = config.srnn, config.mel
     at_rate = f"at srnn.sample_rate = {srnn.sample_rate}"
-    if srnn.size < srnn.n_fft:
+    if mel.hop > mel.window:
         yield BrokenRelation(
-            ("srnn.size", "srnn.sample_rate"),
-            f"at least {srnn.n_fft} samples (30 ms) {at_rate}",
+            ("mel.hop", "mel.window"),
+            f"a number <= mel.window = {mel.window} (sound between two windows is lost)",
+            mel.hop,
+        )
+    elif not config.hop:
+        yield BrokenRelation(
+            ("mel.hop", "srnn.sample_rate"),
+            f"at least one sample ({1000 / srnn.sample_rate:.3g} ms) {at_rate}",
+            mel.hop,
+        )
+    elif srnn.size < config.n_fft:
+        yield BrokenRelation(
+            ("srnn.size", "srnn.sample_rate", "mel.window"),
+            f"at least {config.n_fft} samples (mel.window = {mel.window} ms) {at_rate}",
             srnn.size,
         )
-    elif mel.delta_order > 0 and srnn.frames < _DELTA_FRAMES:
+    elif mel.delta_order > 0 and config.frames < _DELTA_FRAMES:
         yield BrokenRelation(
-            ("mel.delta_order", "srnn.size", "srnn.sample_rate"),
-            f"0 where a clip has fewer than {_DELTA_FRAMES} frames of 10 ms "
-            f"(srnn.size = {srnn.size} {at_rate} makes {srnn.frames})",
+            ("mel.delta_order", "srnn.size", "srnn.sample_rate", "mel.hop"),
+            f"0 where a clip has fewer than {_DELTA_FRAMES} frames "
+            f"(srnn.size = {srnn.size} {at_rate} makes {config.frames}, mel.hop = {mel.hop} ms)",
             mel.delta_order,
         )
 
+
+def _of_features(srnn: SrnnConfig, mel: MelConfig) -> Iterator[BrokenRelation]:
     if mel.fmin >= mel.fmax:
         yield BrokenRelation(
             ("mel.fmin", "mel.fmax"), f"a number < mel.fmax = {mel.fmax}", mel.fmin

@@ -6,12 +6,13 @@ Error messages and the table in the README are derived from it (see `writing`). 
 must satisfy together stands in `relations`.
 """
 
+import math
 import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
 
-_STEPS = "time steps of 10 ms"
+_STEPS = "time steps of `mel.hop`"
 _MANY = 1_000_000  # beyond what anyone needs, and far from where numbers overflow
 
 
@@ -392,22 +393,6 @@ class SrnnConfig(_Table):
             return self.recurrent
         return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
 
-    @property
-    def hop(self) -> int:
-        """Samples from one frame to the next: 10 ms."""
-        return self.sample_rate // 100
-
-    @property
-    def n_fft(self) -> int:
-        """Samples in the window of one frame: 30 ms."""
-        return 3 * self.sample_rate // 100
-
-    @property
-    def frames(self) -> int:
-        """Frames (time steps) of one clip, the first centred on its first sample."""
-        padded = self.size + 2 * (self.n_fft // 2)
-        return 1 + (padded - self.n_fft) // self.hop
-
 
 class MelConfig(_Table):
     """The features of a clip."""
@@ -422,6 +407,22 @@ class MelConfig(_Table):
         "power that `log_mel` adds to each band, below which nothing is heard; a sine of full "
         "scale has some hundreds",
         ge=1e-7,
+        le=1000,
+    )
+    window: float = _key(
+        30.0,
+        "length of the stretch of sound that a frame is taken of, in whole samples (rounded down)",
+        "ms",
+        gt=0,
+        le=1000,
+    )
+    hop: float = _key(
+        10.0,
+        "time from one frame to the next, the time step of the network, in whole samples (rounded "
+        "down); time constants, masks and deltas span as many steps whatever it is, and so more or "
+        "less time",
+        "ms",
+        gt=0,
         le=1000,
     )
     delta_order: int = _key(
@@ -524,3 +525,23 @@ class Config(_Table):
     augment: AugmentConfig = AugmentConfig()
     logger: LoggerConfig = LoggerConfig()
     cuda: CudaConfig = CudaConfig()
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return self._samples(self.mel.hop)
+
+    @property
+    def n_fft(self) -> int:
+        """Samples in the window of one frame."""
+        return self._samples(self.mel.window)
+
+    @property
+    def frames(self) -> int:
+        """Frames (time steps) of one clip, the first centred on its first sample."""
+        padded = self.srnn.size + 2 * (self.n_fft // 2)
+        return 1 + (padded - self.n_fft) // self.hop
+
+    def _samples(self, milliseconds: float) -> int:
+        # 4.35 ms at 100 kHz are 435 samples, and 434.99999999999994 in binary.
+        return math.floor(round(milliseconds * self.srnn.sample_rate / 1000, 6))

@@ -12,7 +12,10 @@ _TOML_INTEGERS = 2**63  # beyond, Python may refuse to print decimals; TOML has 
 
 
 def toml_value(value: Any) -> str:
-    """Return `value` as TOML on one line; None, which a checkpoint may hold, as "null"."""
+    """Return `value` as TOML on one line; what has no TOML, from Python, as Python shows it.
+
+    None, which a checkpoint may hold, is "null".
+    """
     if value is None:
         return "null"
     if isinstance(value, (list, tuple)):
@@ -21,7 +24,10 @@ def toml_value(value: Any) -> str:
         return f"{{{', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())}}}"
     if isinstance(value, int) and abs(value) >= _TOML_INTEGERS:
         return hex(value)
-    return tomli_w.dumps({"x": value}).removeprefix("x = ").removesuffix("\n")
+    try:
+        return tomli_w.dumps({"x": value}).removeprefix("x = ").removesuffix("\n")
+    except TypeError:
+        return repr(value)
 
 
 def to_toml(config: Config) -> str:

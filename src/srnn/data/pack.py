@@ -47,6 +47,7 @@ from srnn.data.workers import (
     deaf_to_interruption,
     end_with_parent,
     one_core_each,
+    without_main,
 )
 from srnn.errors import InputError, printable
 from srnn.files import remedy, sync_directory, sync_file
@@ -521,7 +522,7 @@ def _in_processes(
         shared = partial(job, taken=context.Value("q", 0))
     pool = ProcessPoolExecutor(processes, context, _take_on, (shared,))
     try:
-        with one_core_each(), deaf_to_interruption():
+        with one_core_each(), deaf_to_interruption(), without_main():
             results = pool.map(_work, tasks)
     except BaseException:
         pool.shutdown(cancel_futures=True)

@@ -7,6 +7,9 @@ is worked through in parts that stay in the processor's cache. Nothing waits for
 Legend: B clips, T frames, C channels, M mel bands, K frequencies that the bands use.
 """
 
+import warnings
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -105,19 +108,29 @@ def _split(tensor: Tensor, nbytes: int) -> tuple[Tensor, ...]:
     return parts
 
 
+@lru_cache(maxsize=8)  # the same for every partition, and so is what it warns of
 def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
     """Return the frequencies that the bands use, and their weights in each, shape (2 K, M').
 
     Every weight stands twice, for the squares of a real and of an imaginary part. M' is M rounded
     up to whole vectors: otherwise the last bits of a product depend on where in memory it is.
     """
-    weights = librosa("filters.mel")(
-        sr=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
-        fmin=spec.fmin,
-        fmax=spec.fmax,
-    )  # (M, frequencies)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Empty filters")  # which says neither how many nor why
+        weights = librosa("filters.mel")(
+            sr=spec.sample_rate,
+            n_fft=spec.n_fft,
+            n_mels=spec.n_mels,
+            fmin=spec.fmin,
+            fmax=spec.fmax,
+        )  # (M, frequencies)
+    if empty := spec.n_mels - np.count_nonzero(weights.any(axis=1)):
+        warnings.warn(
+            f"{empty} of {spec.n_mels} mel bands stay empty: they lie between two frequencies of a "
+            f"window of {spec.n_fft} samples, {spec.sample_rate / spec.n_fft:.0f} Hz apart (fewer "
+            "bands or a longer window have none such)",
+            stacklevel=2,
+        )
     used = np.flatnonzero(weights.any(axis=0))
     first = int(used.min(initial=weights.shape[1]))
     last = int(used.max(initial=first - 1))  # bands so narrow that they use none are legal

@@ -65,7 +65,7 @@ def _row(run: RunDirectory) -> _Row:
         100 * chosen["valid_accuracy"],
         None if testing is None else 100 * testing,
         per_step / sum(sizes),
-        per_step * config.srnn.frames,
+        per_step * config.frames,
         sum(parameter.numel() for parameter in network.parameters()),
         best.epoch,
         sum(line["seconds"] for line in lines) / 60,

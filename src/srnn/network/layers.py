@@ -190,6 +190,24 @@ class AdaptiveLIF(nn.Module):
         return self._run(inputs, state)
 
     def _run(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        weight, bias, recurrent_weight, rows = self.weights(inputs)
+        spikes, state = BACKENDS[self.backend].layer(
+            inputs, weight, bias, recurrent_weight, rows, self.neuron, state
+        )
+        return spikes, state
+
+    def weights(self, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        """Return what inputs (T, B, I) meet, as the operators receive it.
+
+        Returns
+        -------
+        weight : Tensor, shape (H, I)
+        bias : Tensor, shape (H,), or None
+            The sum of the biases.
+        recurrent_weight : Tensor, shape (H, H), or None
+        parameters : Tensor, shape (L, H)
+            Those of the neurons: what ``neuron.rows`` returns.
+        """
         weight: Tensor = self.input.weight
         bias: Tensor | None = self.input.bias
         recurrent_weight: Tensor | None = None
@@ -200,10 +218,7 @@ class AdaptiveLIF(nn.Module):
         if self.norm is not None:
             weight, bias = self.norm.weights(weight, inputs, self.backend)
         rows = self.neuron.rows(getattr(self, name) for name in self.neuron.learnable)
-        spikes, state = BACKENDS[self.backend].layer(
-            inputs, weight, bias, recurrent_weight, rows, self.neuron, state
-        )
-        return spikes, state
+        return weight, bias, recurrent_weight, rows
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Refuse `torch.jit.script`, which asks for this method."""
@@ -295,10 +310,24 @@ class LeakyReadout(nn.Module):
                 "srnn: expected spikes of at least one time step, found shape "
                 f"{tuple(spikes.shape)}"
             )
+        return self.readout.scale * self._over_time(self._current(spikes))
+
+    def potentials(self, spikes: Tensor) -> Tensor:
+        """Map spikes (T, B, H), T >= 1, to the potentials u of all steps, (T, B, K)."""
+        alpha, gained = torch.exp(-1 / self.tau_mem), -torch.expm1(-1 / self.tau_mem)
+        current = self._current(spikes)
+        potential, potentials = torch.zeros_like(current[0]), []
+        for inflow in current:
+            potential = alpha * potential + gained * inflow
+            potentials.append(potential)
+        return torch.stack(potentials)
+
+    def _current(self, spikes: Tensor) -> Tensor:
+        current: Tensor
         current = BACKENDS[self.backend].spike_linear(spikes, self.output.weight, self.output.bias)
         if self.norm is not None:
             current = self.norm(current)
-        return self.readout.scale * self._over_time(current)
+        return current
 
     def _over_time(self, current: Tensor) -> Tensor:
         """Map currents (T, B, K) to potentials over time (B, K)."""

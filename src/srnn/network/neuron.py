@@ -157,6 +157,10 @@ class AdaptiveThreshold:
             adaptation=torch.full_like(current, self.threshold),
         )
 
+    def firing_threshold(self, adaptation: Tensor) -> Tensor:
+        """Return what the potential is compared with, given the adaptation of the same step."""
+        return self.threshold + self.adaptation * adaptation
+
     def step(self, current: Tensor, state: State, rows: Tensor) -> State:
         """Advance a layer by one time step.
 
@@ -171,7 +175,7 @@ class AdaptiveThreshold:
         """
         alpha, rho = rows
         adapted = rho * state.adaptation + (1 - rho) * state.spikes
-        raised = self.threshold + self.adaptation * adapted
+        raised = self.firing_threshold(adapted)
         potential = alpha * state.potential + (1 - alpha) * current - raised * state.spikes
         return State(spike(potential - raised, self.surrogate), potential, adapted)
 
@@ -233,6 +237,10 @@ class AdaptiveCurrent:
     def initial_state(self, current: Tensor) -> State:
         """Return the state before the first step, all zeros, for any current (B, H)."""
         return State(*(torch.zeros_like(current) for _ in State._fields))
+
+    def firing_threshold(self, adaptation: Tensor) -> Tensor:
+        """Return what the potential is compared with, given the adaptation of the same step: 1."""
+        return torch.ones_like(adaptation)
 
     def step(self, current: Tensor, state: State, rows: Tensor) -> State:
         """Advance a layer by one time step, see `AdaptiveThreshold.step`."""

@@ -61,8 +61,8 @@ def make_spec(config: Config) -> MelSpec:
     return MelSpec(
         size=srnn.size,
         sample_rate=srnn.sample_rate,
-        n_fft=srnn.n_fft,
-        hop=srnn.hop,
+        n_fft=config.n_fft,
+        hop=config.hop,
         n_mels=mel.n_mels,
         fmin=mel.fmin,
         fmax=mel.fmax,

@@ -50,6 +50,8 @@ _SHAPING_KEYS = (
     "srnn.tau_range",
     "mel.delta_order",
     "mel.features",
+    "mel.window",
+    "mel.hop",
     "mel.fmax",
     "mel.fmin",
     "mel.n_mels",

@@ -14,6 +14,7 @@ from srnn.data import audio
 from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import cut
+from srnn.network.activity import Activity, activity
 from srnn.training.assemble import make_spec
 from srnn.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from srnn.training.spotter import Spotter, restore_spotter
@@ -89,6 +90,40 @@ class Recogniser:
             probabilities[best],
             dict(zip(self.labels, probabilities, strict=True)),
         )
+
+    def record(self, recording: str | Path | NDArray[np.float32]) -> Activity:
+        """Record what the network does with a clip: events, spikes, potentials, readouts.
+
+        Parameters
+        ----------
+        recording : str or Path, or array of shape (n,), n >= 1
+            An audio file, as `predict` takes it, or samples at ``config.srnn.sample_rate``. Of what
+            is longer than a clip the loudest stretch counts.
+
+        Returns
+        -------
+        Activity
+            Arrays by name, see there. Its log-probabilities are the logarithms of what `predict`
+            returns, in the order of ``labels``.
+
+        Raises
+        ------
+        InputError
+            If the file is no recording, or the samples are not finite or of another shape.
+        """
+        srnn = self.config.srnn
+        if isinstance(recording, str | Path):
+            waveform = audio.read(Path(recording), srnn.sample_rate)
+        else:
+            waveform = np.asarray(recording, np.float32)
+            if waveform.ndim != 1 or not waveform.size:
+                found = f"shape {waveform.shape}"
+                raise InputError(f"waveform: expected samples of shape (n,), n >= 1, found {found}")
+            if not np.isfinite(waveform).all():
+                raise InputError("waveform: expected finite samples, found NaN or infinity")
+        features = self._extract(torch.from_numpy(cut(waveform, srnn.size))[None])
+        with torch.inference_mode():
+            return activity(self.spotter.network, self.spotter.normaliser(features))
 
 
 def load(run: str | Path) -> Recogniser:

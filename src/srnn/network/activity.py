@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What a network does with one clip, step by step: its events, spikes and potentials.
+
+The kernels keep no potentials. They follow from what a layer received and from the spikes it fired,
+one step after the other by the equations of `srnn.network.neuron`.
+
+Legend: T time steps, F inputs, H neurons, R readouts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srnn.network.layers import AdaptiveLIF
+from srnn.network.model import SpikingNetwork
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LayerActivity:
+    """What the neurons of a hidden layer do; each an array of shape (T, H), float32.
+
+    Attributes
+    ----------
+    spikes : array
+        1 where a neuron fires, else 0.
+    potential : array
+        The membrane potential that the threshold of the same step is compared with; what a spike
+        takes off it is missing from the next step on.
+    threshold : array
+        What the potential must exceed. It adapts in neurons of `adaptive_threshold`, and is 1 in
+        those of `adaptive_current`.
+    adaptation : array
+        A low-pass filter of the neuron's own spikes, which raises the threshold
+        (`adaptive_threshold`), or the current that counteracts the input (`adaptive_current`).
+    """
+
+    spikes: Array
+    potential: Array
+    threshold: Array
+    adaptation: Array
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a network does with one clip.
+
+    Attributes
+    ----------
+    inputs : array, shape (T, F), float32
+        What the first layer receives: events -1, 0 and 1, or, without an encoder, the features.
+        Column c * M + m is that of channel c and mel band m of M.
+    layers : tuple of LayerActivity
+        The hidden layers, first to last.
+    readout : array, shape (T, R), float32
+        The potentials of the readouts, in the order of the labels; the last label may have several.
+    log_probabilities : array, shape (K,), float32
+        What comes out: the log-probability of each label.
+    """
+
+    inputs: Array
+    layers: tuple[LayerActivity, ...]
+    readout: Array
+    log_probabilities: Array
+
+
+@torch.no_grad()
+def activity(network: SpikingNetwork, features: Tensor) -> Activity:
+    """Return what ``network`` does with the normalised features (1, C, T, M) of one clip.
+
+    Spikes and log-probabilities are those of the network, bit by bit; potentials are right to the
+    rounding errors of float32.
+    """
+    output = network(features)
+    below, layers = output.inputs, []
+    for layer, spikes in zip(network.hidden, output.hidden, strict=True):
+        assert isinstance(layer, AdaptiveLIF)
+        layers.append(_layer_activity(layer, below, spikes))
+        below = spikes
+    return Activity(
+        _array(output.inputs[:, 0]),
+        tuple(layers),
+        _array(network.readout.potentials(below)[:, 0]),
+        _array(output.log_probabilities[0]),
+    )
+
+
+def _layer_activity(layer: AdaptiveLIF, inputs: Tensor, spikes: Tensor) -> LayerActivity:
+    """Follow a layer through inputs (T, 1, I), on which it fired spikes (T, 1, H)."""
+    weight, bias, recurrent_weight, parameters = layer.weights(inputs)
+    current = F.linear(inputs, weight, bias)
+    if recurrent_weight is not None:
+        current[1:] += F.linear(spikes[:-1], recurrent_weight)
+    state, states = layer.neuron.initial_state(current[0]), []
+    for inflow, fired in zip(current, spikes, strict=True):
+        # Not the spikes of this step: at the threshold, rounding errors would decide otherwise.
+        state = layer.neuron.step(inflow, state, parameters)._replace(spikes=fired)
+        states.append(state)
+    adaptation = torch.cat([state.adaptation for state in states])
+    return LayerActivity(
+        _array(spikes[:, 0]),
+        _array(torch.cat([state.potential for state in states])),
+        _array(layer.neuron.firing_threshold(adaptation)),
+        _array(adaptation),
+    )
+
+
+def _array(tensor: Tensor) -> Array:
+    return np.array(tensor.numpy(force=True))

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Training and evaluating from Python, as the command line does.
+
+Nothing here sets up logging: what the command would log goes to the logger ``srnn`` of the standard
+library, such as ``logging.basicConfig(level="INFO")`` shows; there is no ``train.log``.
+"""
+
+import json
+import logging
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from srnn import config as configuration
+from srnn.config import Config
+from srnn.errors import InputError
+from srnn.training.checkpoint import checkpoint_path, load_checkpoint
+from srnn.training.evaluate import Evaluation
+from srnn.training.interrupt import Interrupted
+from srnn.training.recogniser import Recogniser, load
+from srnn.training.run import RunDirectory
+from srnn.training.testing import evaluate_recogniser
+from srnn.training.train import is_finished, start_of, state_to_resume
+from srnn.training.train import train as run_training
+
+_log = logging.getLogger(__name__)
+
+Tables = Mapping[str, Mapping[str, Any]]
+"""A configuration as TOML has it: values by table and key."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What training leaves behind.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory; `load` and `evaluate` take it.
+    metrics : list of dict
+        What ``metrics.jsonl`` holds: a dict an epoch, from the first one on.
+    test : dict
+        What ``test.json`` holds: the result on the testing partition.
+    """
+
+    path: Path
+    metrics: list[dict[str, Any]]
+    test: dict[str, Any]
+
+
+def train(
+    config: str | Path | Tables | Config,
+    run_dir: str | Path,
+    *,
+    resume: bool = False,
+    init: str | Path | None = None,
+) -> TrainedRun:
+    """Train a network and test it once, as ``srnn CONFIG --run-dir RUN_DIR`` does.
+
+    Ctrl-C (in the main thread) saves the state after the current step and is then a
+    KeyboardInterrupt; SIGTERM and the like take their usual course after it, too. Torch's global
+    random state on the CPU is the same after the call as before it.
+
+    Parameters
+    ----------
+    config : str, Path, dict or Config
+        A TOML file (a bare name is looked up here, then in configs/), or its tables, such as
+        ``{"srnn": {"epochs": 5}}``. Keys that are not mentioned have their defaults.
+    run_dir : str or Path
+        Directory for the results, created where missing; it must not hold a run already.
+    resume : bool
+        Whether to go on with the run in ``run_dir``, or begin it where there is none yet.
+    init : str or Path, optional
+        Another run, or a checkpoint file, whose weights training starts from.
+
+    Returns
+    -------
+    TrainedRun
+
+    Raises
+    ------
+    InputError
+        If the configuration, the data set, the run directory or ``init`` is wrong. Each line of its
+        text names a key or file, what was expected and what was found.
+    DivergenceError
+        If numbers are no longer finite.
+
+    Examples
+    --------
+    >>> run = train({"srnn": {"epochs": 5}}, "runs/a")  # doctest: +SKIP
+    >>> run.metrics[-1]["valid_accuracy"], run.test["accuracy"]  # doctest: +SKIP
+    (0.87, 0.86)
+    """
+    settings = _settings(config)
+    directory = RunDirectory(Path(run_dir))
+    with directory.prepared(resume=resume):
+        last = state_to_resume(settings, directory) if resume else None
+        if not (last and is_finished(settings, directory, last)):
+            given = load_checkpoint(checkpoint_path(Path(init))) if init is not None else None
+            start = start_of(directory, given, last)
+            if resume and not last:
+                _log.warning("%s is missing: starting from the beginning", directory.last)
+            try:
+                with torch.random.fork_rng(devices=()):
+                    run_training(settings, directory, last=last, init=start)
+            except Interrupted as stopped:
+                _pass_on(stopped, directory)
+                raise
+    return _trained(directory)
+
+
+def evaluate(
+    run: str | Path | Recogniser,
+    partition: Literal["testing", "validation"] = "testing",
+    dataroot: str | Path | None = None,
+) -> Evaluation:
+    """Measure the accuracy of a trained network, as ``srnn evaluate RUN`` does.
+
+    Parameters
+    ----------
+    run : str, Path or Recogniser
+        A run directory (its ``best.pt`` counts), a checkpoint file, or what `load` returned.
+    partition : "testing" or "validation"
+    dataroot : str or Path, optional
+        Where another data set or a test archive lies; the one trained on if not given.
+
+    Returns
+    -------
+    Evaluation
+        Its ``accuracy``, ``interval``, ``per_class``, ``confusion`` and more; ``to_json()`` is what
+        ``test.json`` holds.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint or data set, or no clip in the partition.
+    """
+    if partition not in ("testing", "validation"):
+        found = configuration.toml_value(partition)
+        raise InputError(f'partition: expected "testing" or "validation", found {found}')
+    recogniser = run if isinstance(run, Recogniser) else load(run)
+    return evaluate_recogniser(recogniser, partition, None if dataroot is None else Path(dataroot))
+
+
+def _settings(config: str | Path | Tables | Config) -> Config:
+    if isinstance(config, str | Path):
+        return configuration.load(config)
+    tables = config.model_dump() if isinstance(config, Config) else config
+    if not isinstance(tables, Mapping) or not all(
+        isinstance(keys, Mapping) and all(isinstance(key, str) for key in (name, *keys))
+        for name, keys in tables.items()
+    ):
+        expected = "a TOML file, its tables (dicts of keys, by name) or a Config"
+        raise InputError(f"config: expected {expected}, found {config!r:.200}")
+    plain = {
+        name: {key: str(value) if isinstance(value, Path) else value for key, value in keys.items()}
+        for name, keys in tables.items()
+    }
+    return configuration.from_tables(plain, "config")
+
+
+def _pass_on(stopped: Interrupted, directory: RunDirectory) -> None:
+    """Let the signal that stopped training reach whom it would have reached without it."""
+    try:
+        signal.raise_signal(stopped.signal)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"the state is saved in {directory.path}: resume=True goes on from it")
+        raise interrupt from None
+
+
+def _trained(directory: RunDirectory) -> TrainedRun:
+    lines = directory.metrics.read_text("utf-8").splitlines()
+    test = json.loads(directory.test.read_text("utf-8"))
+    return TrainedRun(directory.path, [json.loads(line) for line in lines], test)
