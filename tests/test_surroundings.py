@@ -160,7 +160,7 @@ def test_predicting_tells_that_it_compiles_and_only_then(place: Path, tmp_path: 
     first = shell(line, place, XDG_CACHE_HOME=str(tmp_path))
     assert json.loads(first.stdout)["file"] == WORD
     assert first.stderr.count("\n") == 1
-    assert "compiling kernels for this machine, which takes up to half a minute" in first.stderr
+    assert "compiling kernels for this machine: about half a minute, once" in first.stderr
     again = shell(line, place, XDG_CACHE_HOME=str(tmp_path))
     assert (again.stdout, again.stderr) == (first.stdout, "")
 
