@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 import tomli
 
-from srnn.config import Config, SrnnConfig, find, idle_keys, key_table, load, to_toml
+from srnn.config import (
+    Config,
+    SrnnConfig,
+    changes,
+    find,
+    idle_keys,
+    is_named,
+    key_table,
+    load,
+    to_toml,
+)
 from srnn.config.writing import schemas
 from srnn.errors import InputError
 
@@ -521,3 +531,22 @@ def test_keys_without_effect() -> None:
         "augment.noise_level = 0.2 has no effect beside augment.noise = 0.0",
     ]
     assert [*idle_keys(read(text, "augment.noise=0.5", "data.silence=true"))] == []
+
+
+def test_what_was_changed() -> None:
+    assert changes(Config()) == []
+    text = '[data]\nwords = ["yes"]\nunknown = true\n[srnn]\nnetwork_size = [64, 32]\n'
+    assert changes(read(text, "mel.fmax=8000")) == [
+        'data.words = ["yes"]',
+        "srnn.network_size = [64, 32]",
+        "mel.fmax = 8000.0",
+    ]
+
+
+def test_a_key_is_named_by_its_author_alone(tmp_path: Path) -> None:
+    assert is_named(read("[cuda]\ncuda = true\n"), "cuda", "cuda")
+    assert is_named(read("", "cuda.cuda=true"), "cuda", "cuda")
+    assert not is_named(read("[cuda]\ngraphs = true\n"), "cuda", "cuda")
+    assert not is_named(Config(), "cuda", "cuda")
+    (tmp_path / "whole.toml").write_text(to_toml(Config()))
+    assert not is_named(load(tmp_path / "whole.toml"), "cuda", "cuda")

@@ -7,12 +7,14 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from tqdm import tqdm
 
 import srnn
 from run_results import (
@@ -28,7 +30,8 @@ from srnn.config import to_toml
 from srnn.data import audio
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
-from srnn.training import examples, testing
+from srnn.instruments.seeds import summary
+from srnn.training import examples, loop, testing
 from srnn.training.assemble import (
     expect_data_sets,
     make_evaluation_corpus,
@@ -36,8 +39,9 @@ from srnn.training.assemble import (
     make_spec,
     make_training_corpus,
 )
-from srnn.training.checkpoint import Checkpoint, load_checkpoint
+from srnn.training.checkpoint import Checkpoint, Progress, load_checkpoint
 from srnn.training.cuda_graph import GraphedStep
+from srnn.training.display import Pace
 from srnn.training.examples import Batch, make_examples
 from srnn.training.loop import Trainer
 from srnn.training.run import RunDirectory, new_run_path
@@ -47,6 +51,7 @@ from srnn.training.train import train
 
 CPU = torch.device("cpu")
 LABELS = ["low", "high", "_silence_", "_unknown_"]
+EXTENDED = ("--set", "srnn.epochs=3")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,7 @@ def test_a_run_leaves_what_the_contract_names(finished: Path) -> None:
             "train_accuracy",
             "valid_loss",
             "valid_accuracy",
+            "valid_balanced_accuracy",
             "firing_rate",
             "seconds",
             "samples_per_second",
@@ -100,6 +106,10 @@ def test_a_run_leaves_what_the_contract_names(finished: Path) -> None:
     assert sum(test["counts"].values()) == sum(map(sum, test["confusion"]))
     low, high = test["interval"]
     assert 0 <= low <= test["accuracy"] <= high <= 1
+    recalls = [recall for recall in test["per_class"].values() if recall is not None]
+    assert test["balanced_accuracy"] == pytest.approx(sum(recalls) / len(recalls))
+    counts = test["counts"].values()
+    assert test["majority_share"] == max(counts) / sum(counts)
 
 
 def test_best_epoch_is_kept(finished: Path) -> None:
@@ -125,14 +135,89 @@ def test_log_tells_what_a_reader_needs(finished: Path) -> None:
         f"torch {torch.__version__}",
         "labels: 0 low, 1 high, 2 _silence_, 3 _unknown_",
         "parameters: ",
-        "before training: validation: accuracy",
-        "epoch 1/2: loss",
-        "clips/s; time left",
-        "best epoch",
+        "epoch  loss  acc.   loss  acc.  acc.       firing per s  left",
+        "balanced accuracy",
+        "best epoch: ",
         "95 % interval",
         f"the run is in {finished}",
     ):
         assert text in log
+    one = r"[01]\.\d{3} +\d+(\.\d)?%"  # loss and accuracy
+    for epoch, training, left in ((0, "", ""), (1, one, r"\d+ +\d+s"), (2, one, r"\d+ +0s")):
+        line = rf" {epoch}/2 +{training} +{one} +[\d.]+%\*? +0\.\d{{3}} 0\.\d{{3}} *{left}\n"
+        assert re.search(line, log), line
+
+
+def test_the_terminal_shows_what_was_changed_and_the_file_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert cli.run(["tones.toml", "--run-dir", str(run), "--set", "srnn.epochs=1"]) == 0
+    told, log = capsys.readouterr().err, (run / "train.log").read_text()
+    assert "keys that differ from the defaults:\n  data.dataroot = " in told
+    assert "  srnn.network_size = 24\n" in told
+    assert "encoder_threshold" not in told
+    assert to_toml(load_config("tones.toml", ["srnn.epochs=1"])) in log
+    assert told.count("\n") < 50  # all keys alone are 80
+    long = [line for line in told.splitlines() if len(line) > 80]
+    assert all(str(tmp_path) in line or "clips in" in line or "data set" in line for line in long)
+    assert "kernels" not in told  # they are at hand
+    assert "\r" not in told  # it is no terminal
+    assert "WARNING" not in told
+
+
+def test_the_bar_tells_loss_and_time_left_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+            told.append(s)
+
+    monkeypatch.setattr(loop, "tqdm", Bar)
+    monkeypatch.setattr(loop, "_REFRESH", 0.0)
+    assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run")]) == 0
+    steps = -(-len(make_training_corpus(load_config("tones.toml")).partitions["training"]) // 16)
+    assert len(told) == 2 * steps
+    for text in told:
+        assert re.fullmatch(r"loss \d\.\d{3}, \d+ clips/s, \d+(s|min) left", text), text
+
+
+def test_the_bar_does_not_wait_for_a_gpu() -> None:
+    """Between the looks at how steps went it repeats what was read at the last one."""
+
+    def refuse() -> None:
+        raise AssertionError
+
+    pace = Pace(epochs=2, steps=10)
+    pace.add_step(1.0)
+    trainer: Any = SimpleNamespace(
+        device=torch.device("cuda"),
+        progress=Progress(step=1, seconds=1.0),
+        _pace=pace,
+        _mean_loss=None,
+        _clips_seen=lambda: 16,
+        _read_totals=refuse,
+    )
+    assert Trainer._state_of_epoch(trainer) == "16 clips/s, 19s left"
+    trainer._mean_loss = 0.5
+    assert Trainer._state_of_epoch(trainer) == "loss 0.500, 16 clips/s, 19s left"
+
+
+def test_a_run_of_a_version_without_balanced_accuracy_is_resumed(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    content = torch.load(run / "last.pt", weights_only=True)
+    for line in content["training"]["progress"]["history"]:
+        del line["valid_balanced_accuracy"]
+    torch.save(content, run / "last.pt")
+    assert cli.run(["tones.toml", "--run-dir", str(run), "--resume", *EXTENDED]) == 0
+    old, older, new = (line["valid_balanced_accuracy"] for line in metrics(run))
+    assert (old, older) == (None, None)
+    assert 0 <= new <= 1
+    assert "balanced" in summary([RunDirectory(run)])
 
 
 def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
@@ -152,7 +237,7 @@ def test_features_computed_for_each_batch_train_to_the_same_bits(
     assert_same_results(finished, run)
     assert "training: features are kept in main memory" in (finished / "train.log").read_text()
     for name in ("training", "validation", "testing"):
-        told = f"{name}: features are computed for each batch from packed recordings"
+        told = f"{name}: features are computed for each batch, from the pack"
         assert told in (run / "train.log").read_text()
 
 
@@ -306,16 +391,27 @@ def test_several_seeds_make_a_run_each_and_a_table(
 ) -> None:
     command = ["tones.toml", "--run-dir", str(tmp_path), "--seeds", "2"]
     assert cli.run(command) == 0
-    title, *rows = capsys.readouterr().out.splitlines()
-    assert title.split()[:3] == ["validation", "testing", "firing"]
+    out, told = capsys.readouterr()
+    title, heads, *rows, empty, parameters = out.splitlines()
+    assert title.split() == ["validation", "testing", "best"]
+    assert heads.split()[:4] == ["accuracy", "balanced", "accuracy", "balanced"]
+    assert max(map(len, (title, heads, *rows))) <= 80
+    assert (empty, parameters[:12]) == ("", "parameters: ")
     assert [row.split()[0] for row in rows] == ["seed-0", "seed-1", "mean", "deviation"]
-    zero, one, mean, _ = (float(row.split()[1]) for row in rows)
+    assert all(cell.endswith("%") for row in rows for cell in row.split()[1:5])
+    zero, one, mean, _ = (float(row.split()[1].rstrip("%")) for row in rows)
     best = max(line["valid_accuracy"] for line in metrics(finished))
     assert zero == pytest.approx(100 * best, abs=0.01)
     assert mean == pytest.approx((zero + one) / 2, abs=0.01)
     assert_same_results(finished, tmp_path / "seed-0")
+    assert told.count("keys that differ from the defaults") == 1
+    for number in (1, 2):
+        assert told.count(f"run {number} of 2, seed {number - 1}\n") == 1
+        log = (tmp_path / f"seed-{number - 1}" / "train.log").read_text()
+        assert f"run {number} of 2, seed {number - 1}\n" in log
+        assert "keys that differ from the defaults" in log
     assert cli.run([*command, "--resume"]) == 0
-    assert capsys.readouterr().out.splitlines() == [title, *rows]
+    assert capsys.readouterr().out == out
 
 
 def test_a_seed_that_diverges_leaves_the_others_and_the_table(
@@ -333,7 +429,7 @@ def test_a_seed_that_diverges_leaves_the_others_and_the_table(
     command = ["tones.toml", "--run-dir", str(tmp_path), "--seeds", "2"]
     assert cli.run([*command, "--set", "srnn.epochs=1"]) == 1
     out, error = capsys.readouterr()
-    assert [row.split()[0] for row in out.splitlines()[1:]] == ["seed-1", "mean", "deviation"]
+    assert [row.split()[0] for row in out.splitlines()[2:-2]] == ["seed-1", "mean", "deviation"]
     assert re.search(r"seed-0: epoch 1, step 3: expected finite .*; the other seeds go on", error)
     assert "the other seeds go on" in (tmp_path / "seed-0" / "train.log").read_text()
 
@@ -742,6 +838,7 @@ def test_evaluate_validation_of_a_checkpoint_file(
     result = json.loads(capsys.readouterr().out)
     line = metrics(finished)[load_checkpoint(best).epoch - 1]
     assert result["accuracy"] == line["valid_accuracy"]
+    assert result["balanced_accuracy"] == line["valid_balanced_accuracy"]
     assert result["loss"] == line["valid_loss"]
     assert result["firing_rate"] == line["firing_rate"]
 
@@ -750,10 +847,12 @@ def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[s
     assert cli.run(["evaluate", str(finished)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("testing: accuracy ")
-    assert out[1].startswith("accuracy without silence: ")
+    assert "balanced accuracy" in out[0]
+    assert re.fullmatch(r"\d+ clips, \d+\.\d\d% of them \w+", out[2])
+    assert out[3].startswith("accuracy without silence: ")
     inference = r"an inference: [\d,]+ spikes, [\d,]+ accumulates, 0 multiply-accumulates"
-    assert re.fullmatch(inference, out[3])
-    *rows, last = out[5:]
+    assert re.fullmatch(inference, out[5])
+    *rows, last = out[7:]
     assert [line.split()[0] for line in rows] == LABELS
     inside = r"_background_noise_/noise \d/3, other \d/3"
     assert re.fullmatch(f"recognised of the words and noises behind them: {inside}", last)
@@ -1032,14 +1131,17 @@ def test_checkpoints_that_are_none(
         assert error.count("\n") == 1
 
 
-def test_without_a_graphics_card_the_cpu_is_used_with_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("named", [True, False])
+def test_without_a_graphics_card_the_cpu_is_used_with_a_warning_if_one_was_asked_for(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "cuda.cuda=true"]
-    assert cli.run([*command, "--set", "srnn.epochs=1"]) == 0
+    Path("unnamed.toml").write_text(Path("tones.toml").read_text().partition("[cuda]")[0])
+    command = ["unnamed.toml", "--run-dir", str(tmp_path / "run"), "--set", "srnn.epochs=1"]
+    assert cli.run([*command, *(("--set", "cuda.cuda=true") if named else ())]) == 0
     error = capsys.readouterr().err
-    assert "WARNING cuda.cuda = true, but no CUDA device was found" in error
+    level = "WARNING" if named else "INFO   "
+    assert f"{level} cuda.cuda = true, but no CUDA device: computing on the CPU" in error
     assert "device: cpu" in error
 
 

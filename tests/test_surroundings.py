@@ -167,7 +167,7 @@ def test_predicting_tells_that_it_compiles_and_a_truncated_cache_is_made_anew(
 
     first, (compiling,) = predict()
     assert json.loads(first)["file"] == WORD
-    assert "compiling kernels for this machine, which takes up to half a minute" in compiling
+    assert "compiling kernels for this machine: about half a minute, once" in compiling
     assert predict() == (first, [])
     kept = list(tmp_path.rglob("*.nb[ic]"))
     for number, path in enumerate(kept):

@@ -204,9 +204,12 @@ def train(
             directory.expect_unused()
     diverged = []
     try:
-        for directory, its_settings in plan.items():
+        for place, (directory, its_settings) in enumerate(plan.items(), start=1):
+            series = f"run {place} of {seeds}, seed {its_settings.srnn.seed}" if seeds else ""
             try:
-                _train_once(its_settings, directory, resume, init)
+                _train_once(
+                    its_settings, directory, resume, init, series, first=place == 1 or resume
+                )
             except DivergenceError as error:
                 if not seeds:
                     raise
@@ -231,9 +234,19 @@ def train(
 
 
 def _train_once(
-    settings: "configuration.Config", directory: "RunDirectory", resume: bool, init: Path | None
+    settings: "configuration.Config",
+    directory: "RunDirectory",
+    resume: bool,
+    init: Path | None,
+    series: str,
+    *,
+    first: bool,
 ) -> None:
-    """Train one run, or what is left of it, with its log in its directory."""
+    """Train one run, or what is left of it, with its log in its directory.
+
+    ``series`` says which of several runs it is, if there are several, ``first`` whether it is the
+    first.
+    """
     from srnn.training.checkpoint import checkpoint_path, load_checkpoint
     from srnn.training.train import is_finished, start_of, state_to_resume
     from srnn.training.train import train as run_training
@@ -246,9 +259,11 @@ def _train_once(
             return
         start = start_of(directory, load_checkpoint(checkpoint_path(init)) if init else None, last)
         set_up_logging(settings.logger.level, directory.log)
+        if series:
+            logger.info("{}", series)
         if resume and not last:
             logger.warning("{} is missing: starting from the beginning", directory.last)
-        run_training(settings, directory, last=last, init=start)
+        run_training(settings, directory, last=last, init=start, first=first)
         logger.info("the run is in {}", directory.path)
 
 

@@ -33,10 +33,14 @@ class _LogFile:
 
 
 class _ToLoguru(logging.Handler):
-    """Passes records of the standard library, which the rooms log to, on to loguru."""
+    """Passes records of the standard library, which the rooms log to, on to loguru.
+
+    One that was logged with ``extra={"file_only": True}`` goes to the file alone.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger.opt(exception=record.exc_info).log(record.levelname, record.getMessage())
+        target = logger.bind(file_only=True) if getattr(record, "file_only", False) else logger
+        target.opt(exception=record.exc_info).log(record.levelname, record.getMessage())
 
 
 def set_up_logging(level: str, file: Path | None = None) -> None:

@@ -206,9 +206,9 @@ def test_the_command_prints_tables_and_writes_their_rows(
     assert {row["clips"] for row in rows["epoch"]} == {TINY.clips}
 
     lines = printed.splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     assert len(lines) > len(figures["rows"])
-    assert figures["machine"]["cpu"] in lines[0]
+    assert figures["machine"]["cpu"] in " ".join(lines[:4])
 
 
 def test_a_data_root_without_a_data_set_is_refused(

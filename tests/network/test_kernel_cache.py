@@ -62,7 +62,7 @@ def test_only_what_has_to_be_compiled_is_announced(caplog: pytest.LogCaptureFixt
     for function in (_double, _triple):
         compilation.kernel(function)(3)
     assert [m for m in caplog.messages if "compiling kernels for this machine" in m] == [
-        "compiling kernels for this machine, which takes up to half a minute, once"
+        "compiling kernels for this machine: about half a minute, once"
     ]
     caplog.clear()
     compilation._announce.cache_clear()

@@ -40,6 +40,20 @@ def test_accuracies_follow_from_the_confusion_matrix() -> None:
     assert result().counts == (4, 4, 0)
 
 
+def test_a_frequent_label_does_not_hide_the_others() -> None:
+    """All of `b`, a quarter of `a`; `c` has no clips."""
+    skewed = replace(result(), confusion=((1, 3, 0), (0, 36, 0), (0, 0, 0)))
+    assert skewed.accuracy == pytest.approx(37 / 40)
+    assert skewed.balanced_accuracy == pytest.approx((1 / 4 + 1) / 2)
+    assert skewed.majority == "b"
+    assert skewed.majority_share == pytest.approx(36 / 40)
+    assert str(skewed).splitlines() == [
+        "testing: accuracy 92.50%, balanced accuracy 62.50%",
+        "95 % interval 80.14% to 97.42%, loss 0.2500",
+        "40 clips, 90.00% of them b",
+    ]
+
+
 def test_json_has_what_the_contract_names_and_no_nan() -> None:
     empty = Evaluation("testing", ("a",), ((0,),), None, None, None, None, {})
     for each in (result(), empty):
@@ -48,13 +62,16 @@ def test_json_has_what_the_contract_names_and_no_nan() -> None:
             "partition",
             "accuracy",
             "interval",
+            "balanced_accuracy",
+            "majority_share",
             "loss",
             "labels",
             "counts",
             "per_class",
             "confusion",
         }
-    assert empty.to_json()["accuracy"] is None
+    for key in ("accuracy", "balanced_accuracy", "majority_share"):
+        assert empty.to_json()[key] is None
     assert str(empty) == "testing: no clips"
 
 

@@ -154,7 +154,7 @@ def test_the_first_partitions_have_the_first_claim_to_memory(
     kept = {name: isinstance(examples.source, Kept) for name, examples in made.items()}
     assert kept == {"large": False, "small": True, "second": False}
     told = [record.getMessage() for record in caplog.records[-3:]]
-    assert told[0] == "large: features are computed for each batch from packed recordings"
+    assert told[0] == "large: features are computed for each batch, from the pack"
     assert told[1] == "small: features are kept in main memory (0 MB)"
 
 

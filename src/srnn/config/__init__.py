@@ -6,7 +6,7 @@ file and its overrides into a `Config` and names everything that is wrong with t
 the keys and values back as text.
 """
 
-from srnn.config.reading import find, from_tables, load
+from srnn.config.reading import find, from_tables, is_named, load
 from srnn.config.relations import idle_keys
 from srnn.config.tables import (
     AugmentConfig,
@@ -17,7 +17,7 @@ from srnn.config.tables import (
     MelConfig,
     SrnnConfig,
 )
-from srnn.config.writing import key_table, to_toml, toml_value
+from srnn.config.writing import changes, key_table, to_toml, toml_value
 
 __all__ = [
     "AugmentConfig",
@@ -27,9 +27,11 @@ __all__ = [
     "LoggerConfig",
     "MelConfig",
     "SrnnConfig",
+    "changes",
     "find",
     "from_tables",
     "idle_keys",
+    "is_named",
     "key_table",
     "load",
     "to_toml",

@@ -99,6 +99,17 @@ def _validated(
     return config
 
 
+def is_named(config: Config, table: str, key: str) -> bool:
+    """Return whether the file that `config` was read from, or an override, names a key.
+
+    In a file that names every key, as ``config.toml`` of a run and what ``srnn config`` prints do,
+    none counts: the program wrote them.
+    """
+    if all(part.model_fields_set == type(part).model_fields.keys() for _, part in config):
+        return False
+    return key in getattr(config, table).model_fields_set
+
+
 def find(name: str | Path) -> Path:
     """Return the configuration file `name`: itself or, for a bare name, the one in configs/.
 

@@ -39,6 +39,17 @@ def to_toml(config: Config) -> str:
     return "\n".join(tables)
 
 
+def changes(config: Config) -> list[str]:
+    """Return the keys whose values differ from the defaults, as ``table.key = value`` in TOML."""
+    usual = Config().model_dump()
+    return [
+        f"{table}.{key} = {toml_value(value)}"
+        for table, keys in config.model_dump().items()
+        for key, value in keys.items()
+        if value != usual[table][key]
+    ]
+
+
 @cache
 def schemas() -> dict[str, dict[str, dict[str, Any]]]:
     """Return the JSON schema of every key, by table and key."""

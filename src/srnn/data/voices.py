@@ -491,7 +491,10 @@ def _record(
             background = folder / BACKGROUND
             jobs[pool.submit(_record_background, background, crew, sample_rate, seed)] = 0
         try:
-            with tqdm(total=sum(jobs.values()), desc="voices", unit="clip", disable=None) as bar:
+            bar = tqdm(
+                desc="voices", total=sum(jobs.values()), unit="clip", leave=False, disable=None
+            )
+            with bar:
                 for job in as_completed(jobs):
                     job.result()
                     bar.update(jobs[job])

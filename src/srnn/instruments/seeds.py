@@ -4,7 +4,9 @@
 import json
 import statistics
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from srnn.instruments.tables import text_table
 from srnn.training.checkpoint import load_checkpoint
 from srnn.training.run import RunDirectory
 from srnn.training.spotter import restore_spotter
@@ -13,8 +15,9 @@ from srnn.training.spotter import restore_spotter
 def summary(runs: Sequence[RunDirectory]) -> str:
     """Return a table with a line for each finished run, their mean, and their deviation.
 
-    Accuracies are in per cent; the deviation is that of a sample. Spikes per inference are those of
-    all hidden layers for one validation clip; training time is in minutes.
+    Accuracies are those of the best epoch; the deviation is that of a sample. The firing rate is
+    in spikes per neuron and time step; spikes per inference are those of all hidden layers for one
+    validation clip; training time is in minutes.
 
     Raises
     ------
@@ -29,25 +32,29 @@ def summary(runs: Sequence[RunDirectory]) -> str:
         tuple(map(_mean, columns)),
         tuple(map(_deviation, columns)),
     ]
-    width = max(map(len, names))
-    lines = [" " * width + "".join(f"{title:>12}" for title in _COLUMNS)]
+    lines = [["", *upper] for upper in zip(*(column.heads for column in _COLUMNS), strict=True)]
     lines += [
-        f"{name:{width}}" + "".join(map(_cell, row, _COLUMNS.values()))
+        [name, *map(_cell, row, (column.style for column in _COLUMNS))]
         for name, row in zip(names, rows, strict=True)
     ]
-    return "\n".join(lines)
+    return f"{text_table(lines, keys=1)}\n\nparameters: {_parameters(runs[0]):,}"
 
 
-# Title of each column, and its decimal places.
-_COLUMNS = {
-    "validation": 2,
-    "testing": 2,
-    "firing": 4,
-    "spikes": 0,
-    "parameters": 0,
-    "best epoch": 0,
-    "minutes": 1,
-}
+class _Column(NamedTuple):
+    heads: tuple[str, str]  # one below the other
+    style: str  # the format of its values
+
+
+_COLUMNS = (
+    _Column(("validation", "accuracy"), ".2%"),
+    _Column(("", "balanced"), ".2%"),
+    _Column(("testing", "accuracy"), ".2%"),
+    _Column(("", "balanced"), ".2%"),
+    _Column(("", "firing"), ".4f"),
+    _Column(("", "spikes"), ",.0f"),
+    _Column(("best", "epoch"), ".0f"),
+    _Column(("", "min"), ".1f"),
+)
 
 _Row = tuple[float | None, ...]
 
@@ -56,20 +63,26 @@ def _row(run: RunDirectory) -> _Row:
     best = load_checkpoint(run.best)
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     chosen = lines[best.epoch - 1]
-    testing = json.loads(run.test.read_text())["accuracy"]
+    testing = json.loads(run.test.read_text())
     config = best.parsed_config()
     sizes = config.srnn.layer_sizes
     per_step = sum(size * rate for size, rate in zip(sizes, chosen["firing_rate"], strict=True))
-    network = restore_spotter(best, str(run.best)).network
     return (
-        100 * chosen["valid_accuracy"],
-        None if testing is None else 100 * testing,
+        chosen["valid_accuracy"],
+        chosen.get("valid_balanced_accuracy"),  # older versions had none
+        testing["accuracy"],
+        testing.get("balanced_accuracy"),
         per_step / sum(sizes),
         per_step * config.frames,
-        sum(parameter.numel() for parameter in network.parameters()),
         best.epoch,
         sum(line["seconds"] for line in lines) / 60,
     )
+
+
+def _parameters(run: RunDirectory) -> int:
+    """Return the number of parameters, which all seeds share."""
+    network = restore_spotter(load_checkpoint(run.best), str(run.best)).network
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _mean(column: _Row) -> float | None:
@@ -82,5 +95,5 @@ def _deviation(column: _Row) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _cell(value: float | None, places: int) -> str:
-    return f"{'-':>12}" if value is None else f"{value:>12,.{places}f}"
+def _cell(value: float | None, style: str) -> str:
+    return "-" if value is None else format(value, style)

@@ -45,13 +45,17 @@ SYNTHETIC = "synthetic"
 _log = logging.getLogger(__name__)
 
 
-def make_device(config: Config) -> torch.device:
-    """Return the CUDA device where one is wanted and there, else the CPU, with a warning."""
+def make_device(config: Config, *, named: bool = False) -> torch.device:
+    """Return the CUDA device where one is wanted and there, else the CPU.
+
+    That there is none is a warning where the user asked for it by name, else information.
+    """
     if not config.cuda.cuda:
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
-    _log.warning("cuda.cuda = true, but no CUDA device was found: computing on the CPU")
+    level = logging.WARNING if named else logging.INFO
+    _log.log(level, "cuda.cuda = true, but no CUDA device: computing on the CPU")
     return torch.device("cpu")
 
 

@@ -38,6 +38,8 @@ class EpochMetrics:
     train_accuracy: FiniteFloat
     valid_loss: FiniteFloat
     valid_accuracy: FiniteFloat
+    # None in the runs of older versions.
+    valid_balanced_accuracy: FiniteFloat | None = field(default=None, kw_only=True)
     firing_rate: list[FiniteFloat]
     seconds: FiniteFloat
     samples_per_second: FiniteFloat

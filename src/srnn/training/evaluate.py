@@ -71,6 +71,25 @@ class Evaluation:
         return _share(sum(self.hits), sum(self.counts))
 
     @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean accuracy of the labels that have clips, however many each has; None without clips.
+
+        Guessing the most frequent label, or any other, gives one over the number of labels.
+        """
+        recalls = [share for share in self.per_class.values() if share is not None]
+        return sum(recalls) / len(recalls) if recalls else None
+
+    @property
+    def majority(self) -> str:
+        """The label with most clips, the first of several."""
+        return self.labels[self.counts.index(max(self.counts))]
+
+    @property
+    def majority_share(self) -> float | None:
+        """Share of the clips that have this label: the accuracy of naming it always."""
+        return _share(max(self.counts), sum(self.counts))
+
+    @property
     def accuracy_without_silence(self) -> float | None:
         """Share of the clips with a word in them that were recognised; None without such."""
         rows = zip(self.labels, self.hits, self.counts, strict=True)
@@ -107,6 +126,8 @@ class Evaluation:
             "partition": self.partition,
             "accuracy": self.accuracy,
             "interval": self.interval,
+            "balanced_accuracy": self.balanced_accuracy,
+            "majority_share": self.majority_share,
             "accuracy_without_silence": self.accuracy_without_silence,
             "accuracy_of_held_out": self.accuracy_of_held_out,
             "loss": self.loss,
@@ -121,14 +142,19 @@ class Evaluation:
         }
 
     def __str__(self) -> str:
+        return "\n".join(self.summary())
+
+    def summary(self) -> list[str]:
+        """Return what matters most, in lines that fit beside the time and level of a log."""
         if self.accuracy is None or self.interval is None or self.loss is None:
-            return f"{self.partition}: no clips"
+            return [f"{self.partition}: no clips"]
         low, high = self.interval
-        return (
-            f"{self.partition}: accuracy {self.accuracy:.2%} "
-            f"(95 % interval {low:.2%} to {high:.2%}, {sum(self.counts)} clips), "
-            f"loss {self.loss:.4f}"
-        )
+        return [
+            f"{self.partition}: accuracy {self.accuracy:.2%}, "
+            f"balanced accuracy {self.balanced_accuracy:.2%}",
+            f"95 % interval {low:.2%} to {high:.2%}, loss {self.loss:.4f}",
+            f"{sum(self.counts)} clips, {self.majority_share:.2%} of them {self.majority}",
+        ]
 
 
 def wilson_interval(hits: int, trials: int) -> tuple[float, float] | None:

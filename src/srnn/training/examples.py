@@ -293,7 +293,7 @@ def _settle(
         whole = torch.empty(waveforms.shape, dtype=waveforms.dtype, device=device)
         _fill(whole, _ahead(map(waveforms.__getitem__, _parts(everything, _CHUNK))), title)
         return Computed(whole, computed.extract, computed.augmenter), waveforms.nbytes
-    _log.info("%s: features are computed for each batch from packed recordings", title)
+    _log.info("%s: features are computed for each batch, from the pack", title)
     return computed, 0
 
 

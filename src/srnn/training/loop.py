@@ -23,6 +23,7 @@ from srnn.randomness import Purpose, generator
 from srnn.training.checkpoint import Checkpoint, EpochMetrics, Progress, State
 from srnn.training.compatibility import clips_digest
 from srnn.training.cuda_graph import GraphedStep
+from srnn.training.display import EpochTable, Pace, duration, epoch_of
 from srnn.training.divergence import divergence
 from srnn.training.evaluate import Evaluation, evaluate
 from srnn.training.examples import Examples
@@ -38,6 +39,7 @@ from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import Step
 
 _STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
+_REFRESH = 0.2  # time between two states of the progress bar (s)
 
 # Firing rates (spikes per neuron and time step) that are warned of.
 _SILENT, _SATURATED = 0.001, 0.6
@@ -88,6 +90,9 @@ class Trainer:
         self._step = Step(spotter, self.optimizer, config.srnn, len(corpus.labels), average)
         graphed = device.type == "cuda" and config.cuda.graphs
         self._train_on = GraphedStep(self._step, config.srnn.batch_size) if graphed else self._step
+        self._table = EpochTable(config.srnn.epochs)
+        self._pace = Pace(config.srnn.epochs, self.steps_per_epoch)
+        self._mean_loss: float | None = None  # of the epoch under way, when it was last looked at
 
     def fit(self, stop: StopRequest) -> None:
         """Train from where ``progress`` stands to the last epoch.
@@ -135,8 +140,9 @@ class Trainer:
 
     def validate(self) -> Evaluation:
         """Evaluate the current weights, or their average, on the validation partition."""
+        started = time.monotonic()
         self.judged.eval()
-        return evaluate(
+        result = evaluate(
             self.judged,
             self.validation,
             self.labels,
@@ -144,6 +150,12 @@ class Trainer:
             self.config.srnn.batch_size,
             self.device,
         )
+        self._pace.validation = time.monotonic() - started
+        return result
+
+    def log_start(self) -> None:
+        """Log how the weights do before training."""
+        self._table.log_start(self.validate())
 
     def save(self) -> None:
         """Write ``last.pt``."""
@@ -163,7 +175,8 @@ class Trainer:
         self._step.totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
         self._step.taken.fill_(progress.step)
         self._step.earlier.fill_((progress.epoch - 1) * self.steps_per_epoch)
-        started = saved = time.monotonic()
+        self._mean_loss = None
+        started = saved = shown = now = time.monotonic()
         before = progress.seconds
         bar = tqdm(
             self.training.batches(
@@ -173,10 +186,11 @@ class Trainer:
                 epoch=progress.epoch,
                 first=progress.step * settings.batch_size,
             ),
-            f"epoch {progress.epoch}/{settings.epochs}",
+            f"epoch {epoch_of(progress.epoch, settings.epochs)}",
             total=self.steps_per_epoch,
             initial=progress.step,
-            unit="step",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
+            dynamic_ncols=True,
             leave=False,
             disable=None,
         )
@@ -186,7 +200,8 @@ class Trainer:
                 self._seed_dropout(progress.step)
                 self._train_on(batch)
                 progress.step += 1
-                now = time.monotonic()
+                last, now = now, time.monotonic()
+                self._pace.add_step(now - last)
                 progress.seconds = before + now - started
                 due = 0 < settings.checkpoint_minutes * 60 <= now - saved
                 requested = stop.requested
@@ -197,6 +212,9 @@ class Trainer:
                     saved = now
                 if requested:
                     stop.check()
+                if now - shown >= _REFRESH:
+                    bar.set_postfix_str(self._state_of_epoch(), refresh=False)
+                    shown = now
         self._take_stock(order)
         progress.seconds = before + time.monotonic() - started
         return order
@@ -213,9 +231,28 @@ class Trainer:
             rng = generator(Purpose.DROPOUT, self.config.srnn.seed, self.progress.epoch, step)
             torch.manual_seed(int(rng.integers(2**63)))
 
+    def _state_of_epoch(self) -> str:
+        """Return mean loss, speed, and the time left for the run; a GPU is not waited for."""
+        if self.device.type == "cpu":
+            self._read_totals()
+        progress = self.progress
+        parts = [f"loss {self._mean_loss:.3f}"] if self._mean_loss is not None else []
+        parts.append(f"{self._clips_seen() / progress.seconds:.0f} clips/s")
+        left = self._pace.left(progress.epoch, progress.step)
+        return ", ".join([*parts, f"{duration(left)} left"])
+
+    def _clips_seen(self) -> int:
+        """Return the number of clips of the epoch that were trained on."""
+        return min(self.progress.step * self.config.srnn.batch_size, len(self.training.labels))
+
+    def _read_totals(self) -> None:
+        """Read loss and hits of the epoch so far from the device."""
+        self.progress.loss, self.progress.hits = self._step.totals.tolist()
+        self._mean_loss = self.progress.loss / self._clips_seen()
+
     def _take_stock(self, order: NDArray[np.int64]) -> None:
         """Read from the device how the steps of the epoch, in this order of clips, went."""
-        self.progress.loss, self.progress.hits = self._step.totals.tolist()
+        self._read_totals()
         if self._step.failed.item():
             raise self._divergence(order, int(self._step.taken))
         norm = get_total_norm(self.spotter.parameters()).item()
@@ -277,6 +314,7 @@ class Trainer:
                 train_accuracy=progress.hits / clips,
                 valid_loss=validation.loss,
                 valid_accuracy=validation.accuracy,
+                valid_balanced_accuracy=validation.balanced_accuracy,
                 firing_rate=list(validation.firing_rate or ()),
                 seconds=progress.seconds + time.monotonic() - started,
                 samples_per_second=clips / progress.seconds,
@@ -286,7 +324,8 @@ class Trainer:
         if is_best:
             progress.best_accuracy = validation.accuracy
             self._checkpoint(progress.epoch, self.judged).save(self.run.best)
-        self._log_epoch(is_best)
+        left = self._pace.left(progress.epoch + 1, 0)
+        self._table.log(progress.history[-1], is_best=is_best, left=left)
         self._warn_of_extreme_firing()
         self.progress = Progress(
             epoch=progress.epoch + 1,
@@ -324,31 +363,3 @@ class Trainer:
                 rate,
                 ", or a lower srnn.threshold" if rate < _SILENT else ", or srnn.firing_penalty",
             )
-
-    def _log_epoch(self, is_best: bool) -> None:
-        epochs, line = self.config.srnn.epochs, self.progress.history[-1]
-        durations = [each.seconds for each in self.progress.history]
-        left = (epochs - line.epoch) * sum(durations) / len(durations)
-        firing = " ".join(f"{rate:.3f}" for rate in line.firing_rate)
-        _log.info(
-            "epoch %*d/%d: loss %.4f, validation %.4f; accuracy %.2f %%, validation %.2f %%%s; "
-            "firing %s; lr %.1e; %.0f clips/s; time left %s",
-            len(str(epochs)),
-            line.epoch,
-            epochs,
-            line.train_loss,
-            line.valid_loss,
-            100 * line.train_accuracy,
-            100 * line.valid_accuracy,
-            " (best)" if is_best else "",
-            firing,
-            line.lr,
-            line.samples_per_second,
-            _duration(left),
-        )
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -2,10 +2,8 @@
 """The machine while a network computes: who has the cores, and what becomes of freed memory."""
 
 import ctypes
-import logging
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -14,9 +12,8 @@ import torch
 from srnn.config import Config
 from srnn.data.workers import available_cores
 from srnn.network.ops import own_cores
+from srnn.network.ops.kernels.compilation import compilation_progress
 from srnn.training.assemble import make_network, make_spec
-
-_log = logging.getLogger(__name__)
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -36,13 +33,12 @@ def resources(config: Config, device: torch.device) -> Iterator[None]:
 
 def _compile_kernels(config: Config) -> None:
     """Use the kernels once, so that nobody wonders later what takes so long."""
-    started = time.monotonic()
     small = {"network_size": (2,) * len(config.srnn.layer_sizes)}
     srnn = config.srnn.model_copy(update=small)
     with torch.random.fork_rng(devices=()):
         network = make_network(config.model_copy(update={"srnn": srnn}), classes=2)
-        network(torch.ones(1, *make_spec(config).shape)).log_probabilities.sum().backward()
-    _log.info("kernels of the CPU: ready after %.1f s", time.monotonic() - started)
+        with compilation_progress():
+            network(torch.ones(1, *make_spec(config).shape)).log_probabilities.sum().backward()
 
 
 def limit_threads() -> None:

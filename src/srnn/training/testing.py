@@ -37,7 +37,7 @@ def evaluate_recogniser(
     limit_threads()
     config, device = recogniser.config, make_device(recogniser.config)
     corpus = make_evaluation_corpus(config, recogniser.labels, dataroot, partition)
-    _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
+    _log.info("clips in %s:\n%s", corpus.folder, describe(corpus))
     if not corpus.partitions[partition]:
         raise InputError(f"--partition {partition}: expected clips in {corpus.folder}, found none")
     with resources(config, device):

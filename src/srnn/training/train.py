@@ -4,13 +4,15 @@
 import json
 import logging
 import platform
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 import srnn
-from srnn.config import Config, idle_keys, to_toml
+from srnn.config import Config, changes, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
@@ -34,13 +36,14 @@ from srnn.training.compatibility import (
     transfer,
 )
 from srnn.training.evaluate import evaluate
-from srnn.training.examples import Examples, make_examples, room_for_examples
+from srnn.training.examples import Batch, Examples, make_examples, room_for_examples
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer
 from srnn.training.resources import limit_threads, resources
 from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, restore_spotter
 
+_TO_FILE = {"file_only": True}  # of a record: it goes to the log file, and not to the terminal
 _CLIPS_AT_START = 128  # by which `srnn.firing_start` scales the input weights
 
 _log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ def train(
     last: Checkpoint | None = None,
     init: Checkpoint | None = None,
     room: int | None = None,
+    first: bool = True,
 ) -> None:
     """Train as ``config`` says, test once with the best weights, and fill ``run``.
 
@@ -68,6 +72,9 @@ def train(
         see `srnn.training.compatibility.transfer`; they are kept in ``run``.
     room : int, optional
         Memory that examples may take (bytes), instead of what `room_for_examples` says.
+    first : bool
+        Whether it is the first of several runs that differ in their seed only: what has been logged
+        for the first goes to the log file alone for the others.
 
     Raises
     ------
@@ -79,14 +86,15 @@ def train(
         If numbers are no longer finite.
     """
     limit_threads()
-    device = make_device(config)
-    _log_header(config, device)
+    device = make_device(config, named=is_named(config, "cuda", "cuda"))
+    where = {} if first else _TO_FILE
+    _log_header(config, device, where)
     if init:
         expect_transferable(init, config)
     if last or run.config.exists():  # written once the data sets were there
         expect_data_sets(config, run.path)
     corpus = make_training_corpus(config)
-    _log.info("data set %s, clips by partition:\n%s", corpus.folder, describe(corpus))
+    _log.info("clips in %s:\n%s", corpus.folder, describe(corpus), extra=where)
     if not corpus.partitions["testing"]:
         _log.warning("%s holds no clips for testing: the run will not be tested", corpus.folder)
     if last:
@@ -198,7 +206,7 @@ def _train(
         run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
         write_text(run.config, to_toml(config))
     else:
-        _log.info("before training: %s", trainer.validate())
+        trainer.log_start()
         trainer.save()
     with stop_on_signals() as stop:
         trainer.fit(stop)
@@ -241,14 +249,23 @@ def _normaliser(
     if normalisation == "batch":
         return Normaliser(None)
     bar = tqdm(
-        training.chunks(device),
-        "mean and deviation of the features",
-        unit="chunk",
+        desc="mean and deviation of the features",
+        total=len(training.labels),
+        unit="clip",
         leave=False,
+        delay=1,
         disable=None,
     )
-    mean, scale = moments(batch.features for batch in bar)
+    with bar:
+        mean, scale = moments(_counted(training.chunks(device), bar))
     return Normaliser(scale.cpu(), mean.cpu() if normalisation == "standardise" else None)
+
+
+def _counted(batches: Iterator[Batch], bar: tqdm) -> Iterator[Tensor]:
+    """Yield the features of batches, and count their clips in a progress bar."""
+    for batch in batches:
+        yield batch.features
+        bar.update(len(batch.labels))
 
 
 def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
@@ -258,24 +275,31 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
     size, unheard = config.srnn.batch_size, config.data.held_out
     result = evaluate(spotter, testing, best.labels, "testing", size, device, unheard)
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
-    _log.info("best epoch %d; %s", best.epoch, result)
+    _log.info("best epoch: %d of %d, by its validation accuracy", best.epoch, config.srnn.epochs)
+    for line in result.summary():
+        _log.info("%s", line)
 
 
-def _log_header(config: Config, device: torch.device) -> None:
+def _log_header(config: Config, device: torch.device, where: dict[str, bool]) -> None:
+    """Log what the run is made with: to the file all keys, elsewhere those that were changed."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    _log.info("configuration:\n%s", to_toml(config).rstrip())
+    _log.info("configuration:\n%s", to_toml(config).rstrip(), extra=_TO_FILE)
+    changed = "".join(f"\n  {line}" for line in changes(config))
+    _log.info("keys that differ from the defaults:%s", changed or " none", extra=where)
     for sentence in idle_keys(config):
-        _log.warning("%s", sentence)
-    _log.info("device: %s (%s), %d threads", device, name, torch.get_num_threads())
+        _log.warning("%s", sentence, extra=where)
+    _log.info("device: %s (%s), %d threads", device, name, torch.get_num_threads(), extra=where)
     _log.info(
         "versions: srnn %s, Python %s, torch %s",
         srnn.__version__,
         platform.python_version(),
         torch.__version__,
+        extra=where,
     )
 
 
 def _log_network(spotter: Spotter, labels: tuple[str, ...]) -> None:
     count = sum(parameter.numel() for parameter in spotter.network.parameters())
-    _log.info("labels: %s", ", ".join(f"{index} {name}" for index, name in enumerate(labels)))
+    numbered = ", ".join(f"{index} {name}" for index, name in enumerate(labels))
+    _log.info("labels: %s", numbered, extra=_TO_FILE)
     _log.info("parameters: %s", f"{count:,}")

@@ -4,6 +4,7 @@
 import json
 import os
 import platform
+import textwrap
 import time
 from importlib import metadata
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import NamedTuple
 
 import torch
 
+from srnn.instruments.tables import text_table
+
 Row = dict[str, str | int | float | None]
 
+_WIDTH = 80
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -28,6 +32,7 @@ class _Section(NamedTuple):
 
     heading: str
     columns: dict[str, tuple[str, str]]
+    keys: int  # of the first columns, which say what a row is of
 
 
 _SIZES = {"neurons": ("H", ""), "batch": ("B", "")}
@@ -40,9 +45,9 @@ _RATES = {"rate_1": ("rate 1", ".3f"), "rate_2": ("rate 2", ".3f")}
 
 _SECTIONS = {
     "step": _Section(
-        "Forward pass, and how many times faster than that of a loop over time steps; training\n"
-        "step (forward, loss, backward, Adam), and how many times faster than that of the loop\n"
-        "(eager), nn.LSTM and the dense matrix products alone, each at its best number of threads\n"
+        "Forward pass, and how many times faster than that of a loop over time steps; training "
+        "step (forward, loss, backward, Adam), and how many times faster than that of the loop "
+        "(eager), nn.LSTM and the dense matrix products alone, each at its best number of threads "
         "(ms); peak memory of a step beyond what lasts; spikes per neuron and time step",
         {
             "backend": ("backend", ""),
@@ -57,10 +62,12 @@ _SECTIONS = {
             "peak_mib": ("MiB", ".1f"),
             **_RATES,
         },
+        keys=3,
     ),
     "firing": _Section(
         "The step by firing rate",
         {**_SIZES, **_RATES, **_TIMES, "dense_ratio": ("dense", ".2f")},
+        keys=4,
     ),
     "growth": _Section(
         "Growth with time steps T, neurons H and batch B",
@@ -72,6 +79,7 @@ _SECTIONS = {
             **_TIMES,
             "peak_mib": ("MiB", ".1f"),
         },
+        keys=4,
     ),
     "features": _Section(
         "Features, in ms a clip",
@@ -81,6 +89,7 @@ _SECTIONS = {
             "clip_ms": ("ms", ".3f"),
             "librosa_ratio": ("librosa", ".1f"),
         },
+        keys=2,
     ),
     "packing": _Section(
         "Packing a corpus, in ms and KiB a clip",
@@ -90,10 +99,11 @@ _SECTIONS = {
             "clip_ms": ("ms", ".4f"),
             "clip_kib": ("KiB", ".1f"),
         },
+        keys=1,
     ),
     "epoch": _Section(
-        "The training part of an epoch: a loop over time steps with librosa in two data workers\n"
-        "(eager), and the package's second epoch of packed recordings, features made of each\n"
+        "The training part of an epoch: a loop over time steps with librosa in two data workers "
+        "(eager), and the package's second epoch of packed recordings, features made of each "
         "batch (package) or kept in memory, as training does where they fit (kept)",
         {
             "loop": ("loop", ""),
@@ -104,6 +114,7 @@ _SECTIONS = {
             "clips_per_second": ("clips/s", ".0f"),
             "eager_ratio": ("eager", ".1f"),
         },
+        keys=3,
     ),
 }
 
@@ -129,13 +140,14 @@ def to_json(report: Report) -> str:
 
 
 def to_text(report: Report) -> str:
-    """Return a table for each section and device, at most 100 columns wide."""
-    tables = [_describe(report.machine)]
+    """Return a table for each section and device, at most 80 columns wide."""
+    tables = [textwrap.fill(_describe(report.machine), _WIDTH)]
     for name, section in _SECTIONS.items():
         devices = {row["device"]: None for row in report.rows if row["section"] == name}
         for device in devices:
             rows = [r for r in report.rows if (r["section"], r["device"]) == (name, device)]
-            tables.append(f"On {device}. {section.heading}:\n{_table(section.columns, rows)}")
+            heading = textwrap.fill(f"On {device}. {section.heading}:", _WIDTH)
+            tables.append(f"{heading}\n{_table(section, rows)}")
     return "\n\n".join(tables)
 
 
@@ -147,16 +159,13 @@ def _describe(taken_on: Row) -> str:
     )
 
 
-def _table(columns: dict[str, tuple[str, str]], rows: list[Row]) -> str:
+def _table(section: _Section, rows: list[Row]) -> str:
+    columns = section.columns
     cells = [
         [head for head, _ in columns.values()],
         *([_cell(row[key], style) for key, (_, style) in columns.items()] for row in rows),
     ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
-        for line in cells
-    )
+    return text_table(cells, section.keys)
 
 
 def _cell(value: str | float | None, style: str) -> str:

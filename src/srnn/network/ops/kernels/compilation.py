@@ -5,7 +5,8 @@ import hashlib
 import logging
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from numba.core.caching import (
     IndexDataCacheFile,
     UserProvidedCacheLocator,
 )
+from tqdm import tqdm
 
 from srnn.caches import forgiving, named_cache, user_cache, writable
 from srnn.errors import printable
 
 _CHECKSUM = 4  # bytes of a CRC-32
+_KERNELS = 60  # about as many functions are compiled for a network
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +41,32 @@ def kernel(function: Callable[..., Any]) -> Any:
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
     compiled._cache = _KernelCache(function)
     return compiled
+
+
+class _Progress:
+    """The progress bar of whoever wants one; where kernels are at hand it never appears."""
+
+    bar: tqdm | None = None
+
+
+@contextmanager
+def compilation_progress() -> Iterator[None]:
+    """Show a progress bar on stderr, if that is a terminal, while kernels are compiled."""
+    bar = tqdm(
+        desc="compiling kernels",
+        total=_KERNELS,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
+        dynamic_ncols=True,
+        leave=False,
+        delay=1e-3,  # not before the first has been compiled
+        disable=None,
+    )
+    with bar:
+        _Progress.bar = bar
+        try:
+            yield
+        finally:
+            _Progress.bar = None
 
 
 def _folder() -> Path:
@@ -111,6 +140,9 @@ class _KernelCache(FunctionCache):
             super().save_overload(sig, data)
         except OSError as error:
             _warn_once(Path(self._cache_path).parent, error.strerror or str(error))
+        if _Progress.bar is not None:
+            _Progress.bar.total = max(_Progress.bar.total, _Progress.bar.n + 2)
+            _Progress.bar.update()
 
 
 @cache
@@ -122,7 +154,7 @@ def _digest() -> str:
 
 @cache
 def _announce() -> None:
-    _log.info("compiling kernels for this machine, which takes up to half a minute, once")
+    _log.info("compiling kernels for this machine: about half a minute, once")
 
 
 @cache
