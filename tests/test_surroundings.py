@@ -2,17 +2,21 @@
 """The command in surroundings unlike a desktop's: containers, clusters, systems that lack much."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
+import re
 import select
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import termios
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -326,3 +330,38 @@ def test_a_run_needs_nothing_that_other_systems_lack(place: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert {file.name for file in run.iterdir()} - {".lock"} == RUN_FILES
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_of_a_progress_bar_stays_on_a_terminal(place: Path, tmp_path: Path) -> None:
+    """A terminal of 80 columns; what is cleared is followed by a carriage return."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    script = "from srnn import cli; from srnn.training import loop; loop._REFRESH = 0; cli.main()"
+    arguments = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "srnn.epochs=3"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=place,
+        env=environment(COLUMNS=None),
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+    ) as process:
+        os.close(follower)
+        shown = b"".join(_read(leader)).decode()
+    assert process.returncode == 0
+    os.close(leader)
+    bars = re.findall(r"epoch \d/3 +\d+%\|[^|\r\n]*\| \d+/\d+[^\r\n]*", shown)
+    assert any(re.search(r"loss \d\.\d{3}, \d+ clips/s, \d+s left", bar) for bar in bars)
+    assert max(map(len, bars)) <= 80
+    for line in shown.replace("\r\n", "\n").split("\n"):
+        screen = ""
+        for part in line.split("\r"):
+            screen = part + screen[len(part) :]
+        assert not re.search(r"%\||\[\d\d:\d\d", screen), screen
+
+
+def _read(leader: int) -> Iterator[bytes]:
+    """Yield what a terminal is sent until nobody has it open."""
+    with contextlib.suppress(OSError):  # which is how Linux says so
+        while content := os.read(leader, 4096):
+            yield content

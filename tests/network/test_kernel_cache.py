@@ -4,12 +4,14 @@
 import errno
 import logging
 import os
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from numba.core import config
 from numba.core.caching import IndexDataCacheFile
+from tqdm import tqdm
 
 from srnn import caches
 from srnn.network.ops.kernels import compilation
@@ -70,6 +72,34 @@ def test_only_what_has_to_be_compiled_is_announced(caplog: pytest.LogCaptureFixt
     assert again(3) == 6
     assert hits(again) == 1
     assert caplog.messages == []
+
+
+def test_what_is_compiled_counts_in_a_progress_bar_that_otherwise_never_appears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[int, int]] = []
+    screens: list[StringIO] = []
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, **keys: Any) -> None:
+            screens.append(StringIO())
+            super().__init__(**keys | {"disable": False, "file": screens[-1]})
+
+        def update(self, n: int = 1) -> None:
+            self.last_print_t = 0  # every kernel is shown
+            super().update(n)
+            told.append((self.n, self.total))
+
+    monkeypatch.setattr(compilation, "tqdm", Bar)
+    monkeypatch.setattr(compilation, "_KERNELS", 1)
+    for _ in range(2):
+        with compilation.compilation_progress():
+            for function in (_double, _triple):
+                compilation.kernel(function)(3)
+    assert told == [(1, 2), (2, 3)]
+    compiled, at_hand = (screen.getvalue() for screen in screens)
+    assert "compiling kernels" in compiled
+    assert at_hand == ""
 
 
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])

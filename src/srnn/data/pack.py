@@ -415,7 +415,7 @@ def _make(
     finally:
         _discard(temporary)
     seconds = time.monotonic() - started
-    _log.info("packed %.1f MB in %.1f s; %s may be deleted at any time", size / 1e6, seconds, place)
+    _log.info("packed %.1f MB in %.1f s; may be deleted at any time", size / 1e6, seconds)
     pack = _read(path, key, folder)
     assert pack
     return pack

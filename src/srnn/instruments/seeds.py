@@ -52,7 +52,7 @@ _COLUMNS = (
     _Column(("", "balanced"), ".2%"),
     _Column(("", "firing"), ".4f"),
     _Column(("", "spikes"), ",.0f"),
-    _Column(("best", "epoch"), ".0f"),
+    _Column(("best", "epoch"), ".3g"),
     _Column(("", "min"), ".1f"),
 )
 
