@@ -45,7 +45,8 @@ Examples:
   srnn my.toml --run-dir a --resume             go on after an interruption
   srnn my.toml --run-dir b --seeds 3            three runs, and mean and deviation
   srnn evaluate a --partition validation        accuracy of what was trained
-  srnn predict a yes.wav no.flac --top 3        words in recordings of one's own
+  srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
+  srnn predict a meeting.flac --all             a word for each second of it
   srnn config my.toml                           every key and its value
 """
 
@@ -301,28 +302,35 @@ def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) ->
     metavar="K",
     help="Print the K most probable words.",
 )
+@click.option(
+    "--all",
+    "windows",
+    is_flag=True,
+    help="Judge all of a longer recording, a line for each second, not its loudest second alone.",
+)
 @_json
 @_debug
-def predict(run: Path, files: tuple[Path, ...], top: int, as_json: bool) -> int:
-    """Name the word in each FILE: any format, rate and length that soundfile reads."""
+def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json: bool) -> int:
+    """Name the word in each FILE: any format, rate and length that soundfile reads.
+
+    FILE may be a folder, for all recordings in it and below, or a pattern such as 'takes/**/*.wav'.
+    """
     from srnn.training.recogniser import load
 
-    recogniser = load(run)
     failures = 0
-    for file in files:
-        try:
-            prediction = recogniser.predict(file)
-        except InputError as error:
+    for file, answer in load(run).predict_each(files, windows=windows):
+        if isinstance(answer, InputError):
             failures += 1
             if as_json:
-                click.echo(json.dumps({"file": str(file), "error": str(error)}))
+                click.echo(json.dumps({"file": str(file), "error": str(answer)}))
             else:
-                click.echo(str(error), err=True)
-            continue
-        if as_json:
-            click.echo(json.dumps({"file": str(file), **prediction._asdict()}, allow_nan=False))
+                click.echo(str(answer), err=True)
+        elif as_json:
+            fields = {"file": str(file), **answer._asdict(), "unsure": answer.unsure}
+            click.echo(json.dumps(fields, allow_nan=False))
         else:
-            click.echo(f"{printable(file)}: {_most_probable(prediction, top)}")
+            when = f"{answer.start:.2f} s: " if windows else ""
+            click.echo(f"{printable(file)}: {when}{_answer(answer, top, windows)}")
     return 2 if failures else 0
 
 
@@ -371,6 +379,16 @@ def _shell(*arguments: str | Path) -> str:
     return shlex.join(["pdm", "run", "srnn", *map(str, arguments)])
 
 
-def _most_probable(prediction: "Prediction", top: int) -> str:
+def _answer(prediction: "Prediction", top: int, windows: bool) -> str:
+    """Return the most probable words, and in brackets what to think of them."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    return "  ".join(f"{label} {probability:.1%}" for label, probability in ranked[:top])
+    words = "  ".join(f"{label} {probability:.1%}" for label, probability in ranked[:top])
+    start, end, duration = prediction.start, prediction.end, prediction.duration
+    remarks = []
+    if prediction.digital_silence:
+        remarks.append("digital silence: nothing to recognise")
+    elif prediction.unsure:
+        remarks.append("unsure")
+    if not windows and end - start < duration:
+        remarks.append(f"the loudest {end - start:g} s of {duration:.2f} s, from {start:.2f} s on")
+    return f"{words}  ({'; '.join(remarks)})" if remarks else words
