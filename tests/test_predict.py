@@ -129,11 +129,9 @@ def test_answers_do_not_depend_on_how_many_are_judged_at_a_time(
     trained: Path, takes: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(recogniser, "_BATCH", batch)
-    loaded, sizes = srnn.load(trained), []
-    real = loaded.spotter.forward
-    monkeypatch.setattr(
-        loaded.spotter, "forward", lambda features: (sizes.append(len(features)), real(features))[1]
-    )
+    loaded = srnn.load(trained)
+    sizes: list[int] = []
+    loaded.spotter.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     found = list(loaded.predict_each([takes / "takes" / name for name in IN_TAKES]))
     assert sizes == {1: [1] * 6, 3: [3, 3], 64: [6]}[batch]
     for path, answer in found:
