@@ -55,6 +55,12 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(autouse=True)
+def _by_pdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the command name itself as under ``pdm run``, wherever the tests run."""
+    monkeypatch.setenv("PDM_PROJECT_ROOT", str(Path(__file__).parents[1]))
+
+
+@pytest.fixture(autouse=True)
 def _leave_no_handlers() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in stop_signals()}
     show_warning = warnings.showwarning

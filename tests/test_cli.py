@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,34 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert shown.returncode == 0
     for text in ("Examples:", "srnn config-v1-cuda.toml", "evaluate", "predict", "train"):
         assert text in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["predict"], ["x.toml"]])
+def test_the_short_option_shows_the_help_too(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = []
+    for option in ("-h", "--help"):
+        assert cli.run([*arguments, option]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert shown[0].startswith("Usage: srnn ")
+
+
+@pytest.mark.parametrize(
+    ("pdm", "path", "program"),
+    [(True, True, "pdm run srnn"), (False, True, "srnn"), (False, False, "pdm run srnn")],
+)
+def test_a_command_to_type_is_one_that_is_found(
+    pdm: bool, path: bool, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not pdm:
+        monkeypatch.delenv("PDM_PROJECT_ROOT")
+    if path:
+        (tmp_path / "srnn").write_text("#!/bin/sh\n")
+        (tmp_path / "srnn").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli._shell("x.toml") == f"{program} x.toml"
 
 
 def test_help_does_not_wait_for_torch() -> None:
@@ -79,6 +108,11 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "nowhere"], "nowhere: expected a run directory"),
         (["evaluate", "nowhere", "--partition", "training"], "Invalid value for '--partition'"),
         (["train"], "Missing argument 'CONFIG'"),
+        (["train"], "; usage: srnn train [OPTIONS] [CONFIG]"),
+        (["predict"], "Missing argument 'RUN'; usage: srnn predict [OPTIONS] RUN FILE..."),
+        (["predict", "x"], "Missing argument 'FILE...'; usage: srnn predict [OPTIONS] RUN FILE..."),
+        (["config"], "Missing argument 'CONFIG'; usage: srnn config [OPTIONS] CONFIG"),
+        (["evaluate", "x", "y"], "(y); usage: srnn evaluate [OPTIONS] RUN"),
         (["evalute", "run"], "evalute: unknown command; did you mean evaluate?"),
         (["train.toml"], "train.toml: expected a TOML file"),
         (["--set", "srnn.epochs=1", "x.toml"], "x.toml: expected a TOML file"),
@@ -137,8 +171,12 @@ def test_a_signal_ends_training_with_its_state_saved(
     assert process.returncode == code
     assert out == ""
     assert "\r" not in error
+    assert re.search(
+        rf"saved in {directory}/last.pt: after (step \d+ of epoch \d+|epoch \d+)$",
+        error.splitlines()[-3],
+    )
     assert error.splitlines()[-2].endswith(
-        f"go on with: pdm run srnn {directory}/config.toml --run-dir {directory} --resume"
+        f"go on with: pdm run srnn --run-dir {directory} --resume"
     )
     assert error.splitlines()[-1] == f"stopped by {number.name}"
     assert (directory / "last.pt").exists()

@@ -516,8 +516,9 @@ def test_resuming_with_another_configuration_is_refused(
     assert cli.run(["tones.toml", "--run-dir", str(finished), "--resume", *changes]) == 2
     last = finished / "last.pt"
     assert capsys.readouterr().err.splitlines() == [
-        f"{last}: srnn.seed: expected 7 as configured, found 0",
-        f"{last}: mel.n_mels: expected 9 as configured, found 8",
+        f"{last}: srnn.seed: expected 0 as in the run, found 7 in this command",
+        f"{last}: mel.n_mels: expected 8 as in the run, found 9 in this command",
+        f"{last}: leave out CONFIG and --set to go on with the run as it is, or start a new run",
     ]
 
 
@@ -577,7 +578,7 @@ def test_resuming_on_other_clips_is_refused(
     assert cli.run([*command, "--set", "srnn.epochs=1"]) == 0
     next((corpus / "other").iterdir()).unlink()
     before = (run / "last.pt").read_bytes()
-    assert cli.run([*command, "--resume"]) == 2
+    assert cli.run([*command, "--resume", "--set", "srnn.epochs=2"]) == 2
     assert "expected the clips that the run began with" in capsys.readouterr().err
     assert (run / "last.pt").read_bytes() == before
 
@@ -656,8 +657,10 @@ def test_a_run_stopped_before_it_has_a_state_starts_again_from_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "validate", lambda _: signal.raise_signal(number))
         assert cli.run([*command, "--run-dir", str(parts)]) == code
-    again = ["srnn", f"{parts}/config.toml", "--run-dir", str(parts), "--resume"]
-    assert f"go on with: pdm run {' '.join(again)}\n" in capsys.readouterr().err
+    again = ["srnn", "--run-dir", str(parts), "--resume"]
+    error = capsys.readouterr().err
+    assert f"nothing is saved in {parts} yet\n" in error
+    assert f"go on with: pdm run {' '.join(again)}\n" in error
     assert cli.run(again[1:]) == 0
     assert_same_results(whole, parts)
 
@@ -852,10 +855,15 @@ def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[s
     assert out[3].startswith("accuracy without silence: ")
     inference = r"an inference: [\d,]+ spikes, [\d,]+ accumulates, 0 multiply-accumulates"
     assert re.fullmatch(inference, out[5])
-    *rows, last = out[7:]
+    *rows, unknown, silence = out[7:]
     assert [line.split()[0] for line in rows] == LABELS
-    inside = r"_background_noise_/noise \d/3, other \d/3"
-    assert re.fullmatch(f"recognised of the words and noises behind them: {inside}", last)
+    start = "clips of each"
+    assert re.fullmatch(
+        rf"{start} word in _unknown_ that were taken for _unknown_: other \d/3", unknown
+    )
+    assert re.fullmatch(
+        rf"{start} recording in _silence_ that were taken for _silence_: noise\s\d/3", silence
+    )
 
 
 def test_evaluate_on_a_test_archive(
@@ -1090,9 +1098,12 @@ def test_init_from_another_network_names_the_keys(
     lines = capsys.readouterr().err.splitlines()
     assert not {file.name for file in (tmp_path / "run").iterdir()} - {".lock", "train.log"}
     assert lines[-3:] == [
-        "--init: srnn.network_size: expected [24, 13] as configured, found [24, 24]",
-        "--init: srnn.tau_range: expected [1.0, 500.0] as configured, found [0.1, 10000.0]",
-        "--init: mel.delta_order: expected 0 as configured, found 1",
+        f"--init: {key}: expected {here} as in this command, found {there} in the run that it names"
+        for key, here, there in (
+            ("srnn.network_size", "[24, 13]", "[24, 24]"),
+            ("srnn.tau_range", "[1.0, 500.0]", "[0.1, 10000.0]"),
+            ("mel.delta_order", "0", "1"),
+        )
     ]
 
 

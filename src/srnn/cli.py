@@ -15,13 +15,14 @@ import itertools
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import click
 from loguru import logger
@@ -42,10 +43,11 @@ _EXAMPLES = """
 Examples:
   srnn config-v1-cuda.toml                      train on Speech Commands
   srnn my.toml --set srnn.epochs=5 --run-dir a  train with a key changed, into a/
-  srnn my.toml --run-dir a --resume             go on after an interruption
+  srnn --run-dir a --resume                     go on after an interruption
   srnn my.toml --run-dir b --seeds 3            three runs, and mean and deviation
   srnn evaluate a --partition validation        accuracy of what was trained
-  srnn predict a yes.wav no.flac --top 3        words in recordings of one's own
+  srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
+  srnn predict a meeting.flac --all             a word for each second of it
   srnn config my.toml                           every key and its value
 """
 
@@ -80,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = cli.main(list(arguments), prog_name="srnn", standalone_mode=False)
     except (InputError, click.ClickException) as error:
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        text = _misuse(error) if isinstance(error, click.ClickException) else str(error)
         return _complain(text, 2, debug)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal, debug)
@@ -92,6 +94,19 @@ def run(arguments: Sequence[str]) -> int:
         advice = "" if debug else " (--debug shows where)"
         return _complain(f"{type(error).__name__}: {error}{advice}", 1, debug)
     return int(code or 0)
+
+
+def _misuse(error: click.ClickException) -> str:
+    """Return what is wrong with a command line, and how it is used where an argument is at fault.
+
+    Without any argument it is the help.
+    """
+    text = error.format_message()
+    is_argument = isinstance(error, click.MissingParameter) or type(error) is click.UsageError
+    if is_argument and isinstance(error, click.UsageError) and error.ctx:
+        usage = " ".join(error.ctx.get_usage().split())
+        return f"{text.rstrip('.')}; {usage[0].lower()}{usage[1:]}"
+    return text
 
 
 def _complain(text: str, code: int, debug: bool) -> int:
@@ -136,7 +151,10 @@ _overrides = click.option(
 )
 
 
-@click.group(cls=_TrainByDefault, epilog=_EXAMPLES, context_settings={"max_content_width": 100})
+_CONTEXT = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+
+
+@click.group(cls=_TrainByDefault, epilog=_EXAMPLES, context_settings=_CONTEXT)
 @click.version_option(srnn.__version__, message="srnn %(version)s")
 @_debug
 def cli() -> None:
@@ -147,7 +165,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(path_type=Path), required=False)
 @_overrides
 @click.option(
     "--run-dir",
@@ -157,7 +175,8 @@ def cli() -> None:
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the run in --run-dir; begin it where there is none yet.",
+    help="Go on with the run in --run-dir, for which CONFIG is not needed; with CONFIG, begin it "
+    "where there is none yet.",
 )
 @click.option(
     "--init",
@@ -173,7 +192,7 @@ def cli() -> None:
 )
 @_debug
 def train(
-    config: Path,
+    config: Path | None,
     overrides: tuple[str, ...],
     run_dir: Path | None,
     resume: bool,
@@ -184,53 +203,103 @@ def train(
 
     CONFIG is a TOML file; a bare name is looked up here, then in configs/.
     """
-    settings = configuration.load(config, overrides)
+    if config:
+        configuration.find(config)
     if resume and run_dir is None:
-        raise click.UsageError("--resume: expected --run-dir DIR with it, found none")
-    from srnn.training.run import RunDirectory, new_run_path
-
-    path = run_dir or new_run_path(config.stem)
-    plan = {RunDirectory(path): settings}
-    if seeds:
-        plan = {
-            RunDirectory(path / f"seed-{seed}"): configuration.load(
-                config, [*overrides, f"srnn.seed={seed}"]
-            )
-            for seed in range(settings.srnn.seed, settings.srnn.seed + seeds)
-        }
-    runs = list(plan)
+        raise InputError("--resume: expected --run-dir DIR with it, found none")
+    if not (config or resume):
+        raise click.UsageError(
+            "Missing argument 'CONFIG' (only --run-dir DIR --resume does without)",
+            click.get_current_context(),
+        )
+    given = _Given(config, overrides, run_dir, resume, init, seeds)
+    plan = _plan(given)
+    path = given.run_dir or next(iter(plan)).path
     if not resume:
-        for directory in runs:
+        for directory in plan:
             directory.expect_unused()
     diverged = []
-    try:
-        for place, (directory, its_settings) in enumerate(plan.items(), start=1):
-            series = f"run {place} of {seeds}, seed {its_settings.srnn.seed}" if seeds else ""
-            try:
-                _train_once(
-                    its_settings, directory, resume, init, series, first=place == 1 or resume
-                )
-            except DivergenceError as error:
-                if not seeds:
-                    raise
-                logger.error("{}: {}; the other seeds go on", directory.path, error)
-                diverged.append(directory)
-    except Interrupted:
-        sets = [word for override in overrides for word in ("--set", override)]
-        what: list[str | Path] = [config, *sets, *(("--init", init) if init else ())]
-        what += ["--seeds", str(seeds)] if seeds else []
-        if not seeds and runs[0].config.exists():
-            what = [runs[0].config]
-        logger.info("go on with: {}", _shell(*what, "--run-dir", path, "--resume"))
-        raise
+    for place, (directory, settings) in enumerate(plan.items(), start=1):
+        series = f"run {place} of {seeds}, seed {settings.srnn.seed}" if seeds else ""
+        try:
+            _train_once(settings, directory, resume, init, series, first=place == 1 or resume)
+        except DivergenceError as error:
+            if not seeds:
+                raise
+            logger.error("{}: {}; the other seeds go on", directory.path, error)
+            diverged.append(directory)
+        except Interrupted:
+            _log_how_to_go_on(given, path, directory, settings)
+            raise
     if seeds:
         from srnn.instruments.seeds import summary
 
-        if finished := [run for run in runs if run not in diverged]:
+        if finished := [run for run in plan if run not in diverged]:
             click.echo(summary(finished))
     else:
         _log_next_steps(settings, path)
     return 1 if diverged else 0
+
+
+class _Given(NamedTuple):
+    """What a command line that trains says."""
+
+    config: Path | None
+    overrides: tuple[str, ...]
+    run_dir: Path | None
+    resume: bool
+    init: Path | None
+    seeds: int | None
+
+
+def _plan(given: _Given) -> "dict[RunDirectory, configuration.Config]":
+    """Return the runs to train, or to go on with, and their configurations.
+
+    What the command line set when a run began needs not be said again when it goes on.
+    """
+    from srnn.training.run import RunDirectory, first_of_seeds, new_run_path
+
+    path, begun = given.run_dir, None
+    if given.resume and path:
+        begun = first_of_seeds(path) if given.seeds else RunDirectory(path)
+    file = given.config
+    if not file:
+        assert path
+        if not (begun and begun.config.exists()):
+            several = not given.seeds and first_of_seeds(path)
+            found = "runs of several seeds: add --seeds N" if several else "none: name CONFIG"
+            raise InputError(f"--run-dir {path}: expected a run to go on with, found {found}")
+        file = begun.config
+    overrides = [*(begun.earlier_overrides() if begun else ()), *given.overrides]
+    settings = configuration.load(file, overrides)
+    path = path or new_run_path(file.stem)
+    if not given.seeds:
+        return {RunDirectory(path, overrides): settings}
+    plan = {}
+    for seed in range(settings.srnn.seed, settings.srnn.seed + given.seeds):
+        its_overrides = [*overrides, f"srnn.seed={seed}"]
+        directory = RunDirectory(path / f"seed-{seed}", its_overrides)
+        plan[directory] = configuration.load(file, its_overrides)
+    return plan
+
+
+def _log_how_to_go_on(
+    given: _Given, path: Path, stopped: "RunDirectory", settings: "configuration.Config"
+) -> None:
+    """Log what an interrupted run has saved, and the command line that goes on with it."""
+    from srnn.training.run import RunDirectory, first_of_seeds
+    from srnn.training.train import what_is_saved
+
+    begun = first_of_seeds(path) if given.seeds else RunDirectory(path)
+    knows_itself = begun is not None and begun.config.exists()
+    what: list[str | Path] = [] if knows_itself or not given.config else [given.config]
+    if given.seeds or not (knows_itself and configuration.load(stopped.config) == settings):
+        what += [word for override in given.overrides for word in ("--set", override)]
+    if given.init and (given.seeds or not knows_itself):
+        what += ["--init", given.init]
+    what += ["--run-dir", path, *(["--seeds", str(given.seeds)] if given.seeds else [])]
+    logger.info("{}", what_is_saved(stopped))
+    logger.info("go on with: {}", _shell(*what, "--resume"))
 
 
 def _train_once(
@@ -316,28 +385,35 @@ def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) ->
     metavar="K",
     help="Print the K most probable words.",
 )
+@click.option(
+    "--all",
+    "windows",
+    is_flag=True,
+    help="Judge all of a longer recording, a line for each second, not its loudest second alone.",
+)
 @_json
 @_debug
-def predict(run: Path, files: tuple[Path, ...], top: int, as_json: bool) -> int:
-    """Name the word in each FILE: any format, rate and length that soundfile reads."""
+def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json: bool) -> int:
+    """Name the word in each FILE: any format, rate and length that soundfile reads.
+
+    FILE may be a folder, for all recordings in it and below, or a pattern such as 'takes/**/*.wav'.
+    """
     from srnn.training.recogniser import load
 
-    recogniser = load(run)
     failures = 0
-    for file in files:
-        try:
-            prediction = recogniser.predict(file)
-        except InputError as error:
+    for file, answer in load(run).predict_each(files, windows=windows):
+        if isinstance(answer, InputError):
             failures += 1
             if as_json:
-                click.echo(json.dumps({"file": str(file), "error": str(error)}))
+                click.echo(json.dumps({"file": str(file), "error": str(answer)}))
             else:
-                click.echo(str(error), err=True)
-            continue
-        if as_json:
-            click.echo(json.dumps({"file": str(file), **prediction._asdict()}, allow_nan=False))
+                click.echo(str(answer), err=True)
+        elif as_json:
+            fields = {"file": str(file), **answer._asdict(), "unsure": answer.unsure}
+            click.echo(json.dumps(fields, allow_nan=False))
         else:
-            click.echo(f"{printable(file)}: {_most_probable(prediction, top)}")
+            when = f"{answer.start:.2f} s: " if windows else ""
+            click.echo(f"{printable(file)}: {when}{_answer(answer, top, windows)}")
     return 2 if failures else 0
 
 
@@ -382,10 +458,22 @@ def show_config(config: Path, overrides: tuple[str, ...]) -> None:
 
 
 def _shell(*arguments: str | Path) -> str:
-    """Return a command line to type in the project's folder."""
-    return shlex.join(["pdm", "run", "srnn", *map(str, arguments)])
+    """Return a command line to type where this one was typed, by ``pdm run`` or without."""
+    by_pdm = "PDM_PROJECT_ROOT" in os.environ or not shutil.which("srnn")
+    program = ["pdm", "run", "srnn"] if by_pdm else ["srnn"]
+    return shlex.join([*program, *map(str, arguments)])
 
 
-def _most_probable(prediction: "Prediction", top: int) -> str:
+def _answer(prediction: "Prediction", top: int, windows: bool) -> str:
+    """Return the most probable words, and in brackets what to think of them."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    return "  ".join(f"{label} {probability:.1%}" for label, probability in ranked[:top])
+    words = "  ".join(f"{label} {probability:.1%}" for label, probability in ranked[:top])
+    start, end, duration = prediction.start, prediction.end, prediction.duration
+    remarks = []
+    if prediction.digital_silence:
+        remarks.append("digital silence: nothing to recognise")
+    elif prediction.unsure:
+        remarks.append("unsure")
+    if not windows and end - start < duration:
+        remarks.append(f"the loudest {end - start:g} s of {duration:.2f} s, from {start:.2f} s on")
+    return f"{words}  ({'; '.join(remarks)})" if remarks else words

@@ -20,10 +20,13 @@ from srnn.data.corpus import (
     Corpus,
     choose_labels,
     describe,
+    expect_folders,
     label_names,
     read_corpus,
     readouts_of,
     require_trainable,
+    warn_of_few_for_validation,
+    warn_of_many_unknown,
 )
 from srnn.data.pack import open_pack
 from srnn.errors import InputError
@@ -411,8 +414,66 @@ def test_keywords_without_a_folder_in_one_line_with_near_names(noisy: Path) -> N
     labels = ("go", "stop", "beds", "empty", UNKNOWN)
     assert refused(noisy, labels) == [
         f"data.words: expected a folder of recordings for each word in {noisy}, found none for "
-        "'stop' (did you mean 'Stop'?), 'beds' (did you mean 'bed'?), 'empty'"
+        "'stop' (did you mean 'Stop'?), 'beds' (did you mean 'bed'?), 'empty'; the words there are "
+        "Stop, bed, go, up"
     ]
+
+
+def test_of_many_words_some_are_listed(tmp_path: Path) -> None:
+    for number in range(43):
+        word(tmp_path, f"w{number:02}", 1, 1)
+    (line,) = refused(tmp_path, ("nope",))
+    assert line.endswith(
+        "for 'nope'; the words there are w00"
+        + "".join(f", w{number:02}" for number in range(1, 40))
+        + " and 3 more"
+    )
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_folders_that_are_missing_are_noticed_unopened(tmp_path: Path, missing: bool) -> None:
+    touch(tmp_path, "go/1.wav", "up/ada/1.wav", "_background_noise_/notes.txt")
+    if not missing:
+        touch(tmp_path, "_background_noise_/room/hum.wav", "nope/1.wav")
+        expect_folders(tmp_path, ("go", "nope"), silence=True)
+        return
+    with pytest.raises(InputError) as error:
+        expect_folders(tmp_path, ("go", "nope"), silence=True)
+    words, silence = str(error.value).splitlines()
+    assert words.endswith(f"in {tmp_path}, found none for 'nope'; the words there are go, up")
+    assert silence == (
+        f"data.silence: expected recordings to cut silence from in {tmp_path}/_background_noise_, "
+        "found none; add some or set data.silence = false"
+    )
+    expect_folders(tmp_path, ("go",), silence=False)
+
+
+def test_few_clips_for_validation_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    word(tmp_path, "go", 20, 10)
+    word(tmp_path, "up", 20, 9)
+    word(tmp_path, "bed", 20, 1)
+    warn_of_few_for_validation(read(tmp_path, ("go", "up", UNKNOWN)))
+    (line,) = warnings(caplog)
+    assert line.startswith("fewer than 10 clips for validation of up 9, _unknown_ 1: ")
+    caplog.clear()
+    warn_of_few_for_validation(read(tmp_path, ("go",)))
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(("others", "warned"), [(69, False), (71, True)])
+def test_unknown_that_is_nearly_everything_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, others: int, warned: bool
+) -> None:
+    word(tmp_path, "go", 100 - others, 1)
+    word(tmp_path, "bed", others, 1)
+    warn_of_many_unknown(read(tmp_path, ("go", UNKNOWN)))
+    expected = (
+        f"_unknown_ has {others} of 100 training clips, and always answering it is right as often: "
+        'data.sampling = "balanced" presents every class equally often'
+    )
+    assert warnings(caplog) == [expected] * warned
 
 
 def test_keywords_without_training_clips(noisy: Path) -> None:

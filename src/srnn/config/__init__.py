@@ -7,7 +7,7 @@ the keys and values back as text.
 """
 
 from srnn.config.reading import find, from_tables, is_named, load
-from srnn.config.relations import idle_keys
+from srnn.config.relations import doubtful_keys, idle_keys
 from srnn.config.tables import (
     AugmentConfig,
     Config,
@@ -28,6 +28,7 @@ __all__ = [
     "MelConfig",
     "SrnnConfig",
     "changes",
+    "doubtful_keys",
     "find",
     "from_tables",
     "idle_keys",

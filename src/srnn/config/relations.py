@@ -8,6 +8,7 @@ from srnn.config.tables import AugmentConfig, Config, DataConfig, MelConfig, Srn
 from srnn.config.writing import toml_value
 
 _DELTA_FRAMES = 9  # librosa.feature.delta fits its slope over this many frames
+_NARROW = 4000.0  # Hz: the reference's highest frequency, above which consonants are told apart
 
 
 class BrokenRelation(NamedTuple):
@@ -64,6 +65,23 @@ def idle_keys(config: Config) -> Iterator[str]:
                     f"{key} = {toml_value(_value(config, key))} has no effect beside "
                     f"{beside} = {toml_value(_value(config, beside))}"
                 )
+
+
+def doubtful_keys(config: Config) -> Iterator[str]:
+    """Yield a sentence for what is legal but hardly meant."""
+    if config.mel.features != "log_mel":
+        return
+    if config.data.normalisation != "standardise":
+        yield (
+            'mel.features = "log_mel" wants data.normalisation = "standardise" (found '
+            f"{toml_value(config.data.normalisation)}): its values are far from 0"
+        )
+    if config.mel.fmax <= _NARROW < config.srnn.sample_rate / 2:
+        widest = min(8000.0, config.srnn.sample_rate / 2)
+        yield (
+            f'mel.features = "log_mel" wants mel.fmax = {widest} (found {config.mel.fmax}): what '
+            "lies above is not heard"
+        )
 
 
 def _value(config: Config, name: str) -> Any:

@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from srnn.data.layout import composed
+from srnn.data.layout import composed, is_recording, words_in
 from srnn.data.lists import LISTS, read_lists
 from srnn.data.pack import Pack
 from srnn.errors import InputError, printable
@@ -39,6 +39,10 @@ BACKGROUND = "_background_noise_"
 # Where each partition's stretch of a background recording begins and ends, in tenths of its time.
 _STRETCHES = {"training": (0, 8), "validation": (8, 9), "testing": (9, 10)}
 
+_LISTED = 40  # words in a message
+_NAMED = 12  # classes in a warning
+_FEW = 10  # clips of a class for validation, fewer of which are warned of
+_MOST = 0.7  # of the training clips, the share of `_unknown_` beyond which it is warned of
 
 _log = logging.getLogger(__name__)
 
@@ -235,6 +239,30 @@ def readouts_of(corpus: Corpus, unknown_readouts: int) -> list[int]:
     return [own.get(clip.word, clip.label) if clip.label == last else clip.label for clip in clips]
 
 
+def has_background(folder: Path) -> bool:
+    """Whether a data set has recordings, unopened, in its folder of background noise."""
+    files = (files for _, _, files in os.walk(folder / BACKGROUND, followlinks=True))
+    return any(map(is_recording, itertools.chain.from_iterable(files)))
+
+
+def expect_folders(folder: Path, words: Iterable[str], *, silence: bool) -> None:
+    """Check, before anything is decoded, that a data set has the folders that training needs.
+
+    Raises
+    ------
+    InputError
+        A keyword has no folder, or silence has neither background recordings nor clips of its own:
+        a line each, as of `require_trainable`.
+    """
+    there = [composed(place.name) for place in words_in(folder)]
+    missing = [word for word in map(composed, words) if word not in there]
+    problems = [_no_folders(folder, missing, there)] if missing else []
+    if silence and not has_background(folder) and not (folder / SILENCE).is_dir():
+        problems.append(_no_background(folder))
+    if problems:
+        raise InputError(*problems)
+
+
 def require_trainable(corpus: Corpus) -> None:
     """Check that every label asked for can be learnt and the best epoch chosen.
 
@@ -266,20 +294,14 @@ def require_trainable(corpus: Corpus) -> None:
             f"{corpus.folder / BACKGROUND} held out"
         )
     if missing:
-        problems.append(
-            f"data.words: expected a folder of recordings for each word in {corpus.folder}, "
-            f"found none for {', '.join(_with_suggestion(word, folders) for word in missing)}"
-        )
+        problems.append(_no_folders(corpus.folder, missing, folders))
     if untrained:
         problems.append(
             f"data.words: expected training clips of each word in {corpus.folder}, "
             f"found none for {', '.join(map(repr, untrained))}"
         )
     if SILENCE in counts and not counts[SILENCE] and not background:
-        problems.append(
-            f"data.silence: expected recordings to cut silence from in "
-            f"{corpus.folder / BACKGROUND}, found none; add some or set data.silence = false"
-        )
+        problems.append(_no_background(corpus.folder))
     if not problems and not corpus.partitions["validation"]:
         problems.append(
             f"{corpus.folder}: expected clips for validation, found none; add recordings, or name "
@@ -295,7 +317,54 @@ def require_trainable(corpus: Corpus) -> None:
         )
 
 
-def _with_suggestion(word: str, folders: list[str]) -> str:
+def warn_of_many_unknown(corpus: Corpus) -> None:
+    """Warn where nearly all training clips are `_unknown_`, if each is presented as often."""
+    clips = corpus.counts("training")
+    unknown, total = clips.get(UNKNOWN, 0), sum(clips.values())
+    if unknown > _MOST * total:
+        _log.warning(
+            "%s has %s of %s training clips, and always answering it is right as often: "
+            'data.sampling = "balanced" presents every class equally often',
+            UNKNOWN,
+            f"{unknown:,}",
+            f"{total:,}",
+        )
+
+
+def warn_of_few_for_validation(corpus: Corpus) -> None:
+    """Warn of classes with next to no clips for validation."""
+    few = {label: n for label, n in corpus.counts("validation").items() if n < _FEW}
+    if few:
+        listed = [f"{printable(label)} {n}" for label, n in few.items()]
+        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+        _log.warning(
+            "fewer than %d clips for validation of %s%s: its accuracy, by which the best epoch is "
+            "chosen, says little; add recordings, or name more of them in %s",
+            _FEW,
+            ", ".join(listed[:_NAMED]),
+            more,
+            LISTS["validation"],
+        )
+
+
+def _no_folders(folder: Path, missing: Iterable[str], there: Sequence[str]) -> str:
+    words = [word for word in there if not word.startswith("_")]
+    more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
+    return (
+        f"data.words: expected a folder of recordings for each word in {folder}, "
+        f"found none for {', '.join(_with_suggestion(word, words) for word in missing)}; "
+        f"the words there are {', '.join(words[:_LISTED]) or 'none'}{more}"
+    )
+
+
+def _no_background(folder: Path) -> str:
+    return (
+        f"data.silence: expected recordings to cut silence from in {folder / BACKGROUND}, "
+        "found none; add some or set data.silence = false"
+    )
+
+
+def _with_suggestion(word: str, folders: Sequence[str]) -> str:
     spelt = {folder.lower(): folder for folder in folders}
     near = difflib.get_close_matches(word.lower(), spelt, n=1, cutoff=0.7)
     return f"{word!r} (did you mean {spelt[near[0]]!r}?)" if near else repr(word)

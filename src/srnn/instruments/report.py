@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
 """The result of an evaluation, for people."""
 
+import textwrap
+from collections.abc import Iterator
+
+from srnn.data.corpus import BACKGROUND, SILENCE, UNKNOWN
 from srnn.training.evaluate import Evaluation
 
 
@@ -34,11 +38,21 @@ def report(result: Evaluation) -> str:
             if column != index and result.confusion[index][column]
         ]
         lines.append(f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}".rstrip())
-    inside = [
-        f"{word} {hits}/{count}"
-        for word, (hits, count) in result.words.items()
-        if word not in result.labels
-    ]
-    if inside:
-        lines.append(f"recognised of the words and noises behind them: {', '.join(inside)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_behind(result)])
+
+
+def _behind(result: Evaluation) -> Iterator[str]:
+    """Yield what became of the words in `_unknown_`, and the recordings in `_silence_`."""
+    noises, words = [], []
+    for word, (hits, count) in result.words.items():
+        folder, slash, noise = word.rpartition("/")
+        if slash and folder == BACKGROUND:
+            noises.append(f"{noise} {hits}/{count}")
+        elif word not in result.labels:
+            words.append(f"{word} {hits}/{count}")
+    for label, kind, parts in ((UNKNOWN, "word", words), (SILENCE, "recording", noises)):
+        if parts:
+            text = (
+                f"clips of each {kind} in {label} that were taken for {label}: {', '.join(parts)}"
+            )
+            yield textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False)

@@ -14,10 +14,14 @@ from srnn.data.corpus import (
     BACKGROUND,
     Corpus,
     choose_labels,
+    expect_folders,
+    has_background,
     keywords,
     noise_of,
     read_corpus,
     require_trainable,
+    warn_of_few_for_validation,
+    warn_of_many_unknown,
     with_synthetic,
 )
 from srnn.data.dataroot import CORPORA, SYNTHETIC_WORDS
@@ -98,11 +102,15 @@ def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augm
         return None
     background = Background(corpus, srnn.size, srnn.sample_rate, device)
     if augmentation.noise and not background.names:
-        raise InputError(
-            f"augment.noise: expected background recordings in {corpus.folder / BACKGROUND}, "
-            "found none; add some or set augment.noise = 0"
-        )
+        raise InputError(_no_noise(corpus.folder))
     return Augmenter(augmentation, background, corpus.partitions["training"], srnn.seed)
+
+
+def _no_noise(folder: Path) -> str:
+    return (
+        f"augment.noise: expected background recordings in {folder / BACKGROUND}, found none; add "
+        "some or set augment.noise = 0"
+    )
 
 
 def make_variations(
@@ -178,7 +186,11 @@ def make_training_corpus(config: Config) -> Corpus:
         If the data set cannot be had or packed, too much of it is unreadable, or it cannot be
         trained on.
     """
-    data, pack = config.data, _packed(config, _task_folder(config))
+    data, folder = config.data, _task_folder(config)
+    expect_folders(folder, _asked_for(config), silence=data.silence)
+    if config.augment.noise and not has_background(folder):
+        raise InputError(_no_noise(folder))
+    pack = _packed(config, folder)
     labels = choose_labels(pack, data.words, unknown=data.unknown, silence=data.silence)
     corpus = _labelled(config, pack, labels)
     if data.test_url:
@@ -187,6 +199,9 @@ def make_training_corpus(config: Config) -> Corpus:
     if data.synthetic_unknown:
         corpus = _with_synthetic(config, corpus)
     require_trainable(corpus)
+    warn_of_few_for_validation(corpus)
+    if data.sampling == "natural":
+        warn_of_many_unknown(corpus)
     return corpus
 
 

@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -77,10 +76,19 @@ def expect_same_configuration(config: Config, saved: Config, epochs_done: int, s
     free = _FREE_KEYS | (set() if saved.srnn.schedule == "cosine" else {"srnn.epochs"})
     if config.srnn.epochs < epochs_done:
         raise InputError(
-            f"{source}: srnn.epochs: expected at least the {epochs_done} that are done, "
-            f"found {config.srnn.epochs}"
+            f"{source}: srnn.epochs: expected at least the {epochs_done} that the run has done, "
+            f"found {config.srnn.epochs} in this command"
         )
-    _expect_equal(config, saved, [key for key in _flat(saved) if key not in free], source)
+    command, run = _flat(config), _flat(saved)
+    problems = [
+        f"{source}: {key}: expected {toml_value(run[key])} as in the run, found "
+        f"{toml_value(command[key])} in this command"
+        for key in run
+        if key not in free and command[key] != run[key]
+    ]
+    if problems:
+        remedy = "leave out CONFIG and --set to go on with the run as it is, or start a new run"
+        raise InputError(*problems, f"{source}: {remedy}")
 
 
 def clips_digest(corpus: Corpus) -> str:
@@ -142,7 +150,15 @@ def expect_transferable(source: Checkpoint, config: Config) -> None:
     special = (_SHAPING_KEYS_OF[kind] for kind in (config.srnn.neuron, config.mel.features))
     keys = itertools.chain(_SHAPING_KEYS, *special)
     saved = source.parsed_config()
-    _expect_equal(config, saved, keys, "--init")
+    wanted, found = _flat(config), _flat(saved)
+    problems = [
+        f"--init: {key}: expected {toml_value(wanted[key])} as in this command, found "
+        f"{toml_value(found[key])} in the run that it names"
+        for key in keys
+        if wanted[key] != found[key]
+    ]
+    if problems:
+        raise InputError(*problems)
     if heard := sorted({*config.data.held_out} - {*saved.data.held_out}):
         _log.warning("data.held_out: the weights of --init may know %s already", ", ".join(heard))
 
@@ -185,18 +201,6 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     _log.info(
         "weights of epoch %d; fresh readout for: %s", source.epoch, ", ".join(fresh) or "none"
     )
-
-
-def _expect_equal(config: Config, saved: Config, keys: Iterable[str], source: str) -> None:
-    wanted, found = _flat(config), _flat(saved)
-    differences = [
-        f"{source}: {key}: expected {toml_value(wanted[key])} as configured, "
-        f"found {toml_value(found[key])}"
-        for key in keys
-        if wanted[key] != found[key]
-    ]
-    if differences:
-        raise InputError(*differences)
 
 
 def _flat(config: Config) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A trained network in use: from a recording to the word in it."""
+"""A trained network in use: from recordings to the words in them."""
 
+import itertools
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,17 +13,23 @@ from numpy.typing import NDArray
 
 from srnn.config import Config
 from srnn.data import audio
+from srnn.data.selection import select_recordings
 from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
-from srnn.features.reference import cut
+from srnn.features.reference import cut, loudest_window
 from srnn.network.activity import Activity, activity
 from srnn.training.assemble import make_spec
 from srnn.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from srnn.training.spotter import Spotter, restore_spotter
 
+UNSURE = 0.5
+"""Probability below which an answer is doubtful."""
+
+_BATCH = 64  # stretches of recordings that are judged at a time
+
 
 class Prediction(NamedTuple):
-    """What a network says of one recording.
+    """What a network says of a recording, or of a stretch of it.
 
     Attributes
     ----------
@@ -31,11 +39,35 @@ class Prediction(NamedTuple):
         Its probability.
     probabilities : dict
         The probability of every label, in the order of the labels.
+    start, end : float
+        Where the stretch that was judged begins and ends in the recording (s).
+    duration : float
+        Length of the recording (s).
+    digital_silence : bool
+        Whether all samples of that stretch are the same, to 16 bits. Nothing was recorded then, and
+        the label means nothing.
     """
 
     label: str
     probability: float
     probabilities: dict[str, float]
+    start: float
+    end: float
+    duration: float
+    digital_silence: bool
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the probability is below `UNSURE`."""
+        return self.probability < UNSURE
+
+
+class _Stretch(NamedTuple):
+    """A part of a waveform that is to be judged."""
+
+    samples: NDArray[np.float32]  # (n,), at most as many as a clip has
+    start: int  # its place in the waveform
+    length: int  # samples of the waveform
 
 
 class Recogniser:
@@ -68,9 +100,8 @@ class Recogniser:
         InputError
             If the file is no recording.
         """
-        return self.predict_waveform(audio.read(Path(recording), self.config.srnn.sample_rate))
+        return self.predict_waveform(self._read(Path(recording)))
 
-    @torch.inference_mode()
     def predict_waveform(self, waveform: NDArray[np.float32]) -> Prediction:
         """Recognise the word in samples of shape (n,), n >= 1, at ``config.srnn.sample_rate``.
 
@@ -79,16 +110,99 @@ class Recogniser:
         InputError
             If the network's numbers are beyond all bounds, as of weights that nobody trained.
         """
-        clip = torch.from_numpy(cut(waveform, self.config.srnn.size))
-        features = self._extract(clip[None])  # those of training, not librosa's
-        probabilities = self.spotter(features).log_probabilities[0].exp().tolist()
+        stretch = self._loudest(waveform)
+        return self._prediction(stretch, self._probabilities([stretch])[0])
+
+    def predict_each(
+        self, names: Iterable[str | Path], *, windows: bool = False
+    ) -> Iterator[tuple[Path, Prediction | InputError]]:
+        """Recognise the words in many recordings, a batch at a time.
+
+        Parameters
+        ----------
+        names : iterable of str or Path
+            Files, folders and patterns; see `srnn.data.selection.select_recordings`.
+        windows : bool
+            Whether a recording is judged window by window, each as long as a clip and the last one
+            at its end. Otherwise only its loudest stretch is.
+
+        Yields
+        ------
+        path : Path
+            A recording, in the order given; or a name that stands for none.
+        prediction : Prediction or InputError
+            That of the recording, or of each window in its order; or why there is none.
+        """
+        # What the reference's normalisation makes of a clip depends on the others of its batch.
+        size = 1 if self.spotter.normaliser.scale is None else _BATCH
+        stretches = self._stretches(names, windows)
+        while batch := list(itertools.islice(stretches, size)):
+            judged = [each for _, each in batch if isinstance(each, _Stretch)]
+            probabilities = iter(self._probabilities(judged) if judged else [])
+            for path, each in batch:
+                if isinstance(each, InputError):
+                    yield path, each
+                    continue
+                try:
+                    yield path, self._prediction(each, next(probabilities))
+                except InputError as error:
+                    yield path, error
+
+    def _stretches(
+        self, names: Iterable[str | Path], windows: bool
+    ) -> Iterator[tuple[Path, _Stretch | InputError]]:
+        """Yield what is to be judged, or why it cannot be."""
+        for name in names:
+            try:
+                recordings = select_recordings(name)
+            except InputError as error:
+                yield Path(name), error
+                continue
+            for path in recordings:
+                try:
+                    waveform = self._read(path)
+                except InputError as error:
+                    yield path, error
+                    continue
+                for each in self._windows(waveform) if windows else [self._loudest(waveform)]:
+                    yield path, each
+
+    def _read(self, path: Path) -> NDArray[np.float32]:
+        return audio.read(path, self.config.srnn.sample_rate)
+
+    def _loudest(self, waveform: NDArray[np.float32]) -> _Stretch:
+        size, length = self.config.srnn.size, len(waveform)
+        start = loudest_window(waveform, size) if length > size else 0
+        samples = waveform[start : start + size].copy()  # the rest, maybe an hour, is let go
+        return _Stretch(samples, start, length)
+
+    def _windows(self, waveform: NDArray[np.float32]) -> Iterator[_Stretch]:
+        size, length = self.config.srnn.size, len(waveform)
+        last = max(0, length - size)
+        for start in (*range(0, last, size), last):
+            yield _Stretch(waveform[start : start + size], start, length)
+
+    @torch.inference_mode()
+    def _probabilities(self, stretches: Sequence[_Stretch]) -> list[list[float]]:
+        """Return the probabilities of the labels of each of N >= 1 stretches."""
+        size = self.config.srnn.size
+        clips = torch.from_numpy(np.stack([cut(each.samples, size) for each in stretches]))
+        features = self._extract(clips)  # those of training, not librosa's
+        probabilities: list[list[float]] = self.spotter(features).log_probabilities.exp().tolist()
+        return probabilities
+
+    def _prediction(self, stretch: _Stretch, probabilities: list[float]) -> Prediction:
         if not all(map(math.isfinite, probabilities)):
             raise InputError(f"{self._source}: expected a network that yields numbers, found NaN")
-        best = int(np.argmax(probabilities))
+        best, rate = int(np.argmax(probabilities)), self.config.srnn.sample_rate
         return Prediction(
             self.labels[best],
             probabilities[best],
             dict(zip(self.labels, probabilities, strict=True)),
+            start=stretch.start / rate,
+            end=(stretch.start + len(stretch.samples)) / rate,
+            duration=stretch.length / rate,
+            digital_silence=bool(np.ptp(stretch.samples) * audio.FULL_SCALE < 1),
         )
 
     def record(self, recording: str | Path | NDArray[np.float32]) -> Activity:

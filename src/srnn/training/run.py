@@ -2,18 +2,29 @@
 """The run directory: the files a training run leaves behind."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import Timeout
 
+from srnn.config import Config, load, to_toml, toml_value
 from srnn.data.locks import locked
 from srnn.errors import InputError
+from srnn.files import write_text
+
+_OVERRIDDEN = "# set on the command line: "
+"""Begins the first line of a ``config.toml``, if some keys were; their names follow."""
 
 
 class RunDirectory:
     """Names the files of a run.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``table.key=value`` each: what the command line sets, besides a configuration file.
 
     Attributes
     ----------
@@ -32,8 +43,9 @@ class RunDirectory:
         The weights that training started from, ``init.pt``, if it was those of another run.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
         self.path = path
+        self._overrides = overrides
         self.config = path / "config.toml"
         self.log = path / "train.log"
         self.metrics = path / "metrics.jsonl"
@@ -41,6 +53,36 @@ class RunDirectory:
         self.last = path / "last.pt"
         self.test = path / "test.json"
         self.init = path / "init.pt"
+
+    def write_config(self, config: Config) -> None:
+        """Write ``config.toml``, with a note of the keys that the command line sets."""
+        keys = dict.fromkeys(override.partition("=")[0].strip() for override in self._overrides)
+        note = f"{_OVERRIDDEN}{', '.join(keys)}\n\n" if keys else ""
+        write_text(self.config, note + to_toml(config))
+
+    def earlier_overrides(self) -> list[str]:
+        """Return ``table.key=value`` of the keys that ``config.toml`` notes as set with ``--set``.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
+        try:
+            first, *_ = self.config.read_text(encoding="utf-8", errors="replace").split("\n", 1)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{self.config}: cannot be read: {error.strerror}") from error
+        if not first.startswith(_OVERRIDDEN):
+            return []
+        tables = load(self.config).model_dump()
+        names = [name.split(".") for name in first.removeprefix(_OVERRIDDEN).split(", ")]
+        return [
+            f"{table}.{key}={toml_value(tables[table][key])}"
+            for table, key in names
+            if key in tables.get(table, {})
+        ]
 
     def expect_unused(self) -> None:
         """Check that no run has left anything here.
@@ -85,6 +127,16 @@ class RunDirectory:
             ) from error
         with lock:
             yield
+
+
+def first_of_seeds(path: Path) -> RunDirectory | None:
+    """Return the run with the lowest seed that ``--seeds`` has begun in a directory, if any."""
+    found = {}
+    for config in path.glob("seed-*/config.toml"):
+        seed = config.parent.name.removeprefix("seed-")
+        if seed.isdecimal():
+            found[int(seed)] = config.parent
+    return RunDirectory(found[min(found)]) if found else None
 
 
 def new_run_path(name: str) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import srnn
-from srnn.config import Config, changes, idle_keys, is_named, to_toml
+from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
@@ -102,7 +102,7 @@ def train(
     else:
         if init:
             init.save(run.init)
-        write_text(run.config, to_toml(config))
+        run.write_config(config)
     with resources(config, device):
         room = room_for_examples(device) if room is None else room
         examples = _make_examples(config, corpus, device, room)
@@ -135,6 +135,20 @@ def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
     if last.epoch:
         load_checkpoint(run.best)
     return last
+
+
+def what_is_saved(run: RunDirectory) -> str:
+    """Say, on one line, how far the state has come that a run can go on from."""
+    if not run.last.exists():
+        return f"nothing is saved in {run.path} yet"
+    try:
+        last = load_checkpoint(run.last)
+    except InputError as error:
+        return str(error)
+    assert last.training
+    epoch, step = last.training.progress.epoch, last.training.progress.step
+    done = f"after step {step:,} of epoch {epoch}" if step else f"after epoch {epoch - 1}"
+    return f"saved in {run.last}: {done if epoch > 1 or step else 'before the first step'}"
 
 
 def start_of(
@@ -204,7 +218,7 @@ def _train(
         done = trainer.progress
         _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
         run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
-        write_text(run.config, to_toml(config))
+        run.write_config(config)
     else:
         trainer.log_start()
         trainer.save()
@@ -286,7 +300,7 @@ def _log_header(config: Config, device: torch.device, where: dict[str, bool]) ->
     _log.info("configuration:\n%s", to_toml(config).rstrip(), extra=_TO_FILE)
     changed = "".join(f"\n  {line}" for line in changes(config))
     _log.info("keys that differ from the defaults:%s", changed or " none", extra=where)
-    for sentence in idle_keys(config):
+    for sentence in (*idle_keys(config), *doubtful_keys(config)):
         _log.warning("%s", sentence, extra=where)
     _log.info("device: %s (%s), %d threads", device, name, torch.get_num_threads(), extra=where)
     _log.info(

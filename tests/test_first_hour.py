@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What a newcomer is told before, and instead of, a wait in vain."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from srnn import cli
+from srnn.config import Config, doubtful_keys, load
+from srnn.data import audio, voices
+from srnn.errors import InputError
+from srnn.training.assemble import make_training_corpus
+
+
+@pytest.fixture(autouse=True)
+def _here(tones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tones)
+
+
+@pytest.mark.parametrize(
+    ("override", "table", "expected"),
+    [
+        ("data.words=low,high", "data", ("low", "high")),
+        ("data.words=[low, high]", "data", ("low", "high")),
+        ("data.words=low", "data", ("low",)),
+        ("data.words=1,true", "data", ("1", "true")),
+        ("data.words=all", "data", "all"),
+        ('data.words="all"', "data", "all"),
+        ("data.held_out=other", "data", ("other",)),
+        ("srnn.network_size=20,10", "srnn", (20, 10)),
+        ("srnn.recurrent=true,false", "srnn", (True, False)),
+        ("srnn.recurrent=auto", "srnn", "auto"),
+        ("data.silence_clips=9,2,2", "data", (9, 2, 2)),
+    ],
+)
+def test_lists_need_no_brackets(override: str, table: str, expected: object) -> None:
+    key = override.partition("=")[0].partition(".")[2]
+    unknown = ["data.unknown=true", "data.words=low,high"]
+    assert getattr(getattr(load("tones.toml", [*unknown, override]), table), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "found"),
+    [
+        ("data.words=low,,high", '"" as item 2 of the list'),
+        ("srnn.network_size=20,x", '"x" as item 2 of the list'),
+        ("srnn.network_size=x", '"x"'),
+    ],
+)
+def test_lists_that_are_none_are_named(override: str, found: str) -> None:
+    with pytest.raises(InputError) as error:
+        load("tones.toml", [override])
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"--set {override.partition('=')[0]}: expected ")
+    assert line.endswith(f", found {found}")
+
+
+@pytest.mark.parametrize("keys", [["data.words=low,nope"], ["augment.noise=0.5"], []])
+def test_what_is_missing_is_noticed_before_anything_is_decoded(
+    keys: list[str], tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(audio, "decode", refuse)
+    for word in ("low", "high", "other"):
+        (tmp_path / "bare" / word).mkdir(parents=True)
+        for file in (tones / "tones" / word).iterdir():
+            (tmp_path / "bare" / word / file.name).symlink_to(file)
+    place = [f"data.dataroot={tmp_path / 'bare'}", *(["data.silence=false"] if keys else [])]
+    with pytest.raises(InputError) as error:
+        make_training_corpus(load("tones.toml", [*place, *keys]))
+    key = keys[0].partition("=")[0] if keys else "data.silence"
+    assert str(error.value).startswith(f"{key}: expected ")
+    assert "found none" in str(error.value)
+
+
+def doubts(**keys: object) -> list[str]:
+    mel = {key: value for key, value in keys.items() if key in ("features", "fmax")}
+    data = {key: value for key, value in keys.items() if key == "normalisation"}
+    srnn = {key: value for key, value in keys.items() if key == "sample_rate"}
+    return list(doubtful_keys(Config.model_validate({"mel": mel, "data": data, "srnn": srnn})))
+
+
+def test_log_mel_asks_for_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doubts() == []
+    good = {"features": "log_mel", "normalisation": "standardise", "fmax": 8000.0}
+    assert doubts(**good) == []
+    (scale,) = doubts(**good | {"normalisation": "dataset"})
+    assert scale.startswith('mel.features = "log_mel" wants data.normalisation = "standardise" ')
+    (high,) = doubts(**good | {"fmax": 4000.0})
+    assert high.startswith('mel.features = "log_mel" wants mel.fmax = 8000.0 (found 4000.0)')
+    assert doubts(**good | {"fmax": 4000.0, "sample_rate": 8000}) == []  # there is no more
+    run = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "srnn.epochs=1"]
+    assert cli.run([*run, "--set", "mel.features=log_mel"]) == 0
+    assert f"WARNING {scale}\n" in capsys.readouterr().err
+
+
+def test_nearly_all_unknown_is_warned_of_in_natural_sampling_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("srnn.data.corpus._MOST", 0.2)
+    logger = logging.getLogger("srnn")
+    monkeypatch.setattr(logger, "propagate", True)
+    hint = 'data.sampling = "balanced" presents every class equally often'
+    for sampling, hinted in (("natural", True), ("balanced", False), ("square_root", False)):
+        caplog.clear()
+        make_training_corpus(load("tones.toml", [f"data.sampling={sampling}"]))
+        assert (hint in caplog.text) is hinted
+        assert "fewer than 10 clips for validation of " in caplog.text
+
+
+def test_what_synthetic_voices_take_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voices, "available_cores", lambda: 2)
+    assert voices._what_it_takes(38 * 325) == "about 32 s on 2 cores"
+    assert voices._what_it_takes(100_000) == "about 4 min on 2 cores"
