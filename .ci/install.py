@@ -98,7 +98,7 @@ def run_pdm(command: list[str]) -> int:
     except (KeyboardInterrupt, SystemExit):
         child.terminate()  # PDM answers Ctrl-C after its downloads only, with a traceback
         child.wait()
-        show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # PDM hides it
+        show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # PDM hides it
         sys.stderr.write(f"{show_cursor}interrupted: the next call goes on with the installation\n")
         raise
 
