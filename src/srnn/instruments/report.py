@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
 """The result of an evaluation, for people."""
 
+import textwrap
+
 from srnn.training.evaluate import Evaluation
+
+_WIDTH = 80  # columns of a terminal
 
 
 def report(result: Evaluation) -> str:
@@ -29,11 +33,13 @@ def report(result: Evaluation) -> str:
         count = result.counts[index]
         share = "-" if accuracy is None else f"{accuracy:.1%}"
         taken_for = [
-            f"{other} {result.confusion[index][column]}"
+            f"{other}\N{NO-BREAK SPACE}{result.confusion[index][column]}"
             for column, other in enumerate(result.labels)
             if column != index and result.confusion[index][column]
         ]
-        lines.append(f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}".rstrip())
+        line = f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}"
+        broken = textwrap.fill(line, _WIDTH, subsequent_indent=" " * (width + 20))
+        lines.append(broken.replace("\N{NO-BREAK SPACE}", " "))
     inside = [
         f"{word} {hits}/{count}"
         for word, (hits, count) in result.words.items()
