@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from srnn.data.corpus import BACKGROUND, SILENCE, UNKNOWN
 from srnn.training.evaluate import Evaluation
 
+_WIDTH = 80  # columns of a terminal
+
 
 def report(result: Evaluation) -> str:
     """Return the summary, and below it the accuracy and the confusions of each label."""
@@ -33,11 +35,13 @@ def report(result: Evaluation) -> str:
         count = result.counts[index]
         share = "-" if accuracy is None else f"{accuracy:.1%}"
         taken_for = [
-            f"{other} {result.confusion[index][column]}"
+            f"{other}\N{NO-BREAK SPACE}{result.confusion[index][column]}"
             for column, other in enumerate(result.labels)
             if column != index and result.confusion[index][column]
         ]
-        lines.append(f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}".rstrip())
+        line = f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}"
+        broken = textwrap.fill(line, _WIDTH, subsequent_indent=" " * (width + 20))
+        lines.append(broken.replace("\N{NO-BREAK SPACE}", " "))
     return "\n".join([*lines, *_behind(result)])
 
 
@@ -55,4 +59,4 @@ def _behind(result: Evaluation) -> Iterator[str]:
             text = (
                 f"clips of each {kind} in {label} that were taken for {label}: {', '.join(parts)}"
             )
-            yield textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+            yield textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
