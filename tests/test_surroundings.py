@@ -251,7 +251,7 @@ def test_a_terminal_that_is_closed_ends_training_with_its_state_saved(
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
     lines = (run / "train.log").read_text().splitlines()
-    assert f"go on with: pdm run srnn {run}/config.toml --run-dir {run} --resume" in lines[-2]
+    assert f"go on with: pdm run srnn --run-dir {run} --resume" in lines[-2]
     assert lines[-1].endswith("stopped by SIGHUP")
     load_checkpoint(run / "last.pt")
 

@@ -57,7 +57,7 @@ def is_decoded(content: bytes) -> bool:
     if samples is None:
         expect_proper(complaint.removesuffix("\n"), *STARTS)
         return False
-    assert re.fullmatch(rf"{FILE}: \w+ [\d.]+%\n", answer)
+    assert re.fullmatch(rf"{FILE}: \w+ [\d.]+%(  \(.+\))?\n", answer)
     assert samples.dtype == np.float32
     assert samples.ndim == 1
     assert len(samples) >= 1
