@@ -112,7 +112,7 @@ def test_training_sets_up_no_logging_and_leaves_random_numbers_alone(
     assert torch.equal(torch.random.get_rng_state(), state)
     assert capsys.readouterr().out == ""
     assert not (run.path / "train.log").exists()
-    assert "epoch 1/1" in caplog.text
+    assert "1/1 " in caplog.text
 
 
 def test_ctrl_c_saves_the_state_and_is_a_keyboard_interrupt(

@@ -15,8 +15,10 @@ def _take_on(job: pack._Job) -> None:
 
 
 if __name__ == "__main__":
+    import packing  # worker processes do not run the main module again
+
     patch = pytest.MonkeyPatch()
     patch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
     patch.setattr(pack, "_RECORDINGS_A_TASK", 1)
-    patch.setattr(pack, "_take_on", _take_on)
+    patch.setattr(pack, "_take_on", packing._take_on)
     pack.open_pack(Path(sys.argv[1]), sys.argv[2], 2)

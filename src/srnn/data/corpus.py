@@ -332,8 +332,9 @@ def warn_of_many_unknown(corpus: Corpus) -> None:
 
 
 def warn_of_few_for_validation(corpus: Corpus) -> None:
-    """Warn of classes with next to no clips for validation."""
-    few = {label: n for label, n in corpus.counts("validation").items() if n < _FEW}
+    """Warn of words with next to no clips for validation; silence is cut as the keys ask."""
+    counts = corpus.counts("validation")
+    few = {label: n for label, n in counts.items() if n < _FEW and label != SILENCE}
     if few:
         listed = [f"{printable(label)} {n}" for label, n in few.items()]
         more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
