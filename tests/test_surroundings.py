@@ -341,7 +341,7 @@ def test_nothing_of_a_progress_bar_stays_on_a_terminal(place: Path, tmp_path: Pa
     with subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         cwd=place,
-        env=environment(COLUMNS=None),
+        env=environment(COLUMNS=None, TQDM_MININTERVAL="0"),  # every state is drawn
         stdin=follower,
         stdout=follower,
         stderr=follower,
