@@ -182,8 +182,9 @@ class AdaptiveLIF(nn.Module):
             state = None if state is None else State(*(each[None] for each in state))
             spikes, state = self.forward(inputs[:, None], state)
             return spikes[:, 0], State(*(each[0] for each in state))
-        device, kind = inputs.device.type, self.input.weight.dtype
+        device = inputs.device.type
         if device in ("cpu", "cuda") and torch.is_autocast_enabled(device):
+            kind = self.input.weight.dtype
             state = None if state is None else State(*(each.to(kind) for each in state))
             with torch.autocast(device, enabled=False):
                 return self._run(inputs.to(kind), state)

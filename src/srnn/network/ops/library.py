@@ -113,8 +113,10 @@ def _choose(
         )
     given = [each for each in tensors if each is not None]
     first = given[0]
-    if any(each.device != first.device or each.dtype != first.dtype for each in given):
-        return reference  # whose check says what is wrong
+    device, dtype = first.device, first.dtype
+    for each in given:
+        if each.dtype != dtype or each.device != device:
+            return reference  # whose check says what is wrong
     if reason := _unsupported(first, surrogate, neuron):
         _warn_once(reason)
         return reference
@@ -126,7 +128,7 @@ def _choose(
         recurrent,
         torch.is_grad_enabled() and any(each.requires_grad for each in given),
     )
-    return registration if passes(first.device, case) else reference
+    return registration if passes(device, case) else reference
 
 
 def _unsupported(tensor: Tensor, surrogate: Surrogate | None, neuron: Neuron | None) -> str | None:

@@ -9,7 +9,7 @@ Legend: T time steps, B batch, I inputs, O outputs, H neurons, L parameters of a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from torch import Tensor
 
@@ -52,16 +52,16 @@ def layer(
             raise RuntimeError(
                 "srnn: expected a bias together with an input weight, found it alone"
             )
-        _expect("a bias", bias, (neurons,))
+        _expect_exactly("a bias", bias, (neurons,))
     if recurrent_weight is not None:
-        _expect("a recurrent weight", recurrent_weight, (neurons, neurons))
+        _expect_exactly("a recurrent weight", recurrent_weight, (neurons, neurons))
     _expect("inputs", inputs, ("T", "B", count))
     if inputs.shape[0] < 1:
         raise RuntimeError(
             f"srnn: expected inputs of at least one time step, found shape {tuple(inputs.shape)}"
         )
     for each in state or ():
-        _expect("a state for these inputs", each, (inputs.shape[1], neurons))
+        _expect_exactly("a state for these inputs", each, (inputs.shape[1], neurons))
     _expect_alike(inputs, weight, bias, recurrent_weight, rows, *(state or ()))
 
 
@@ -91,15 +91,15 @@ def layer_backward(
     layer(trace, None, None, recurrent_weight, rows, state, learnable)
     steps, batch, neurons = trace.shape
     grad_spikes, *grad_state = gradients
-    _expect("spikes", spikes, (steps, batch, neurons))
-    _expect("the gradient of the spikes", grad_spikes, (steps, batch, neurons))
+    _expect_exactly("spikes", spikes, (steps, batch, neurons))
+    _expect_exactly("the gradient of the spikes", grad_spikes, (steps, batch, neurons))
     for each in grad_state:
-        _expect("the gradient of the final state", each, (batch, neurons))
+        _expect_exactly("the gradient of the final state", each, (batch, neurons))
     if (inputs is None) != (weight is None):
         raise RuntimeError("srnn: expected inputs and their weight together, found one of them")
     if inputs is not None and weight is not None:
         _expect("an input weight", weight, (neurons, "I"))
-        _expect("inputs", inputs, (steps, batch, weight.shape[1]))
+        _expect_exactly("inputs", inputs, (steps, batch, weight.shape[1]))
     _expect_alike(trace, spikes, *gradients, inputs, weight)
 
 
@@ -109,14 +109,14 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     outputs, inputs = weight.shape
     _expect("inputs", spikes, ("T", "B", inputs))
     if bias is not None:
-        _expect("a bias", bias, (outputs,))
+        _expect_exactly("a bias", bias, (outputs,))
     _expect_alike(spikes, weight, bias)
 
 
 def spike_linear_backward(grad: Tensor, spikes: Tensor, weight: Tensor) -> None:
     """Check the arguments of that product's backward pass; raise RuntimeError."""
     spike_linear(spikes, weight, None)
-    _expect("the gradient of the product", grad, (*spikes.shape[:2], len(weight)))
+    _expect_exactly("the gradient of the product", grad, (*spikes.shape[:2], len(weight)))
     _expect_alike(spikes, grad)
 
 
@@ -127,14 +127,14 @@ def sequence(inputs: Tensor) -> None:
 
 def ternary(features: Tensor, threshold: Tensor) -> None:
     """Check the arguments of the encoder; raise RuntimeError."""
-    _expect("the encoder's threshold", threshold, ())
+    _expect_exactly("the encoder's threshold", threshold, ())
     _expect_alike(features, threshold)
 
 
 def ternary_backward(grad: Tensor, features: Tensor, threshold: Tensor) -> None:
     """Check the arguments of the encoder's backward pass; raise RuntimeError."""
     ternary(features, threshold)
-    _expect("the gradient of the events", grad, tuple(features.shape))
+    _expect_exactly("the gradient of the events", grad, features.shape)
     _expect_alike(features, grad)
 
 
@@ -150,12 +150,22 @@ def _expect(what: str, tensor: Tensor, sizes: tuple[int | str, ...]) -> None:
     found = tensor.shape
     if len(found) == len(sizes):
         for size, there in zip(sizes, found, strict=True):
-            if not isinstance(size, str) and size != there:
+            if size != there and not isinstance(size, str):
                 break
         else:
             return
+    _refuse(what, tensor, sizes)
+
+
+def _expect_exactly(what: str, tensor: Tensor, sizes: tuple[int, ...]) -> None:
+    """Check a shape of which every size is known; the usual and faster case."""
+    if tensor.shape != sizes:
+        _refuse(what, tensor, sizes)
+
+
+def _refuse(what: str, tensor: Tensor, sizes: tuple[int | str, ...]) -> NoReturn:
     expected = f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
-    raise RuntimeError(f"srnn: expected {what} of shape {expected}, found {tuple(found)}")
+    raise RuntimeError(f"srnn: expected {what} of shape {expected}, found {tuple(tensor.shape)}")
 
 
 def _expect_alike(first: Tensor, *others: Tensor | None) -> None:
