@@ -605,7 +605,7 @@ def _find_espeak() -> tuple[Path, Path]:
     except ModuleNotFoundError as missing:
         raise InputError(
             "data.gsc_url or data.synthetic_unknown: synthetic voices need eSpeak NG, which is not "
-            "installed: run `pip install espeakng-loader` (or `pdm sync -G synthetic`)"
+            "installed: run `pip install espeakng-loader` (or `pdm sync --prod -G synthetic`)"
         ) from missing
     return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
 
