@@ -108,7 +108,7 @@ def test_nearly_all_unknown_is_warned_of_in_natural_sampling_only(
         caplog.clear()
         make_training_corpus(load("tones.toml", [f"data.sampling={sampling}"]))
         assert (hint in caplog.text) is hinted
-        assert "fewer than 10 clips for validation of " in caplog.text
+        assert "clips for validation of" not in caplog.text  # silence, of which there are four
 
 
 def test_what_synthetic_voices_take_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,7 @@ exec "$@"
 @pytest.mark.parametrize(
     "mounts",
     [
-        "mount -t tmpfs -o ro tmpfs /tmp; mount -t tmpfs -o ro tmpfs /var/tmp",
+        "for d in /tmp /var/tmp; do mount --bind $d $d; mount -o remount,ro,bind $d; done",
         "mount -t tmpfs -o ro tmpfs /dev/shm; mount -o remount,ro,bind / || true",
     ],
     ids=["tmp", "shm and root"],
