@@ -17,12 +17,10 @@ import torch
 from torch import Tensor
 
 import srnn.network.neuron
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, State
+from srnn.network.neuron import AdaptiveThreshold, Neuron, State
 from srnn.network.surrogate import SURROGATES, Surrogate
 
-NEURONS: dict[str, type[Neuron]] = {
-    each.name: each for each in (AdaptiveThreshold, AdaptiveCurrent)
-}
+NEURONS = srnn.network.neuron.NEURONS
 
 SILENT, ALL_FIRE = -100.0, 300.0  # levels of the current
 

@@ -225,9 +225,8 @@ class Recogniser:
         InputError
             If the file is no recording, or the samples are not finite or of another shape.
         """
-        srnn = self.config.srnn
         if isinstance(recording, str | Path):
-            waveform = audio.read(Path(recording), srnn.sample_rate)
+            waveform = self._read(Path(recording))
         else:
             waveform = np.asarray(recording, np.float32)
             if waveform.ndim != 1 or not waveform.size:
@@ -235,7 +234,7 @@ class Recogniser:
                 raise InputError(f"waveform: expected samples of shape (n,), n >= 1, found {found}")
             if not np.isfinite(waveform).all():
                 raise InputError("waveform: expected finite samples, found NaN or infinity")
-        features = self._extract(torch.from_numpy(cut(waveform, srnn.size))[None])
+        features = self._extract(torch.from_numpy(cut(waveform, self.config.srnn.size))[None])
         with torch.inference_mode():
             return activity(self.spotter.network, self.spotter.normaliser(features))
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -102,7 +101,8 @@ def _failure(device: torch.device, case: Case) -> str | None:
     try:
         with here, full_precision():
             for neurons in SIZES:
-                found, expected = (results(each, device, case, neurons) for each in _BOTH)
+                found = results(registration, device, case, neurons)
+                expected = results(reference, device, case, neurons)
                 if difference := _difference(found, expected):
                     return f"{difference} ({case}, {neurons} neurons)"
     except Exception as error:  # of any kind: compilers and drivers have their own
@@ -116,9 +116,6 @@ def _failure(device: torch.device, case: Case) -> str | None:
             ) from second
         return reason
     return None
-
-
-_BOTH: tuple[ModuleType, ModuleType] = (registration, reference)
 
 
 def _difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
