@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from srnn.training.checkpoint import load_checkpoint
+from srnn.runs.checkpoint import load_checkpoint
 
 RUN_FILES = {"best.pt", "config.toml", "last.pt", "metrics.jsonl", "test.json", "train.log"}
 TIMES = ("seconds", "samples_per_second")

@@ -20,10 +20,13 @@ ALLOWED = {
     "data": {"errors", "files", "caches", "randomness"},
     "features": {"errors", "caches", "randomness"},
     "network": {"errors", "caches"},
-    "training": {"errors", "files", "randomness", "config", "data", "features", "network", ""},
-    "instruments": {"errors", "config", "data", "features", "network", "training"},
-    "cli": {"errors", "files", "log", "config", "training", "instruments", ""},
-    "": {"errors", "training", "network"},
+    "training": {
+        *("errors", "files", "randomness", "config", "data", "features", "network", "runs", ""),
+    },
+    "runs": {"errors", "files", "config", "data", "features", "network", "training", ""},
+    "instruments": {"errors", "config", "data", "features", "network", "training", "runs"},
+    "cli": {"errors", "files", "log", "config", "training", "runs", "instruments", ""},
+    "": {"errors", "training", "runs", "network"},
     "__main__": {"cli"},
 }
 

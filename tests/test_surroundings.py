@@ -27,7 +27,7 @@ import pytest
 from run_results import RUN_FILES
 from srnn import cli
 from srnn.log import set_up_logging
-from srnn.training.checkpoint import load_checkpoint
+from srnn.runs.checkpoint import load_checkpoint
 
 SOURCE = Path(__file__).parents[1] / "src"
 CACHES = ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")

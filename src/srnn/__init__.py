@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from srnn.network.activity import Activity
     from srnn.network.layers import AdaptiveLIF
     from srnn.network.ops import own_cores
-    from srnn.training.api import TrainedRun, evaluate, train
-    from srnn.training.evaluate import Evaluation
-    from srnn.training.recogniser import Recogniser, load
+    from srnn.runs.api import TrainedRun, evaluate, train
+    from srnn.runs.recogniser import Recogniser, load
+    from srnn.training.evaluation import Evaluation
 
 __all__ = [
     "Activity",
@@ -50,13 +50,13 @@ __version__ = metadata.version("efficient-spiking-networks")
 _HOMES = {
     "Activity": "srnn.network.activity",
     "AdaptiveLIF": "srnn.network.layers",
-    "Evaluation": "srnn.training.evaluate",
-    "Recogniser": "srnn.training.recogniser",
-    "TrainedRun": "srnn.training.api",
-    "evaluate": "srnn.training.api",
-    "load": "srnn.training.recogniser",
+    "Evaluation": "srnn.training.evaluation",
+    "Recogniser": "srnn.runs.recogniser",
+    "TrainedRun": "srnn.runs.api",
+    "evaluate": "srnn.runs.api",
+    "load": "srnn.runs.recogniser",
     "own_cores": "srnn.network.ops",
-    "train": "srnn.training.api",
+    "train": "srnn.runs.api",
 }
 
 

@@ -35,8 +35,8 @@ from srnn.log import set_up_logging
 from srnn.training.interrupt import Interrupted, stop_signals
 
 if TYPE_CHECKING:
-    from srnn.training.recogniser import Prediction
-    from srnn.training.run import RunDirectory
+    from srnn.runs.directory import RunDirectory
+    from srnn.runs.recogniser import Prediction
 
 _EXAMPLES = """
 \b
@@ -232,7 +232,7 @@ def train(
             _log_how_to_go_on(given, path, directory, settings)
             raise
     if seeds:
-        from srnn.instruments.seeds import summary
+        from srnn.runs.seeds import summary
 
         if finished := [run for run in plan if run not in diverged]:
             click.echo(summary(finished))
@@ -257,7 +257,7 @@ def _plan(given: _Given) -> "dict[RunDirectory, configuration.Config]":
 
     What the command line set when a run began needs not be said again when it goes on.
     """
-    from srnn.training.run import RunDirectory, first_of_seeds, new_run_path
+    from srnn.runs.directory import RunDirectory, first_of_seeds, new_run_path
 
     path, begun = given.run_dir, None
     if given.resume and path:
@@ -287,8 +287,8 @@ def _log_how_to_go_on(
     given: _Given, path: Path, stopped: "RunDirectory", settings: "configuration.Config"
 ) -> None:
     """Log what an interrupted run has saved, and the command line that goes on with it."""
-    from srnn.training.run import RunDirectory, first_of_seeds
-    from srnn.training.train import what_is_saved
+    from srnn.runs.directory import RunDirectory, first_of_seeds
+    from srnn.runs.train import what_is_saved
 
     begun = first_of_seeds(path) if given.seeds else RunDirectory(path)
     knows_itself = begun is not None and begun.config.exists()
@@ -316,9 +316,9 @@ def _train_once(
     ``series`` says which of several runs it is, if there are several, ``first`` whether it is the
     first.
     """
-    from srnn.training.checkpoint import checkpoint_path, load_checkpoint
-    from srnn.training.train import is_finished, start_of, state_to_resume
-    from srnn.training.train import train as run_training
+    from srnn.runs.checkpoint import checkpoint_path, load_checkpoint
+    from srnn.runs.train import is_finished, start_of, state_to_resume
+    from srnn.runs.train import train as run_training
 
     with directory.prepared(resume=resume):
         last = state_to_resume(settings, directory) if resume else None
@@ -362,9 +362,9 @@ def _log_next_steps(settings: "configuration.Config", run: Path) -> None:
 @_debug
 def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) -> None:
     """Measure the accuracy of RUN, a run directory (its best.pt) or a checkpoint file."""
-    from srnn.instruments.report import report
-    from srnn.training.recogniser import load
-    from srnn.training.testing import evaluate_recogniser
+    from srnn.runs.evaluate import evaluate_recogniser
+    from srnn.runs.recogniser import load
+    from srnn.runs.report import report
 
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
@@ -398,7 +398,7 @@ def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json
 
     FILE may be a folder, for all recordings in it and below, or a pattern such as 'takes/**/*.wav'.
     """
-    from srnn.training.recogniser import load
+    from srnn.runs.recogniser import load
 
     failures = 0
     for file, answer in load(run).predict_each(files, windows=windows):

@@ -27,7 +27,7 @@ _SLOW = 120.0  # longer than anything here takes (s); no test waits for ever
 
 _fork_server = multiprocessing.get_context("forkserver")
 _fork_server.set_forkserver_preload(
-    ["librosa", "scipy.signal", "srnn.training.testing", "srnn.training.train", "torch._dynamo"]
+    ["librosa", "scipy.signal", "srnn.runs.evaluate", "srnn.runs.train", "torch._dynamo"]
 )
 
 

@@ -17,7 +17,7 @@ from processes import exit_code, load_ahead, say, training, wait_until
 
 from run_results import RUN_FILES, assert_same_results, expect_the_same
 from srnn import cli
-from srnn.training.checkpoint import load_checkpoint
+from srnn.runs.checkpoint import load_checkpoint
 
 WRITTEN = RUN_FILES - {"train.log"}
 

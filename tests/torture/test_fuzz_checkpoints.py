@@ -23,7 +23,7 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 import srnn
-from srnn.training.checkpoint import Checkpoint, load_checkpoint
+from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "checkpoint-0.1.0.pt"
 FILE = Path("last.pt")

@@ -24,7 +24,7 @@ from processes import exit_code, say, send, training, wait_until
 from run_results import RUN_FILES, expect_the_same, metrics, without_times
 from srnn.data import audio
 from srnn.data.pack import open_pack
-from srnn.training.checkpoint import load_checkpoint
+from srnn.runs.checkpoint import load_checkpoint
 from srnn.training.examples import Batch
 from srnn.training.step import Step
 

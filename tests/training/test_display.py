@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from srnn.training.checkpoint import EpochMetrics
+from srnn.runs.checkpoint import EpochMetrics
 from srnn.training.display import EpochTable, Pace, duration
 
 PREFIX = len("23:59:59 INFO    ")  # what the log puts in front

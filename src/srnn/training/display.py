@@ -4,8 +4,8 @@
 import logging
 from collections.abc import Sequence
 
-from srnn.training.checkpoint import EpochMetrics
-from srnn.training.evaluate import Evaluation
+from srnn.runs.checkpoint import EpochMetrics
+from srnn.training.evaluation import Evaluation
 
 _LINES_A_HEADER = 20
 

@@ -20,12 +20,13 @@ from srnn.data.sampling import Pool, epoch_order
 from srnn.errors import DivergenceError, InputError
 from srnn.files import write_text
 from srnn.randomness import Purpose, generator
-from srnn.training.checkpoint import Checkpoint, EpochMetrics, Progress, State
-from srnn.training.compatibility import clips_digest
+from srnn.runs.checkpoint import Checkpoint, EpochMetrics, Progress, State
+from srnn.runs.compatibility import clips_digest
+from srnn.runs.directory import RunDirectory
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.display import EpochTable, Pace, duration, epoch_of
 from srnn.training.divergence import divergence
-from srnn.training.evaluate import Evaluation, evaluate
+from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import Examples
 from srnn.training.interrupt import StopRequest
 from srnn.training.optimizer import (
@@ -34,7 +35,6 @@ from srnn.training.optimizer import (
     schedule_factor,
     set_learning_rates,
 )
-from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import Step
 
@@ -113,7 +113,7 @@ class Trainer:
             stop.check()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from what `srnn.training.train.state_to_resume` returned.
+        """Continue from what `srnn.runs.train.state_to_resume` returned.
 
         Raises
         ------

@@ -11,8 +11,8 @@ from srnn.config import Config
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import Output, SpikingNetwork
+from srnn.runs.checkpoint import Checkpoint
 from srnn.training.assemble import make_network, make_spec
-from srnn.training.checkpoint import Checkpoint
 
 
 class Spotter(nn.Module):

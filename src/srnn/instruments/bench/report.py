@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from srnn.instruments.tables import text_table
+from srnn.runs.tables import text_table
 
 Row = dict[str, str | int | float | None]
 

@@ -14,8 +14,8 @@ import srnn
 from srnn import cli
 from srnn.data.audio import UnreadableError
 from srnn.data.selection import select_recordings
-from srnn.training import recogniser
-from srnn.training.recogniser import Prediction
+from srnn.runs import recogniser
+from srnn.runs.recogniser import Prediction
 
 RATE = 8_000
 SIZE = 2_000  # a clip of the tones: 0.25 s

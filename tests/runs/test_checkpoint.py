@@ -14,7 +14,7 @@ import torch
 
 import srnn
 from srnn.errors import InputError
-from srnn.training.checkpoint import load_checkpoint
+from srnn.runs.checkpoint import load_checkpoint
 from srnn.training.spotter import restore_spotter
 
 # Written by version 0.1.0: the last.pt of three epochs on the tones of tests/conftest.py.

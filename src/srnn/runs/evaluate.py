@@ -7,10 +7,10 @@ from pathlib import Path
 
 from srnn.data.corpus import describe
 from srnn.errors import InputError
+from srnn.runs.recogniser import Recogniser
 from srnn.training.assemble import make_device, make_evaluation_corpus, make_spec
-from srnn.training.evaluate import Evaluation, evaluate
+from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import make_examples
-from srnn.training.recogniser import Recogniser
 from srnn.training.resources import limit_threads, resources
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import torch
 
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import Operations, SpikingNetwork
-from srnn.training.evaluate import Evaluation, evaluate, wilson_interval
+from srnn.training.evaluation import Evaluation, evaluate, wilson_interval
 from srnn.training.examples import Examples, Kept
 from srnn.training.spotter import Spotter
 

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from srnn.instruments.tables import text_table
-from srnn.training.checkpoint import load_checkpoint
-from srnn.training.run import RunDirectory
+from srnn.runs.checkpoint import load_checkpoint
+from srnn.runs.directory import RunDirectory
+from srnn.runs.tables import text_table
 from srnn.training.spotter import restore_spotter
 
 

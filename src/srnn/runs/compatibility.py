@@ -13,7 +13,7 @@ from srnn.config import Config, toml_value
 from srnn.data.corpus import BACKGROUND, UNKNOWN, Corpus
 from srnn.data.pack import Recording
 from srnn.errors import InputError
-from srnn.training.checkpoint import Checkpoint
+from srnn.runs.checkpoint import Checkpoint
 from srnn.training.spotter import Spotter, restore_spotter
 
 _log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Tables of text, and where they break."""
 
-from srnn.instruments.tables import text_table
+from srnn.runs.tables import text_table
 
 
 def test_columns_are_flush_right() -> None:

@@ -30,8 +30,12 @@ from srnn.config import to_toml
 from srnn.data import audio
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
-from srnn.instruments.seeds import summary
-from srnn.training import examples, loop, testing
+from srnn.runs import evaluate as testing
+from srnn.runs.checkpoint import Checkpoint, Progress, load_checkpoint
+from srnn.runs.directory import RunDirectory, new_run_path
+from srnn.runs.seeds import summary
+from srnn.runs.train import train
+from srnn.training import examples, loop
 from srnn.training.assemble import (
     expect_data_sets,
     make_evaluation_corpus,
@@ -39,15 +43,12 @@ from srnn.training.assemble import (
     make_spec,
     make_training_corpus,
 )
-from srnn.training.checkpoint import Checkpoint, Progress, load_checkpoint
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.display import Pace
 from srnn.training.examples import Batch, make_examples
 from srnn.training.loop import Trainer
-from srnn.training.run import RunDirectory, new_run_path
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step
-from srnn.training.train import train
 
 CPU = torch.device("cpu")
 LABELS = ["low", "high", "_silence_", "_unknown_"]
@@ -669,7 +670,7 @@ def test_a_run_stopped_before_it_has_a_configuration_is_told_to_begin_as_it_bega
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "srnn.training.train.make_training_corpus", lambda _: signal.raise_signal(signal.SIGTERM)
+        "srnn.runs.train.make_training_corpus", lambda _: signal.raise_signal(signal.SIGTERM)
     )
     begun = ["tones.toml", "--set", "srnn.epochs=3", "--run-dir", str(tmp_path / "run")]
     assert cli.run(begun) == 143
@@ -1157,7 +1158,7 @@ def test_without_a_graphics_card_the_cpu_is_used_with_a_warning_if_one_was_asked
     assert "device: cpu" in error
 
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -18,6 +18,15 @@ from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
+from srnn.runs.checkpoint import Checkpoint, load_checkpoint
+from srnn.runs.compatibility import (
+    expect_same_clips,
+    expect_same_configuration,
+    expect_transferable,
+    same_weights,
+    transfer,
+)
+from srnn.runs.directory import RunDirectory
 from srnn.training.assemble import (
     expect_data_sets,
     make_augmenter,
@@ -27,20 +36,11 @@ from srnn.training.assemble import (
     make_training_corpus,
     make_variations,
 )
-from srnn.training.checkpoint import Checkpoint, load_checkpoint
-from srnn.training.compatibility import (
-    expect_same_clips,
-    expect_same_configuration,
-    expect_transferable,
-    same_weights,
-    transfer,
-)
-from srnn.training.evaluate import evaluate
+from srnn.training.evaluation import evaluate
 from srnn.training.examples import Batch, Examples, make_examples, room_for_examples
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer
 from srnn.training.resources import limit_threads, resources
-from srnn.training.run import RunDirectory
 from srnn.training.spotter import Spotter, restore_spotter
 
 _TO_FILE = {"file_only": True}  # of a record: it goes to the log file, and not to the terminal
@@ -69,7 +69,7 @@ def train(
         What `state_to_resume` found in ``run``: training goes on there.
     init : Checkpoint, optional
         What `start_of` found, none beside ``last``: weights to start from instead of fresh ones,
-        see `srnn.training.compatibility.transfer`; they are kept in ``run``.
+        see `srnn.runs.compatibility.transfer`; they are kept in ``run``.
     room : int, optional
         Memory that examples may take (bytes), instead of what `room_for_examples` says.
     first : bool

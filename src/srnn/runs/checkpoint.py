@@ -20,7 +20,7 @@ import srnn
 from srnn.config import Config, from_tables
 from srnn.errors import InputError
 from srnn.files import write_atomically
-from srnn.training.run import RunDirectory
+from srnn.runs.directory import RunDirectory
 
 _FORMAT = "srnn checkpoint"
 _VERSION = 2  # of the layout; keys that a configuration lacks have their defaults
@@ -117,7 +117,7 @@ class Checkpoint:
     labels : list of str
         The classes, in the order of the network's outputs.
     clips : str
-        `srnn.training.compatibility.clips_digest` of what was trained on.
+        `srnn.runs.compatibility.clips_digest` of what was trained on.
     epoch : int
         Epochs that the weights were trained for.
     weights : dict of Tensor

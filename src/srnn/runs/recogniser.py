@@ -18,8 +18,8 @@ from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import cut, loudest_window
 from srnn.network.activity import Activity, activity
+from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from srnn.training.assemble import make_spec
-from srnn.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from srnn.training.spotter import Spotter, restore_spotter
 
 UNSURE = 0.5

@@ -18,14 +18,14 @@ import torch
 from srnn import config as configuration
 from srnn.config import Config
 from srnn.errors import InputError
-from srnn.training.checkpoint import checkpoint_path, load_checkpoint
-from srnn.training.evaluate import Evaluation
+from srnn.runs.checkpoint import checkpoint_path, load_checkpoint
+from srnn.runs.directory import RunDirectory
+from srnn.runs.evaluate import evaluate_recogniser
+from srnn.runs.recogniser import Recogniser, load
+from srnn.runs.train import is_finished, start_of, state_to_resume
+from srnn.runs.train import train as run_training
+from srnn.training.evaluation import Evaluation
 from srnn.training.interrupt import Interrupted
-from srnn.training.recogniser import Recogniser, load
-from srnn.training.run import RunDirectory
-from srnn.training.testing import evaluate_recogniser
-from srnn.training.train import is_finished, start_of, state_to_resume
-from srnn.training.train import train as run_training
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from srnn.config import Config
 from srnn.data.corpus import BACKGROUND, Corpus, read_corpus
 from srnn.data.pack import open_pack
 from srnn.errors import InputError
-from srnn.training.compatibility import (
+from srnn.runs.compatibility import (
     _SHAPING_KEYS,
     _SHAPING_KEYS_OF,
     clips_digest,

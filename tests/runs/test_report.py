@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """The report of an evaluation, on a terminal of 80 columns."""
 
-from srnn.instruments.report import report
-from srnn.training.evaluate import Evaluation
+from srnn.runs.report import report
+from srnn.training.evaluation import Evaluation
 
 
 def test_many_confusions_break_below_each_other() -> None:
