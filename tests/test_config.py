@@ -11,13 +11,16 @@ from srnn.config import (
     SrnnConfig,
     changes,
     find,
+    fixed_on_resume,
+    from_tables,
     idle_keys,
     is_named,
     key_table,
     load,
+    shaping,
     to_toml,
 )
-from srnn.config.writing import schemas
+from srnn.config.tables import schemas
 from srnn.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -526,7 +529,7 @@ def test_keys_without_effect() -> None:
     for file in (ROOT / "configs").glob("*.toml"):
         assert not [*idle_keys(load(file))], file
     text = "[data]\nsilence = false\n[augment]\nfresh_silence = true\nnoise_level = 0.2\n"
-    assert [*idle_keys(read(text))] == [
+    assert sorted(idle_keys(read(text))) == [
         "augment.fresh_silence = true has no effect beside data.silence = false",
         "augment.noise_level = 0.2 has no effect beside augment.noise = 0.0",
     ]
@@ -550,3 +553,35 @@ def test_a_key_is_named_by_its_author_alone(tmp_path: Path) -> None:
     assert not is_named(Config(), "cuda", "cuda")
     (tmp_path / "whole.toml").write_text(to_toml(Config()))
     assert not is_named(load(tmp_path / "whole.toml"), "cuda", "cuda")
+
+
+def test_conditions_name_keys_and_values_that_exist() -> None:
+    every = {
+        f"{table}.{key}": declared
+        for table, keys in schemas().items()
+        for key, declared in keys.items()
+    }
+    conditions = [
+        (name, other, value)
+        for name, declared in every.items()
+        for kind in ("idle_if", "idle_unless", "fixed_if")
+        for other, value in declared[kind].items()
+    ]
+    assert len(conditions) > 15
+    for name, other, value in conditions:
+        assert other != name
+        for each in value if isinstance(value, list | tuple) else [value]:
+            table, key = other.split(".")
+            from_tables({table: {key: each}}, name)
+
+
+def test_what_a_key_affects_follows_its_declaration() -> None:
+    usual = Config()
+    adaptive_current = read('[srnn]\nneuron = "adaptive_current"')
+    assert {"srnn.threshold", "mel.hop"} <= shaping(usual).keys()
+    assert not {"srnn.tau_mem_range", "mel.floor", "srnn.epochs"} & shaping(usual).keys()
+    assert "srnn.tau_mem_range" in shaping(adaptive_current)
+    assert "srnn.threshold" not in shaping(adaptive_current)
+    assert not {"srnn.epochs", "data.workers"} & fixed_on_resume(usual).keys()
+    assert {"srnn.learning_rate", "srnn.seed"} <= fixed_on_resume(usual).keys()
+    assert "srnn.epochs" in fixed_on_resume(read('[srnn]\nschedule = "cosine"'))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A run goes on only with the recordings that it began with; what --init compares."""
+"""A run goes on only with the recordings that it began with."""
 
 import os
 import shutil
@@ -9,34 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from srnn.config import Config
 from srnn.data.corpus import BACKGROUND, Corpus, read_corpus
 from srnn.data.pack import open_pack
 from srnn.errors import InputError
-from srnn.runs.compatibility import (
-    _SHAPING_KEYS,
-    _SHAPING_KEYS_OF,
-    clips_digest,
-    expect_same_clips,
-)
+from srnn.runs.compatibility import clips_digest, expect_same_clips
 
 RATE = 8000
-
-# Keys under which weights mean the same whatever their values are: they say what is trained on, how
-# and on what, or what does not outlast training.
-TRAINING_ONLY = {
-    "data": "dataroot gsc_url gsc_sha256 test_url test_sha256 words unknown silence silence_clips "
-    "held_out sampling synthetic_unknown synthetic_share cache workers max_unreadable "
-    "synthetic_clips",
-    "srnn": "learning_rate epochs batch_size dropout unknown_readouts seed surrogate backend "
-    "encoder_threshold tau_mem tau_adapt tau_readout encoder_learning_rate tau_learning_rate "
-    "schedule schedule_epochs schedule_factor warmup_epochs weight_decay label_smoothing averaging "
-    "firing_start firing_penalty firing_target patience gradient_clip checkpoint_minutes",
-    "mel": "",
-    "augment": " ".join(Config().augment.model_dump()),
-    "logger": "level",
-    "cuda": "cuda graphs",
-}
 
 
 def read(folder: Path) -> Corpus:
@@ -120,10 +98,3 @@ def test_a_run_of_an_earlier_version_is_refused_as_such(folder: Path) -> None:
         "which did not note what the recordings hold: finish it with that version, or start a new "
         "run"
     )
-
-
-def test_every_key_either_shapes_the_weights_or_does_not() -> None:
-    shaping = [*_SHAPING_KEYS, *(key for keys in _SHAPING_KEYS_OF.values() for key in keys)]
-    others = [f"{table}.{key}" for table, keys in TRAINING_ONLY.items() for key in keys.split()]
-    every = [f"{table}.{key}" for table, keys in Config().model_dump().items() for key in keys]
-    assert sorted(shaping + others) == sorted(every)

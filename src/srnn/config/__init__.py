@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MPL-2.0
 """From TOML to one frozen, validated `Config`.
 
-`tables` declares every key once, `relations` what keys must satisfy together; `reading` turns a
-file and its overrides into a `Config` and names everything that is wrong with them; `writing` says
-the keys and values back as text.
+Components declare their keys (see `srnn.settings`); `tables` collects them. `reading` validates a
+file and its overrides and names everything that is wrong with them; `relations` checks keys of
+several components; `effects` states which keys shape weights, are fixed on resume or have no
+effect; `writing` returns keys and values as text.
 """
 
+from srnn.config.effects import doubtful_keys, fixed_on_resume, idle_keys, shaping, values
 from srnn.config.reading import find, from_tables, is_named, load
-from srnn.config.relations import doubtful_keys, idle_keys
 from srnn.config.tables import (
     AugmentConfig,
     Config,
@@ -30,11 +31,14 @@ __all__ = [
     "changes",
     "doubtful_keys",
     "find",
+    "fixed_on_resume",
     "from_tables",
     "idle_keys",
     "is_named",
     "key_table",
     "load",
+    "shaping",
     "to_toml",
     "toml_value",
+    "values",
 ]

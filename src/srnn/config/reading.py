@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from srnn.config.relations import broken_relations
-from srnn.config.tables import Config
-from srnn.config.writing import expectation, schemas, toml_value
+from srnn.config.tables import Config, schemas
+from srnn.config.writing import expectation, toml_value
 from srnn.errors import InputError
 
 _LONGEST_VALUE = 200  # characters of a wrong value that an error message repeats

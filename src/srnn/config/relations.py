@@ -1,22 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What several keys of a configuration must satisfy together, and which have no effect."""
+"""What keys of several components must satisfy together."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from srnn.config.tables import AugmentConfig, Config, DataConfig, MelConfig, SrnnConfig
-from srnn.config.writing import toml_value
+from srnn.settings import BrokenRelation, Keys
 
 _DELTA_FRAMES = 9  # librosa.feature.delta fits its slope over this many frames
-_NARROW = 4000.0  # Hz: the reference's highest frequency, above which consonants are told apart
-
-
-class BrokenRelation(NamedTuple):
-    """Legal values that do not go together."""
-
-    keys: tuple[str, ...]  # "table.key"; the first one takes the blame
-    expected: str
-    found: Any
 
 
 def broken_relations(config: Config) -> Iterator[BrokenRelation]:
@@ -26,67 +16,10 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
     yield from _of_features(config.srnn, config.mel)
     yield from _of_neurons(config.srnn)
     yield from _of_augmentation(config.augment)
-
-
-def idle_keys(config: Config) -> Iterator[str]:
-    """Yield a sentence for each key that was changed to no effect.
-
-    Whoever sweeps one of them measures nothing. They are no error: a configuration may be made for
-    several neurons, or hold what a sweep turns off.
-    """
-    data, srnn, augment = config.data, config.srnn, config.augment
-    by_current = srnn.neuron == "adaptive_current"
-    rules = (
-        (by_current, "srnn.neuron", "srnn.threshold srnn.adaptation srnn.tau_mem srnn.tau_adapt"),
-        (not by_current, "srnn.neuron", "srnn.tau_mem_range srnn.tau_adapt_range"),
-        (srnn.batch_norm, "srnn.batch_norm", "srnn.bias"),
-        (
-            srnn.encoder == "none",
-            "srnn.encoder",
-            "srnn.encoder_threshold srnn.encoder_learning_rate",
-        ),
-        (srnn.schedule != "step", "srnn.schedule", "srnn.schedule_epochs srnn.schedule_factor"),
-        (not srnn.firing_penalty, "srnn.firing_penalty", "srnn.firing_target"),
-        (config.mel.features == "reference", "mel.features", "mel.floor"),
-        (data.sampling != "balanced", "data.sampling", "data.synthetic_share"),
-        (not data.synthetic_unknown, "data.synthetic_unknown", "data.synthetic_share"),
-        (data.gsc_url != "synthetic", "data.gsc_url", "data.synthetic_clips"),
-        (not data.silence, "data.silence", "data.silence_clips augment.fresh_silence"),
-        (not config.cuda.cuda, "cuda.cuda", "cuda.graphs"),
-        (not augment.noise, "augment.noise", "augment.noise_level"),
-        (not augment.time_masks, "augment.time_masks", "augment.time_mask"),
-        (not augment.band_masks, "augment.band_masks", "augment.band_mask"),
-    )
-    usual = Config()
-    for holds, beside, keys in rules:
-        for key in keys.split() if holds else ():
-            if _value(config, key) != _value(usual, key):
-                yield (
-                    f"{key} = {toml_value(_value(config, key))} has no effect beside "
-                    f"{beside} = {toml_value(_value(config, beside))}"
-                )
-
-
-def doubtful_keys(config: Config) -> Iterator[str]:
-    """Yield a sentence for what is legal but hardly meant."""
-    if config.mel.features != "log_mel":
-        return
-    if config.data.normalisation != "standardise":
-        yield (
-            'mel.features = "log_mel" wants data.normalisation = "standardise" (found '
-            f"{toml_value(config.data.normalisation)}): its values are far from 0"
-        )
-    if config.mel.fmax <= _NARROW < config.srnn.sample_rate / 2:
-        widest = min(8000.0, config.srnn.sample_rate / 2)
-        yield (
-            f'mel.features = "log_mel" wants mel.fmax = {widest} (found {config.mel.fmax}): what '
-            "lies above is not heard"
-        )
-
-
-def _value(config: Config, name: str) -> Any:
-    table, key = name.split(".")
-    return getattr(getattr(config, table), key)
+    for _, table in config:
+        for component in type(table).__mro__:
+            if issubclass(component, Keys) and "broken_relations" in vars(component):
+                yield from component.broken_relations(table)
 
 
 def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:

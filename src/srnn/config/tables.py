@@ -8,22 +8,12 @@ must satisfy together stands in `relations`.
 
 import math
 import unicodedata
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic import AfterValidator, Field, Strict, StringConstraints
 
-_STEPS = "time steps of `mel.hop`"
-_MANY = 1_000_000  # beyond what anyone needs, and far from where numbers overflow
-
-
-def _key(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
-    extra: dict[str, Any] = {"unit": unit}
-    return Field(default, description=meaning, json_schema_extra=extra, **limits)
-
-
-def _noun(text: str) -> Any:
-    """Name what a pattern describes, for error messages."""
-    return Field(json_schema_extra={"noun": text})
+from srnn.settings import MANY, STEPS, Keys, TextLine, key, noun
 
 
 def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,21 +25,16 @@ def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
-_Text = Annotated[
-    str,
-    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$"),
-    _noun("non-empty line of text"),
-]
 _Sha256 = Annotated[
     str,
     StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True),
-    _noun("string of 64 hexadecimal digits"),
+    noun("string of 64 hexadecimal digits"),
 ]
 # A word is a folder of the data set; names with "_" or "." in front are the data set's own.
 _Word = Annotated[
     str,
     StringConstraints(pattern=r"^[^/\\_.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,59}$"),
-    _noun('name (1 to 60 characters, no slash, not starting with "_" or ".")'),
+    noun('name (1 to 60 characters, no slash, not starting with "_" or ".")'),
 ]
 # TOML has lists only, hence the lax tuples; what lies in them stays strict.
 _Words = Annotated[
@@ -84,254 +69,325 @@ _Limits = Annotated[
 ]
 _ClipCounts = Annotated[
     tuple[
-        Annotated[int, Field(ge=0, le=_MANY, title="training")],
-        Annotated[int, Field(ge=0, le=_MANY, title="validation")],
-        Annotated[int, Field(ge=0, le=_MANY, title="testing")],
+        Annotated[int, Field(ge=0, le=MANY, title="training")],
+        Annotated[int, Field(ge=0, le=MANY, title="validation")],
+        Annotated[int, Field(ge=0, le=MANY, title="testing")],
     ],
     Strict(False),
 ]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class DataConfig(_Table):
+class DataConfig(Keys):
     """Where the recordings come from and which classes they make."""
 
-    dataroot: _Text = _key("google", "folder that holds the data set, created where missing")
-    gsc_url: _Text = _key(
+    dataroot: TextLine = key(
+        "google", "folder that holds the data set, created where missing", free_on_resume=True
+    )
+    gsc_url: TextLine = key(
         "speech_commands_v0.01",
         "data set: `speech_commands_v0.01` or `speech_commands_v0.02`, fetched where missing; "
         "`synthetic`, spoken by a synthesiser; the http, https or file URL of an archive; "
         "or the name of a folder in `dataroot`/SpeechCommands (any name, where the words lie in "
         "`dataroot` itself)",
     )
-    gsc_sha256: Literal[""] | _Sha256 = _key(
+    gsc_sha256: Literal[""] | _Sha256 = key(
         "", 'SHA-256 of the archive at a `gsc_url` of one\'s own; `""`: not verified'
     )
-    test_url: Literal[""] | _Text = _key(
+    test_url: Literal[""] | TextLine = key(
         "",
         "test archive: `speech_commands_test_set_v0.01`, `speech_commands_test_set_v0.02` or a "
         'URL; `""`: the testing partition of the data set itself',
     )
-    test_sha256: Literal[""] | _Sha256 = _key(
+    test_sha256: Literal[""] | _Sha256 = key(
         "", 'SHA-256 of the archive at `test_url`; `""`: not verified'
     )
-    words: Literal["all"] | _Words = _key(
+    words: Literal["all"] | _Words = key(
         ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
         "keywords, in the order of their labels; `all`: every word of the data set, with "
         "`unknown` off",
     )
-    unknown: bool = _key(True, "whether all other words together are a class, `_unknown_`")
-    held_out: _FewWords = _key(
+    unknown: bool = key(True, "whether all other words together are a class, `_unknown_`")
+    held_out: _FewWords = key(
         (),
         "unknown words, and background recordings without their suffix, that training never hears: "
         "what is made of them in validation tells how the unheard fares",
     )
-    silence: bool = _key(True, "whether background noise is a class, `_silence_`")
-    silence_clips: _ClipCounts = _key(
+    silence: bool = key(True, "whether background noise is a class, `_silence_`")
+    silence_clips: _ClipCounts = key(
         (2300, 260, 260),
         "most silence clips of each partition; fewer where the keywords have fewer",
         "clips",
+        idle_if={"data.silence": False},
     )
-    sampling: Literal["natural", "square_root", "balanced"] = _key(
+    sampling: Literal["natural", "square_root", "balanced"] = key(
         "natural",
         "how often a clip is presented in an epoch: once; so that a word counts as the square root "
         "of its clips (`square_root`, all synthetic words as one); or so that every class, every "
         "word of a class and every clip of a word has its even share (`balanced`)",
     )
-    synthetic_unknown: int = _key(
+    synthetic_unknown: int = key(
         0,
         "training clips of `_unknown_` that a synthesiser adds, of some 700 common words that do "
         "not sound like a keyword",
         "clips",
         ge=0,
-        le=_MANY,
+        le=MANY,
     )
-    synthetic_share: float = _key(
+    synthetic_share: float = key(
         0.3,
         "how much of `_unknown_` they make up with `balanced` sampling",
         "share of its clips",
         ge=0,
         le=1,
+        idle_if={"data.synthetic_unknown": 0},
+        idle_unless={"data.sampling": "balanced"},
     )
-    normalisation: Literal["dataset", "standardise", "batch"] = _key(
+    normalisation: Literal["dataset", "standardise", "batch"] = key(
         "dataset",
         "whose standard deviation divides the features: that of the training partition, the same "
         "after its mean is subtracted (`standardise`), or that of each batch as in the reference "
         "(a prediction then depends on its batch)",
+        shapes_weights=True,
     )
-    cache: _Text = _key(
+    cache: TextLine = key(
         "auto",
         "directory for decoded recordings, created where missing; `auto`: `.cache` in the folder "
         "of the data set, or, where that cannot be written, `$XDG_CACHE_HOME/srnn` or "
         "`~/.cache/srnn`",
+        free_on_resume=True,
     )
-    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = _key(
+    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = key(
         "auto",
         "processes that decode the recordings, once for all runs; 0: the main process does it; "
         "`auto`: one per core",
+        free_on_resume=True,
     )
-    max_unreadable: float = _key(
+    max_unreadable: float = key(
         0.01,
         "most recordings that may be damaged, and are then skipped; more of them end the run",
         "share of all recordings",
         ge=0,
         le=1,
+        free_on_resume=True,
     )
-    synthetic_clips: int = _key(
-        325, "size of the synthetic data set", "clips per word", ge=20, le=10_000
+    synthetic_clips: int = key(
+        325,
+        "size of the synthetic data set",
+        "clips per word",
+        ge=20,
+        le=10_000,
+        idle_unless={"data.gsc_url": "synthetic"},
     )
 
 
-class SrnnConfig(_Table):
+class SrnnConfig(Keys):
     """The network, its training, and the length of a clip."""
 
-    network_size: _Size | _Sizes = _key(
+    network_size: _Size | _Sizes = key(
         256,
         "size of every hidden layer in order; N alone means [N, N]",
         "neurons",
+        shapes_weights=True,
     )
-    learning_rate: float = _key(
+    learning_rate: float = key(
         3e-3, "learning rate of weights and biases at the start", gt=0, le=1000
     )
-    epochs: int = _key(30, "passes over the training partition", ge=1, le=_MANY)
-    batch_size: int = _key(32, "clips per training step", ge=1, le=65_536)
-    size: int = _key(
-        16_000, "length every clip is padded or cut to", "samples", ge=1, le=10_000_000
+    epochs: int = key(
+        30,
+        "passes over the training partition",
+        ge=1,
+        le=MANY,
+        free_on_resume=True,
+        fixed_if={"srnn.schedule": "cosine"},
     )
-    sample_rate: int = _key(
-        16_000, "sample rate every clip is brought to", "Hz", ge=1_000, le=192_000
+    batch_size: int = key(32, "clips per training step", ge=1, le=65_536)
+    size: int = key(
+        16_000,
+        "length every clip is padded or cut to",
+        "samples",
+        ge=1,
+        le=10_000_000,
+        shapes_weights=True,
     )
-    bias: bool = _key(True, "whether the layers have biases")
-    neuron: Literal["adaptive_threshold", "adaptive_current"] = _key(
+    sample_rate: int = key(
+        16_000,
+        "sample rate every clip is brought to",
+        "Hz",
+        ge=1_000,
+        le=192_000,
+        shapes_weights=True,
+    )
+    bias: bool = key(
+        True,
+        "whether the layers have biases",
+        shapes_weights=True,
+        idle_if={"srnn.batch_norm": True},
+    )
+    neuron: Literal["adaptive_threshold", "adaptive_current"] = key(
         "adaptive_threshold",
         "what adapts in a hidden neuron: its threshold, raised by its spikes (the reference's), or "
         "a current that potential and spikes feed and that counteracts the input (RadLIF)",
+        shapes_weights=True,
     )
-    recurrent: Literal["auto"] | _Switches = _key(
-        "auto", "which hidden layers are recurrent; `auto`: all but the first"
+    recurrent: Literal["auto"] | _Switches = key(
+        "auto", "which hidden layers are recurrent; `auto`: all but the first", shapes_weights=True
     )
-    encoder: Literal["ternary", "none"] = _key(
+    encoder: Literal["ternary", "none"] = key(
         "ternary",
         "what the first layer sees: ternary events, or the features themselves, as a current",
+        shapes_weights=True,
     )
-    batch_norm: bool = _key(
+    batch_norm: bool = key(
         False,
         "whether the currents that come from below are normalised over time and batch; with it no "
         "layer has a bias",
+        shapes_weights=True,
     )
-    dropout: float = _key(
+    dropout: float = key(
         0.0,
         "share of the neurons, others for each clip, whose spikes the layer above does not see in "
         "training",
         ge=0,
         lt=1,
     )
-    readout: Literal["mean", "last", "max"] = _key(
-        "mean", "which potential of the readout counts: its mean over time, the last, the largest"
+    readout: Literal["mean", "last", "max"] = key(
+        "mean",
+        "which potential of the readout counts: its mean over time, the last, the largest",
+        shapes_weights=True,
     )
-    readout_scale: float = _key(
-        1.0, "what these potentials are multiplied by before the softmax", gt=0, le=1000
+    readout_scale: float = key(
+        1.0,
+        "what these potentials are multiplied by before the softmax",
+        gt=0,
+        le=1000,
+        shapes_weights=True,
     )
-    unknown_readouts: int = _key(
+    unknown_readouts: int = key(
         1,
         "readouts of `_unknown_`, whose probabilities add up: one for each of the words in it that "
         "have most training clips, and one for all others",
         ge=1,
         le=1000,
     )
-    seed: int = _key(
+    seed: int = key(
         0, "start of every random number; the same seed repeats a run", ge=0, le=2**32 - 1
     )
-    surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = _key(
+    surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = key(
         "multi_gaussian", "what stands in for the derivative of a spike"
     )
-    backend: Literal["auto", "reference"] = _key(
+    backend: Literal["auto", "reference"] = key(
         "auto",
         "what computes the network: the fast kernels of the device, or their plain definition, "
         "slowly",
     )
-    threshold: float = _key(
+    threshold: float = key(
         1.6,
         "firing threshold of `adaptive_threshold`, before its adaptation is added",
         gt=0,
         le=1000,
+        shapes_weights=True,
+        idle_unless={"srnn.neuron": "adaptive_threshold"},
     )
-    adaptation: float = _key(
-        0.184, "how strongly past spikes raise the threshold of `adaptive_threshold`", ge=0, le=1000
+    adaptation: float = key(
+        0.184,
+        "how strongly past spikes raise the threshold of `adaptive_threshold`",
+        ge=0,
+        le=1000,
+        shapes_weights=True,
+        idle_unless={"srnn.neuron": "adaptive_threshold"},
     )
-    encoder_threshold: float = _key(
+    encoder_threshold: float = key(
         0.05,
         "size a feature must exceed to become a spike, at the start of training",
         ge=0,
         le=1000,
+        idle_if={"srnn.encoder": "none"},
     )
-    tau_mem: _Distribution = _key(
+    tau_mem: _Distribution = key(
         (20.0, 5.0),
         "membrane time constants of `adaptive_threshold` at the start of training",
-        _STEPS,
+        STEPS,
+        idle_unless={"srnn.neuron": "adaptive_threshold"},
     )
-    tau_adapt: _Distribution = _key(
+    tau_adapt: _Distribution = key(
         (200.0, 50.0),
         "time constants of the adaptation of `adaptive_threshold` at the start of training",
-        _STEPS,
+        STEPS,
+        idle_unless={"srnn.neuron": "adaptive_threshold"},
     )
-    tau_mem_range: _Limits = _key(
+    tau_mem_range: _Limits = key(
         (5.0, 25.0),
         "limits of the membrane time constants of `adaptive_current`; at the start what they leave "
         "after a step is evenly spread",
-        _STEPS,
+        STEPS,
+        shapes_weights=True,
+        idle_unless={"srnn.neuron": "adaptive_current"},
     )
-    tau_adapt_range: _Limits = _key(
+    tau_adapt_range: _Limits = key(
         (30.0, 120.0),
         "the same of its adaptation",
-        _STEPS,
+        STEPS,
+        shapes_weights=True,
+        idle_unless={"srnn.neuron": "adaptive_current"},
     )
-    tau_readout: _Distribution = _key(
-        (10.0, 1.0), "time constants of the readout at the start of training", _STEPS
+    tau_readout: _Distribution = key(
+        (10.0, 1.0), "time constants of the readout at the start of training", STEPS
     )
-    tau_range: _Limits = _key(
-        (0.1, 10_000.0), "limits within which every other time constant is kept", _STEPS
+    tau_range: _Limits = key(
+        (0.1, 10_000.0),
+        "limits within which every other time constant is kept",
+        STEPS,
+        shapes_weights=True,
     )
-    encoder_learning_rate: float = _key(
+    encoder_learning_rate: float = key(
         0.01,
         "learning rate of the encoder threshold",
         "multiples of `learning_rate`",
         ge=0,
         le=1000,
+        idle_if={"srnn.encoder": "none"},
     )
-    tau_learning_rate: float = _key(
+    tau_learning_rate: float = key(
         2.0,
         "learning rate of the time constants and what else a neuron learns",
         "multiples of `learning_rate`",
         ge=0,
         le=1000,
     )
-    schedule: Literal["step", "cosine", "constant"] = _key(
+    schedule: Literal["step", "cosine", "constant"] = key(
         "step",
         "course of the learning rates: multiplied by `schedule_factor` every `schedule_epochs`, "
         "falling to 0 along half a cosine, or unchanged",
     )
-    schedule_epochs: int = _key(
-        10, "distance of two drops of the step schedule", "epochs", ge=1, le=_MANY
+    schedule_epochs: int = key(
+        10,
+        "distance of two drops of the step schedule",
+        "epochs",
+        ge=1,
+        le=MANY,
+        idle_unless={"srnn.schedule": "step"},
     )
-    schedule_factor: float = _key(0.1, "what a drop of the step schedule multiplies by", gt=0, le=1)
-    warmup_epochs: float = _key(
+    schedule_factor: float = key(
+        0.1,
+        "what a drop of the step schedule multiplies by",
+        gt=0,
+        le=1,
+        idle_unless={"srnn.schedule": "step"},
+    )
+    warmup_epochs: float = key(
         0.0, "time in which the learning rates rise from 0, whatever the schedule", "epochs", ge=0
     )
-    weight_decay: float = _key(
+    weight_decay: float = key(
         0.0, "decoupled weight decay of weights and biases (AdamW); 0: Adam", ge=0, le=1
     )
-    label_smoothing: float = _key(
+    label_smoothing: float = key(
         0.0,
         "share of each label that is spread over all readouts in the loss (as many as labels, and "
         "more with `unknown_readouts`)",
         ge=0,
         lt=1,
     )
-    averaging: float = _key(
+    averaging: float = key(
         0.0,
         "most that is left of an average of the weights after one step; less is at first, so that "
         "it spans about the last ninth of all steps until there are 9 / (1 - `averaging`) of them; "
@@ -339,7 +395,7 @@ class SrnnConfig(_Table):
         ge=0,
         lt=1,
     )
-    firing_start: float = _key(
+    firing_start: float = key(
         0.0,
         "firing rate of every hidden layer before training: its input weights are scaled until it "
         "fires so on training clips; 0: they stay as they are drawn, as in the reference",
@@ -347,7 +403,7 @@ class SrnnConfig(_Table):
         ge=0,
         le=0.5,
     )
-    firing_penalty: float = _key(
+    firing_penalty: float = key(
         0.0,
         "what is minimised beside the loss: this for each spike per hidden neuron and time step "
         "beyond `firing_target`",
@@ -355,28 +411,31 @@ class SrnnConfig(_Table):
         ge=0,
         le=1000,
     )
-    firing_target: float = _key(
+    firing_target: float = key(
         0.0,
         "firing rate up to which spikes cost nothing",
         "spikes per neuron and time step",
         ge=0,
         le=1,
+        idle_if={"srnn.firing_penalty": 0},
     )
-    patience: int = _key(
+    patience: int = key(
         0,
         "epochs without a better validation accuracy after which training ends; 0: none do",
         "epochs",
         ge=0,
-        le=_MANY,
+        le=MANY,
+        free_on_resume=True,
     )
-    gradient_clip: float = _key(
+    gradient_clip: float = key(
         0.0, "longest gradient (norm over all parameters), scaled down to it; 0: any length", ge=0
     )
-    checkpoint_minutes: float = _key(
+    checkpoint_minutes: float = key(
         5.0,
         "time between two saved states within an epoch; 0: only at the end of each epoch",
         "minutes",
         ge=0,
+        free_on_resume=True,
     )
 
     @property
@@ -394,29 +453,33 @@ class SrnnConfig(_Table):
         return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
 
 
-class MelConfig(_Table):
+class MelConfig(Keys):
     """The features of a clip."""
 
-    features: Literal["reference", "log_mel"] = _key(
+    features: Literal["reference", "log_mel"] = key(
         "reference",
         "power of the mel bands relative to the loudest, as log(1 + x), each band divided by its "
         "deviation within the clip, or the logarithm of their power as it is",
+        shapes_weights=True,
     )
-    floor: float = _key(
+    floor: float = key(
         1e-6,
         "power that `log_mel` adds to each band, below which nothing is heard; a sine of full "
         "scale has some hundreds",
         ge=1e-7,
         le=1000,
+        shapes_weights=True,
+        idle_unless={"mel.features": "log_mel"},
     )
-    window: float = _key(
+    window: float = key(
         30.0,
         "length of the stretch of sound that a frame is taken of, in whole samples (rounded down)",
         "ms",
         gt=0,
         le=1000,
+        shapes_weights=True,
     )
-    hop: float = _key(
+    hop: float = key(
         10.0,
         "time from one frame to the next, the time step of the network, in whole samples (rounded "
         "down); time constants, masks and deltas span as many steps whatever it is, and so more or "
@@ -424,71 +487,99 @@ class MelConfig(_Table):
         "ms",
         gt=0,
         le=1000,
+        shapes_weights=True,
     )
-    delta_order: int = _key(
-        2, "highest order of time differences (deltas) of the features; 0: none", ge=0, le=8
+    delta_order: int = key(
+        2,
+        "highest order of time differences (deltas) of the features; 0: none",
+        ge=0,
+        le=8,
+        shapes_weights=True,
     )
-    fmax: float = _key(4000.0, "highest frequency of the mel bands", "Hz", gt=0)
-    fmin: float = _key(20.0, "lowest frequency of the mel bands", "Hz", ge=0)
-    n_mels: int = _key(40, "number of mel bands", ge=1, le=1024)
-    stack: bool = _key(
-        True, "whether the features and all their deltas are used, or the highest delta alone"
+    fmax: float = key(4000.0, "highest frequency of the mel bands", "Hz", gt=0, shapes_weights=True)
+    fmin: float = key(20.0, "lowest frequency of the mel bands", "Hz", ge=0, shapes_weights=True)
+    n_mels: int = key(40, "number of mel bands", ge=1, le=1024, shapes_weights=True)
+    stack: bool = key(
+        True,
+        "whether the features and all their deltas are used, or the highest delta alone",
+        shapes_weights=True,
     )
 
 
-class AugmentConfig(_Table):
+class AugmentConfig(Keys):
     """How training clips are varied, anew in every epoch. Nothing else is: not what is measured.
 
     In this order: silence is cut, clips are shifted and sped up, their volume is changed, noise is
     added; then, of their features, bands are warped and masks laid on; then clips are mixed.
     """
 
-    shift: float = _key(
+    shift: float = key(
         0.0,
         "most that a clip is moved in time, either way; what is uncovered is zeros",
         "ms",
         ge=0,
         le=10_000,
     )
-    speed: float = _key(
+    speed: float = key(
         0.0,
         "most by which a clip is faster or slower, and higher or lower with it, in steps of 0.01",
         "share of its speed",
         ge=0,
         le=0.5,
     )
-    volume: float = _key(0.0, "most by which a clip is louder or quieter", "dB", ge=0, le=100)
-    noise: float = _key(
+    volume: float = key(0.0, "most by which a clip is louder or quieter", "dB", ge=0, le=100)
+    noise: float = key(
         0.0,
         "how probably a cut from a background recording, scaled to full scale, is added to a clip, "
         "times a number up to `noise_level`",
         ge=0,
         le=1,
     )
-    noise_level: float = _key(
-        0.1, "largest peak of what is added", "share of full scale", ge=0, le=100
+    noise_level: float = key(
+        0.1,
+        "largest peak of what is added",
+        "share of full scale",
+        ge=0,
+        le=100,
+        idle_if={"augment.noise": 0},
     )
-    fresh_silence: bool = _key(
-        False, "whether silence is cut anew from its recording in every epoch"
+    fresh_silence: bool = key(
+        False,
+        "whether silence is cut anew from its recording in every epoch",
+        idle_if={"data.silence": False},
     )
-    time_masks: int = _key(
+    time_masks: int = key(
         0,
         "masks over time on the features of a clip; what they cover is 0 to the network (`mixup` "
         "comes later)",
         ge=0,
         le=100,
     )
-    time_mask: int = _key(10, "longest such mask, the shortest being none", _STEPS, ge=0, le=_MANY)
-    band_masks: int = _key(0, "masks over mel bands on the features of a clip", ge=0, le=100)
-    band_mask: int = _key(8, "widest such mask, the narrowest being none", "bands", ge=0, le=1024)
-    warp: float = _key(
+    time_mask: int = key(
+        10,
+        "longest such mask, the shortest being none",
+        STEPS,
+        ge=0,
+        le=MANY,
+        idle_if={"augment.time_masks": 0},
+    )
+    band_masks: int = key(0, "masks over mel bands on the features of a clip", ge=0, le=100)
+    band_mask: int = key(
+        8,
+        "widest such mask, the narrowest being none",
+        "bands",
+        ge=0,
+        le=1024,
+        idle_if={"augment.band_masks": 0},
+    )
+    warp: float = key(
         0.0,
         "most by which the mel bands of a clip are stretched, either way: other vocal tracts",
         "share of their place",
         ge=0,
         le=0.5,
     )
-    mixup: float = _key(
+    mixup: float = key(
         0.0,
         "evenness of the mixtures of two clips, with their labels, that training hears: alpha of "
         "the beta distribution of their shares; 0: clips stay by themselves",
@@ -497,26 +588,28 @@ class AugmentConfig(_Table):
     )
 
 
-class LoggerConfig(_Table):
+class LoggerConfig(Keys):
     """The log."""
 
-    level: Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"] = _key(
-        "INFO", "least severity that is logged"
+    level: Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"] = key(
+        "INFO", "least severity that is logged", free_on_resume=True
     )
 
 
-class CudaConfig(_Table):
+class CudaConfig(Keys):
     """The device."""
 
-    cuda: bool = _key(True, "whether to compute on a CUDA device where there is one")
-    graphs: bool = _key(
+    cuda: bool = key(True, "whether to compute on a CUDA device where there is one")
+    graphs: bool = key(
         True,
         "whether such a device replays steps of training from a recording, a CUDA graph, or every "
         "operation of every step is launched by itself, slowly",
+        free_on_resume=True,
+        idle_if={"cuda.cuda": False},
     )
 
 
-class Config(_Table):
+class Config(Keys):
     """A whole configuration. `load` checks the relations between its keys, too."""
 
     data: DataConfig = DataConfig()
@@ -545,3 +638,10 @@ class Config(_Table):
     def _samples(self, milliseconds: float) -> int:
         # 4.35 ms at 100 kHz are 435 samples, and 434.99999999999994 in binary.
         return math.floor(round(milliseconds * self.srnn.sample_rate / 1000, 6))
+
+
+@cache
+def schemas() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the JSON schema of every key, with what it declares, by table and key."""
+    tables = {name: type(table) for name, table in Config()}
+    return {name: table.model_json_schema()["properties"] for name, table in tables.items()}

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
 """Keys and values as text: TOML, what a key expects, the table of all keys."""
 
-from functools import cache
 from typing import Any
 
 import tomli_w
 
-from srnn.config.tables import Config
+from srnn.config.tables import Config, schemas
 
 _TOML_INTEGERS = 2**63  # beyond, Python may refuse to print decimals; TOML has hexadecimals
 
@@ -48,13 +47,6 @@ def changes(config: Config) -> list[str]:
         for key, value in keys.items()
         if value != usual[table][key]
     ]
-
-
-@cache
-def schemas() -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the JSON schema of every key, by table and key."""
-    tables = {name: type(table) for name, table in Config()}
-    return {name: table.model_json_schema()["properties"] for name, table in tables.items()}
 
 
 def expectation(schema: dict[str, Any]) -> str:

@@ -2,14 +2,12 @@
 """What may be carried from one run to another: its state on resuming, its weights on starting."""
 
 import hashlib
-import itertools
 import json
 import logging
-from typing import Any
 
 import torch
 
-from srnn.config import Config, toml_value
+from srnn.config import Config, fixed_on_resume, shaping, toml_value, values
 from srnn.data.corpus import BACKGROUND, UNKNOWN, Corpus
 from srnn.data.pack import Recording
 from srnn.errors import InputError
@@ -18,51 +16,7 @@ from srnn.training.spotter import Spotter, restore_spotter
 
 _log = logging.getLogger(__name__)
 
-# Keys that may change between interruption and resumption: they change no number, at most how many
-# epochs there are. (The data set may move: its clips are compared.)
-_FREE_KEYS = {
-    "logger.level",
-    "data.workers",
-    "data.dataroot",
-    "data.cache",
-    "data.max_unreadable",
-    "srnn.checkpoint_minutes",
-    "srnn.patience",
-    "cuda.graphs",
-}
-
 _DIGEST = "2:"  # begins a `clips_digest`; the first kind, of names only, had no beginning
-
-# Keys that decide the shape of the features, or of the weights, or what they mean; and such as do
-# so for one kind of neuron or features only.
-_SHAPING_KEYS = (
-    "srnn.network_size",
-    "srnn.size",
-    "srnn.sample_rate",
-    "srnn.bias",
-    "srnn.neuron",
-    "srnn.recurrent",
-    "srnn.encoder",
-    "srnn.batch_norm",
-    "srnn.readout",
-    "srnn.readout_scale",
-    "srnn.tau_range",
-    "mel.delta_order",
-    "mel.features",
-    "mel.window",
-    "mel.hop",
-    "mel.fmax",
-    "mel.fmin",
-    "mel.n_mels",
-    "mel.stack",
-    "data.normalisation",
-)
-_SHAPING_KEYS_OF = {
-    "adaptive_threshold": ("srnn.threshold", "srnn.adaptation"),
-    "adaptive_current": ("srnn.tau_mem_range", "srnn.tau_adapt_range"),
-    "log_mel": ("mel.floor",),
-    "reference": (),
-}
 
 
 def expect_same_configuration(config: Config, saved: Config, epochs_done: int, source: str) -> None:
@@ -73,18 +27,17 @@ def expect_same_configuration(config: Config, saved: Config, epochs_done: int, s
     InputError
         Naming the keys whose change would make it another run.
     """
-    free = _FREE_KEYS | (set() if saved.srnn.schedule == "cosine" else {"srnn.epochs"})
     if config.srnn.epochs < epochs_done:
         raise InputError(
             f"{source}: srnn.epochs: expected at least the {epochs_done} that the run has done, "
             f"found {config.srnn.epochs} in this command"
         )
-    command, run = _flat(config), _flat(saved)
+    command, run = values(config), fixed_on_resume(saved)
     problems = [
         f"{source}: {key}: expected {toml_value(run[key])} as in the run, found "
         f"{toml_value(command[key])} in this command"
         for key in run
-        if key not in free and command[key] != run[key]
+        if command[key] != run[key]
     ]
     if problems:
         remedy = "leave out CONFIG and --set to go on with the run as it is, or start a new run"
@@ -147,14 +100,12 @@ def expect_transferable(source: Checkpoint, config: Config) -> None:
     InputError
         If the networks or their features differ, naming the keys.
     """
-    special = (_SHAPING_KEYS_OF[kind] for kind in (config.srnn.neuron, config.mel.features))
-    keys = itertools.chain(_SHAPING_KEYS, *special)
     saved = source.parsed_config()
-    wanted, found = _flat(config), _flat(saved)
+    wanted, found = shaping(config), values(saved)
     problems = [
         f"--init: {key}: expected {toml_value(wanted[key])} as in this command, found "
         f"{toml_value(found[key])} in the run that it names"
-        for key in keys
+        for key in wanted
         if wanted[key] != found[key]
     ]
     if problems:
@@ -201,16 +152,3 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     _log.info(
         "weights of epoch %d; fresh readout for: %s", source.epoch, ", ".join(fresh) or "none"
     )
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    """Return the values by ``table.key``; what each layer is in its one resolved form."""
-    values = {
-        f"{table}.{key}": value
-        for table, keys in config.model_dump().items()
-        for key, value in keys.items()
-    }
-    return values | {
-        "srnn.network_size": config.srnn.layer_sizes,
-        "srnn.recurrent": config.srnn.recurrent_layers,
-    }
