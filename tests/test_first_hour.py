@@ -10,7 +10,7 @@ from srnn import cli
 from srnn.config import Config, doubtful_keys, load
 from srnn.data import audio, voices
 from srnn.errors import InputError
-from srnn.training.assemble import make_training_corpus
+from srnn.runs.assemble import make_training_corpus
 
 
 @pytest.fixture(autouse=True)

@@ -337,7 +337,7 @@ def _train_once(
 
 
 def _log_next_steps(settings: "configuration.Config", run: Path) -> None:
-    from srnn.training.assemble import SYNTHETIC
+    from srnn.runs.assemble import SYNTHETIC
 
     logger.info("next, your own recording: {}", _shell("predict", run, "YOUR.wav"))
     if settings.data.gsc_url == SYNTHETIC:

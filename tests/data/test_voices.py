@@ -20,7 +20,7 @@ from srnn.data.corpus import UNKNOWN, choose_labels, read_corpus, require_traina
 from srnn.data.pack import open_pack
 from srnn.data.words import COMMON_WORDS
 from srnn.errors import InputError
-from srnn.training.assemble import make_evaluation_corpus
+from srnn.runs.assemble import make_evaluation_corpus
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
 

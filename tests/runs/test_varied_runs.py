@@ -15,8 +15,8 @@ from run_results import assert_same_results, metrics
 from srnn import cli
 from srnn.config import load as load_config
 from srnn.data import voices
+from srnn.runs.assemble import make_evaluation_corpus, make_training_corpus
 from srnn.runs.checkpoint import load_checkpoint
-from srnn.training.assemble import make_evaluation_corpus, make_training_corpus
 from srnn.training.examples import Batch
 from srnn.training.step import Step
 

@@ -12,7 +12,8 @@ from srnn.data.corpus import BACKGROUND, UNKNOWN, Corpus
 from srnn.data.pack import Recording
 from srnn.errors import InputError
 from srnn.runs.checkpoint import Checkpoint
-from srnn.training.spotter import Spotter, restore_spotter
+from srnn.runs.restore import restore_spotter
+from srnn.training.spotter import Spotter
 
 _log = logging.getLogger(__name__)
 

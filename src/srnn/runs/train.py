@@ -4,22 +4,34 @@
 import json
 import logging
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 import srnn
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
+from srnn.data.sampling import Pool, epoch_order
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
+from srnn.runs.assemble import (
+    expect_data_sets,
+    make_augmenter,
+    make_network,
+    make_spec,
+    make_training_corpus,
+    make_variations,
+)
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.compatibility import (
+    clips_digest,
     expect_same_clips,
     expect_same_configuration,
     expect_transferable,
@@ -27,21 +39,15 @@ from srnn.runs.compatibility import (
     transfer,
 )
 from srnn.runs.directory import RunDirectory
-from srnn.training.assemble import (
-    expect_data_sets,
-    make_augmenter,
-    make_device,
-    make_network,
-    make_spec,
-    make_training_corpus,
-    make_variations,
-)
+from srnn.runs.recorder import RunRecorder
+from srnn.runs.resources import limit_threads, resources
+from srnn.runs.restore import restore_spotter
+from srnn.training.device import make_device
 from srnn.training.evaluation import evaluate
 from srnn.training.examples import Batch, Examples, make_examples, room_for_examples
 from srnn.training.interrupt import stop_on_signals
-from srnn.training.loop import Trainer
-from srnn.training.resources import limit_threads, resources
-from srnn.training.spotter import Spotter, restore_spotter
+from srnn.training.loop import Trainer, TrainingData
+from srnn.training.spotter import Spotter
 
 _TO_FILE = {"file_only": True}  # of a record: it goes to the log file, and not to the terminal
 _CLIPS_AT_START = 128  # by which `srnn.firing_start` scales the input weights
@@ -86,7 +92,7 @@ def train(
         If numbers are no longer finite.
     """
     limit_threads()
-    device = make_device(config, named=is_named(config, "cuda", "cuda"))
+    device = make_device(config.cuda, named=is_named(config, "cuda", "cuda"))
     where = {} if first else _TO_FILE
     _log_header(config, device, where)
     if init:
@@ -211,10 +217,13 @@ def _train(
     elif config.srnn.firing_start and not last:
         _scale_to_firing_rate(spotter, training, config.srnn.firing_start, device)
     training = replace(training, variations=make_variations(config, normaliser, device))
-    trainer = Trainer(config, spotter, corpus, training, validation, run, device)
+    recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus))
+    data = TrainingData(corpus, training, validation, _order(config, corpus))
+    trainer = Trainer(config.srnn, spotter, data, recorder, device, graphs=config.cuda.graphs)
     _log_network(spotter, corpus.labels)
     if last:
-        trainer.restore(last)
+        assert last.training
+        trainer.restore(last.weights, last.training, str(run.last))
         done = trainer.progress
         _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
         run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
@@ -225,6 +234,13 @@ def _train(
     with stop_on_signals() as stop:
         trainer.fit(stop)
     _test(testing, run, device)
+
+
+def _order(config: Config, corpus: Corpus) -> Callable[[int], NDArray[np.int64]]:
+    """Return the function from an epoch to the order of its training clips."""
+    data, seed = config.data, config.srnn.seed
+    pool = Pool.of(corpus)
+    return lambda epoch: epoch_order(pool, data.sampling, seed, epoch, data.synthetic_share)
 
 
 def _make_examples(

@@ -34,10 +34,10 @@ from srnn.instruments.bench.report import Row
 from srnn.instruments.bench.sound import noise
 from srnn.instruments.bench.subjects import CALIBRATED, CLASSES, SPEC, eager_loop
 from srnn.instruments.bench.timing import TORCH, finish, fresh_process_context
+from srnn.runs.assemble import make_network
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.train import train
-from srnn.training.assemble import make_network
 from srnn.training.spotter import Spotter
 
 _WORKERS = 2  # of the loop's data loader
