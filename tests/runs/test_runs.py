@@ -42,6 +42,7 @@ from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.directory import RunDirectory, new_run_path
 from srnn.runs.recorder import RunRecorder
 from srnn.runs.seeds import summary
+from srnn.runs.start import Start
 from srnn.runs.train import train
 from srnn.training import examples, loop
 from srnn.training.cuda_graph import GraphedStep
@@ -321,7 +322,7 @@ def test_a_run_is_trained_in_another_thread(tmp_path: Path) -> None:
     """Where nobody may handle signals."""
     settings, run = load_config("tones.toml"), RunDirectory(tmp_path / "run")
     with run.prepared(resume=False), ThreadPoolExecutor(1) as pool:
-        pool.submit(train, settings, run).result()
+        pool.submit(train, settings, run, Start()).result()
     assert run.test.exists()
 
 

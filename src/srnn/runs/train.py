@@ -17,7 +17,6 @@ import srnn
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
 from srnn.data.sampling import Pool, epoch_order
-from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
@@ -33,15 +32,14 @@ from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.compatibility import (
     clips_digest,
     expect_same_clips,
-    expect_same_configuration,
     expect_transferable,
-    same_weights,
     transfer,
 )
 from srnn.runs.directory import RunDirectory
 from srnn.runs.recorder import RunRecorder
 from srnn.runs.resources import limit_threads, resources
 from srnn.runs.restore import restore_spotter
+from srnn.runs.start import Start
 from srnn.training.device import make_device
 from srnn.training.evaluation import evaluate
 from srnn.training.examples import Batch, Examples, make_examples, room_for_examples
@@ -58,39 +56,37 @@ _log = logging.getLogger(__name__)
 def train(
     config: Config,
     run: RunDirectory,
+    start: Start,
     *,
-    last: Checkpoint | None = None,
-    init: Checkpoint | None = None,
-    room: int | None = None,
+    memory_budget: int | None = None,
     first: bool = True,
 ) -> None:
-    """Train as ``config`` says, test once with the best weights, and fill ``run``.
+    """Train by a configuration, test once with the best weights, and fill ``run``.
 
     Parameters
     ----------
     config : Config
     run : RunDirectory
-        Prepared.
-    last : Checkpoint, optional
-        What `state_to_resume` found in ``run``: training goes on there.
-    init : Checkpoint, optional
-        What `start_of` found, none beside ``last``: weights to start from instead of fresh ones,
-        see `srnn.runs.compatibility.transfer`; they are kept in ``run``.
-    room : int, optional
-        Memory that examples may take (bytes), instead of what `room_for_examples` says.
+    start : Start
+        What `prepared_run` yields for ``run``.
+    memory_budget : int, optional
+        Memory that examples may take (bytes); by default what `room_for_examples` returns.
     first : bool
-        Whether it is the first of several runs that differ in their seed only: what has been logged
-        for the first goes to the log file alone for the others.
+        Whether this is the first of several runs that differ in their seed only. What all of them
+        have in common is logged on the terminal for the first run only.
 
     Raises
     ------
     InputError
-        If the data set, the run directory or ``init`` do not fit the configuration.
+        If the data set, the run directory or the initial weights do not fit the configuration.
     Interrupted
         After Ctrl-C, SIGTERM or their like, with the state saved.
     DivergenceError
         If numbers are no longer finite.
     """
+    last, init = start.state, start.weights
+    if start.is_missing:
+        _log.warning("%s is missing: starting from the beginning", run.last)
     limit_threads()
     device = make_device(config.cuda, named=is_named(config, "cuda", "cuda"))
     where = {} if first else _TO_FILE
@@ -110,92 +106,9 @@ def train(
             init.save(run.init)
         run.write_config(config)
     with resources(config, device):
-        room = room_for_examples(device) if room is None else room
-        examples = _make_examples(config, corpus, device, room)
+        budget = room_for_examples(device) if memory_budget is None else memory_budget
+        examples = _make_examples(config, corpus, device, budget)
         _train(config, corpus, examples, run, device, last, init)
-
-
-def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
-    """Return the state that a run goes on from; None where it was stopped before it had one.
-
-    Raises
-    ------
-    InputError
-        If the state is lost or damaged, or ``config`` would make another run of it.
-    """
-    offer = f"{run.best}: the best weights so far: --init {run.best} starts a new run from them"
-    offers = [offer] if run.best.exists() else []
-    if not run.last.exists():
-        if offers:
-            raise InputError(f"{run.last}: expected a state to resume from, found none", *offers)
-        return None
-    try:
-        last = load_checkpoint(run.last)
-    except InputError as error:
-        raise InputError(str(error), *offers) from error
-    state = last.training
-    if state is None or len(state.progress.history) != state.progress.epoch - 1:
-        found = "weights only" if state is None else "another number of epochs than it says"
-        raise InputError(f"{run.last}: expected a state to resume from, found {found}", *offers)
-    expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
-    if last.epoch:
-        load_checkpoint(run.best)
-    return last
-
-
-def what_is_saved(run: RunDirectory) -> str:
-    """Say, on one line, how far the state has come that a run can go on from."""
-    if not run.last.exists():
-        return f"nothing is saved in {run.path} yet"
-    try:
-        last = load_checkpoint(run.last)
-    except InputError as error:
-        return str(error)
-    assert last.training
-    epoch, step = last.training.progress.epoch, last.training.progress.step
-    done = f"after step {step:,} of epoch {epoch}" if step else f"after epoch {epoch - 1}"
-    return f"saved in {run.last}: {done if epoch > 1 or step else 'before the first step'}"
-
-
-def start_of(
-    run: RunDirectory, given: Checkpoint | None, last: Checkpoint | None
-) -> Checkpoint | None:
-    """Return the weights that a run starts from; None: fresh ones, or it has started already.
-
-    Parameters
-    ----------
-    run : RunDirectory
-    given : Checkpoint, optional
-        What ``--init`` names; not needed again where the run has kept it.
-    last : Checkpoint, optional
-        What `state_to_resume` found in ``run``.
-
-    Raises
-    ------
-    InputError
-        If the run began from other weights than those given.
-    """
-    if last and not given:
-        return None
-    if not run.init.exists():
-        if last:
-            raise InputError(
-                f"--init: expected none, as the run in {run.path} began without, found one"
-            )
-        return given
-    kept = load_checkpoint(run.init)
-    if given and not same_weights(given, kept):
-        raise InputError(
-            f"--init: expected the weights that the run in {run.path} began from, found others"
-        )
-    return None if last else kept
-
-
-def is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
-    """Whether a run, whose state is ``last``, has nothing left to do."""
-    assert last.training
-    settings, progress = config.srnn, last.training.progress
-    return progress.is_complete(settings.epochs, settings.patience) and run.test.exists()
 
 
 def _train(
