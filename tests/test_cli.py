@@ -186,14 +186,14 @@ def test_a_signal_ends_training_with_its_state_saved(
     assert out == ""
     assert "\r" not in error
     assert re.search(
-        rf"saved in {directory}/last.pt: after (step \d+ of epoch \d+|epoch \d+)$",
+        rf"saved in {directory}/last.safetensors: after (step \d+ of epoch \d+|epoch \d+)$",
         error.splitlines()[-3],
     )
     assert error.splitlines()[-2].endswith(
         f"go on with: pdm run srnn --run-dir {directory} --resume"
     )
     assert error.splitlines()[-1] == f"stopped by {number.name}"
-    assert (directory / "last.pt").exists()
+    assert (directory / "last.safetensors").exists()
     epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
     assert epochs == list(range(1, len(epochs) + 1))
     assert {path.name for path in directory.glob(".*")} <= {".lock"}

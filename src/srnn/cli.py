@@ -298,7 +298,7 @@ def _log_next_steps(settings: "Config", run: Path) -> None:
 @_json
 @_debug
 def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) -> None:
-    """Measure the accuracy of RUN, a run directory (its best.pt) or a checkpoint file."""
+    """Measure the accuracy of RUN, a run directory (its best.safetensors) or a checkpoint file."""
     from srnn.runs.evaluate import evaluate_recogniser
     from srnn.runs.recogniser import load
     from srnn.runs.report import report
