@@ -23,11 +23,11 @@ ALLOWED = {
     "data": BASE,
     "features": BASE,
     "network": BASE,
-    "config": {"errors", "settings"},
+    "config": {*BASE, *PARTS},
     "training": {*BASE, *PARTS, "config", "runs", ""},
     "runs": {*BASE, *PARTS, "config", "training", ""},
     "instruments": {*BASE, *PARTS, "config", "training", "runs"},
-    "cli": {"errors", "files", "log", "config", "training", "runs", "instruments", ""},
+    "cli": {"errors", "files", "log", "config", "data", "training", "runs", "instruments", ""},
     "": {"errors", "training", "runs", "network"},
     "__main__": {"cli"},
 }

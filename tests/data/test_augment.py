@@ -9,9 +9,9 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from recordings import corpus_of
 from srnn.data.augment import Augmentation, Augmenter, Background
-from srnn.data.corpus import Corpus, read_corpus
-from srnn.data.pack import open_pack
+from srnn.data.corpus import Corpus
 
 RATE, SIZE = 8_000, 2_050
 CPU = torch.device("cpu")
@@ -29,8 +29,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     ramp = np.linspace(0, 0.5, 10 * RATE)
     soundfile.write(folder / "_background_noise_" / "down.wav", -ramp, RATE)
     soundfile.write(folder / "_background_noise_" / "up.wav", ramp, RATE)
-    return read_corpus(
-        open_pack(folder),
+    return corpus_of(
+        folder,
         ("go", "_silence_"),
         silence_clips=(10, 1, 1),
         seed=0,

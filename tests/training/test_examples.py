@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from srnn.data import audio
 from srnn.data.augment import Augmentation, Augmenter, Background
 from srnn.data.corpus import Clip, Corpus
-from srnn.data.pack import open_pack
+from srnn.data.pack.opening import open_pack
+from srnn.data.sources.folder import source as folders
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
@@ -66,13 +67,13 @@ def clips(folder: Path, word: str = "go") -> list[Clip]:
 
 
 def waveforms(folder: Path, some: list[Clip]) -> Waveforms:
-    return Waveforms([open_pack(folder)], some, SPEC.size, SPEC.sample_rate)
+    return Waveforms([open_pack(folders.read(folder))], some, SPEC.size, SPEC.sample_rate)
 
 
 def corpus(folder: Path, **partitions: list[Clip]) -> Corpus:
-    packs = dict.fromkeys(partitions, open_pack(folder))
+    packs = dict.fromkeys(partitions, open_pack(folders.read(folder)))
     clips = {name: tuple(some) for name, some in partitions.items()}
-    return Corpus(packs, ("a", "b", "c"), clips, {})
+    return Corpus(packs, ("a", "b", "c"), clips, (), {})
 
 
 def everything(examples: Examples, size: int) -> list[torch.Tensor]:
@@ -168,7 +169,9 @@ class _Recorder(Waveforms):
     """Waveforms that note what is read, and refuse a clip."""
 
     def __init__(self, folder: Path, refused: int = -1) -> None:
-        super().__init__([open_pack(folder)], clips(folder), SPEC.size, SPEC.sample_rate)
+        super().__init__(
+            [open_pack(folders.read(folder))], clips(folder), SPEC.size, SPEC.sample_rate
+        )
         self.read: list[int] = []
         self.refused = refused
 

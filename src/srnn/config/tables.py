@@ -7,48 +7,14 @@ must satisfy together stands in `relations`.
 """
 
 import math
-import unicodedata
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, Strict, StringConstraints
+from pydantic import Field, Strict
 
-from srnn.settings import MANY, STEPS, Keys, TextLine, key, noun
+from srnn.data.task import DataKeys
+from srnn.settings import MANY, STEPS, Keys, key
 
-
-def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names in the composed form of Unicode: how an accent is coded makes no other name."""
-    words = tuple(unicodedata.normalize("NFC", word) for word in words)
-    for position, word in enumerate(words):
-        if word in words[:position]:
-            raise ValueError(f'"{word}" twice')
-    return words
-
-
-_Sha256 = Annotated[
-    str,
-    StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True),
-    noun("string of 64 hexadecimal digits"),
-]
-# A word is a folder of the data set; names with "_" or "." in front are the data set's own.
-_Word = Annotated[
-    str,
-    StringConstraints(pattern=r"^[^/\\_.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,59}$"),
-    noun('name (1 to 60 characters, no slash, not starting with "_" or ".")'),
-]
-# TOML has lists only, hence the lax tuples; what lies in them stays strict.
-_Words = Annotated[
-    tuple[_Word, ...],
-    Strict(False),
-    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
-]
-_FewWords = Annotated[
-    tuple[_Word, ...],
-    Strict(False),
-    Field(json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
-]
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
 _Switches = Annotated[tuple[bool, ...], Strict(False), Field(min_length=1)]
@@ -67,116 +33,17 @@ _Limits = Annotated[
     ],
     Strict(False),
 ]
-_ClipCounts = Annotated[
-    tuple[
-        Annotated[int, Field(ge=0, le=MANY, title="training")],
-        Annotated[int, Field(ge=0, le=MANY, title="validation")],
-        Annotated[int, Field(ge=0, le=MANY, title="testing")],
-    ],
-    Strict(False),
-]
 
 
-class DataConfig(Keys):
+class DataConfig(DataKeys):
     """Where the recordings come from and which classes they make."""
 
-    dataroot: TextLine = key(
-        "google", "folder that holds the data set, created where missing", free_on_resume=True
-    )
-    gsc_url: TextLine = key(
-        "speech_commands_v0.01",
-        "data set: `speech_commands_v0.01` or `speech_commands_v0.02`, fetched where missing; "
-        "`synthetic`, spoken by a synthesiser; the http, https or file URL of an archive; "
-        "or the name of a folder in `dataroot`/SpeechCommands (any name, where the words lie in "
-        "`dataroot` itself)",
-    )
-    gsc_sha256: Literal[""] | _Sha256 = key(
-        "", 'SHA-256 of the archive at a `gsc_url` of one\'s own; `""`: not verified'
-    )
-    test_url: Literal[""] | TextLine = key(
-        "",
-        "test archive: `speech_commands_test_set_v0.01`, `speech_commands_test_set_v0.02` or a "
-        'URL; `""`: the testing partition of the data set itself',
-    )
-    test_sha256: Literal[""] | _Sha256 = key(
-        "", 'SHA-256 of the archive at `test_url`; `""`: not verified'
-    )
-    words: Literal["all"] | _Words = key(
-        ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
-        "keywords, in the order of their labels; `all`: every word of the data set, with "
-        "`unknown` off",
-    )
-    unknown: bool = key(True, "whether all other words together are a class, `_unknown_`")
-    held_out: _FewWords = key(
-        (),
-        "unknown words, and background recordings without their suffix, that training never hears: "
-        "what is made of them in validation tells how the unheard fares",
-    )
-    silence: bool = key(True, "whether background noise is a class, `_silence_`")
-    silence_clips: _ClipCounts = key(
-        (2300, 260, 260),
-        "most silence clips of each partition; fewer where the keywords have fewer",
-        "clips",
-        idle_if={"data.silence": False},
-    )
-    sampling: Literal["natural", "square_root", "balanced"] = key(
-        "natural",
-        "how often a clip is presented in an epoch: once; so that a word counts as the square root "
-        "of its clips (`square_root`, all synthetic words as one); or so that every class, every "
-        "word of a class and every clip of a word has its even share (`balanced`)",
-    )
-    synthetic_unknown: int = key(
-        0,
-        "training clips of `_unknown_` that a synthesiser adds, of some 700 common words that do "
-        "not sound like a keyword",
-        "clips",
-        ge=0,
-        le=MANY,
-    )
-    synthetic_share: float = key(
-        0.3,
-        "how much of `_unknown_` they make up with `balanced` sampling",
-        "share of its clips",
-        ge=0,
-        le=1,
-        idle_if={"data.synthetic_unknown": 0},
-        idle_unless={"data.sampling": "balanced"},
-    )
     normalisation: Literal["dataset", "standardise", "batch"] = key(
         "dataset",
         "whose standard deviation divides the features: that of the training partition, the same "
         "after its mean is subtracted (`standardise`), or that of each batch as in the reference "
         "(a prediction then depends on its batch)",
         shapes_weights=True,
-    )
-    cache: TextLine = key(
-        "auto",
-        "directory for decoded recordings, created where missing; `auto`: `.cache` in the folder "
-        "of the data set, or, where that cannot be written, `$XDG_CACHE_HOME/srnn` or "
-        "`~/.cache/srnn`",
-        free_on_resume=True,
-    )
-    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = key(
-        "auto",
-        "processes that decode the recordings, once for all runs; 0: the main process does it; "
-        "`auto`: one per core",
-        free_on_resume=True,
-    )
-    max_unreadable: float = key(
-        0.01,
-        "most recordings that may be damaged, and are then skipped; more of them end the run",
-        "share of all recordings",
-        ge=0,
-        le=1,
-        free_on_resume=True,
-    )
-    synthetic_clips: int = key(
-        325,
-        "size of the synthetic data set",
-        "clips per word",
-        ge=20,
-        le=10_000,
-        idle_unless={"data.gsc_url": "synthetic"},
     )
 
 

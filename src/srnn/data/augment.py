@@ -20,7 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srnn.data import audio
-from srnn.data.corpus import BACKGROUND, Clip, Corpus
+from srnn.data.corpus import Clip, Corpus
+from srnn.data.labels import BACKGROUND
+from srnn.data.levels import FULL_SCALE
 from srnn.randomness import Purpose, generator
 
 _BLOCK = 100  # samples that are resampled at a time: hence speeds in steps of 1 %
@@ -174,7 +176,7 @@ class Augmenter:
         """
         settings, draws = self.augmentation, _Draws(*rows.T)
         if not waveforms.is_floating_point():
-            waveforms = waveforms / audio.FULL_SCALE
+            waveforms = waveforms / FULL_SCALE
         if settings.fresh_silence:
             waveforms = self._with_fresh_silence(waveforms, clips, draws)
         shifts = _between(-settings.shift, settings.shift, draws.shift)

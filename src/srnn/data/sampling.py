@@ -9,8 +9,30 @@ from numpy.typing import NDArray
 
 from srnn.data.corpus import Corpus
 from srnn.randomness import Purpose, generator
+from srnn.settings import Keys, key
 
 Sampling = Literal["natural", "square_root", "balanced"]
+
+
+class SamplingKeys(Keys):
+    """How often an epoch presents each training clip."""
+
+    sampling: Sampling = key(
+        "natural",
+        "how often an epoch presents a clip: once (`natural`); in proportion to the square root of "
+        "the clips of its word, all synthetic words being one (`square_root`); or so that every "
+        "class, every word of a class and every clip of a word are presented equally often "
+        "(`balanced`)",
+    )
+    synthetic_share: float = key(
+        0.3,
+        "share of synthetic clips in `_unknown_` with `balanced` sampling",
+        "share of its clips",
+        ge=0,
+        le=1,
+        idle_if={"data.synthetic_unknown": 0},
+        idle_unless={"data.sampling": "balanced"},
+    )
 
 
 @dataclass(frozen=True, eq=False)

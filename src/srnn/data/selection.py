@@ -7,8 +7,8 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from srnn.data.audio import OTHER_SUFFIXES, UnreadableError, suffix_of
-from srnn.data.layout import is_recording
+from srnn.data.audio import UnreadableError
+from srnn.data.names import OTHER_SUFFIXES, is_recording, suffix_of
 from srnn.errors import printable
 
 _log = logging.getLogger(__name__)

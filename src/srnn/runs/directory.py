@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from srnn.config import Config, load, to_toml, toml_value
-from srnn.data.locks import locked
+from srnn.data.fetch.locks import locked
 from srnn.errors import InputError
 from srnn.files import write_text
 

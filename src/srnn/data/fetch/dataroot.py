@@ -9,9 +9,10 @@ the name of a data set.
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
-from srnn.data.locks import locked
+from srnn.data.fetch.locks import locked
 from srnn.errors import InputError
 from srnn.files import remedy, sync_directory, sync_tree
 
@@ -21,7 +22,25 @@ CORPORA = "SpeechCommands"
 SYNTHETIC_WORDS = "SyntheticWords"
 """The folder in a data root that synthetic words for `_unknown_` lie in."""
 
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
+"""Suffixes of archives."""
+
 _ELSEWHERE = "set data.dataroot to a folder that can be written or holds the data set"
+
+
+def corpus_name(url: str) -> str:
+    """Return the name of a data set: the file name of its URL without the archive's suffix.
+
+    Raises
+    ------
+    ValueError
+        If it is no URL, as with an unclosed bracket in the host.
+    """
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    for suffix in ARCHIVES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
 
 
 @contextmanager

@@ -14,13 +14,20 @@ import pytest
 import soundfile
 
 from srnn.config import Config
-from srnn.data import espeak, voices
-from srnn.data.acquire import locate
-from srnn.data.corpus import UNKNOWN, choose_labels, read_corpus, require_trainable
-from srnn.data.pack import open_pack
-from srnn.data.words import COMMON_WORDS
+from srnn.data.checks import require_trainable
+from srnn.data.corpus import read_corpus
+from srnn.data.labels import UNKNOWN, choose_labels
+from srnn.data.pack.opening import open_pack
+from srnn.data.preparation import make_evaluation_corpus
+from srnn.data.sources import speech_commands
+from srnn.data.sources.folder import source as folders
+from srnn.data.sources.folder.source import locate
+from srnn.data.sources.synthetic import clips, espeak, pronunciation, speakers
+from srnn.data.sources.synthetic import corpus as corpora
+from srnn.data.sources.synthetic.installation import find_espeak
+from srnn.data.sources.synthetic.words import COMMON_WORDS
 from srnn.errors import InputError
-from srnn.training.assemble import make_evaluation_corpus
+from srnn.training.assemble import make_task
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
 
@@ -29,7 +36,7 @@ RATE, SIZE = 16_000, 16_000
 
 
 def make(dataroot: Path, words: list[str] = WORDS, seed: int = 0) -> Path:
-    return voices.SpokenCorpus(words, 30, RATE, SIZE, seed).make(dataroot)
+    return corpora.SpokenCorpus(words, 30, RATE, SIZE, seed).make(dataroot)
 
 
 def digests(corpus: Path) -> dict[str, str]:
@@ -56,9 +63,12 @@ def test_layout_is_that_of_speech_commands(corpus: Path) -> None:
 
 
 def test_it_is_a_corpus_with_all_words_in_all_partitions(corpus: Path, tmp_path: Path) -> None:
-    pack = open_pack(corpus, str(tmp_path), workers=0)
-    labels = choose_labels(pack, ["yes", "no"], unknown=True, silence=True)
-    read = read_corpus(pack, labels, silence_clips=(9, 3, 3), seed=0, size=SIZE, sample_rate=RATE)
+    data_set = folders.read(corpus)
+    labels = choose_labels(data_set, ["yes", "no"], unknown=True, silence=True)
+    pack = open_pack(data_set, str(tmp_path), workers=0)
+    read = read_corpus(
+        data_set, pack, labels, silence_clips=(9, 3, 3), seed=0, size=SIZE, sample_rate=RATE
+    )
     require_trainable(read)
     for partition, least in (("training", 24), ("validation", 3), ("testing", 3)):
         counts = read.counts(partition)
@@ -82,7 +92,7 @@ def test_lists_agree_with_the_speaker_rule(corpus: Path) -> None:
 
 
 def test_no_voice_is_in_two_partitions() -> None:
-    variants = [variant for names in voices.VOICES.values() for variant in names]
+    variants = [variant for names in speakers.VOICES.values() for variant in names]
     assert len(variants) == len(set(variants))
 
 
@@ -126,7 +136,7 @@ def test_interrupted_making_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(voices, "recorded", interrupt)
+    monkeypatch.setattr(clips, "recorded", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path)
     assert list((tmp_path / "SpeechCommands").iterdir()) == []
@@ -135,7 +145,7 @@ def test_interrupted_making_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_what_a_killed_process_left_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voices, "_record", lambda folder, *_: (folder / "new").mkdir())
+    monkeypatch.setattr(corpora, "_record", lambda folder, *_: (folder / "new").mkdir())
     made = make(tmp_path)
     (made / "new").rmdir()
     made.rename(tmp_path / "SpeechCommands" / f".{made.name}.part")
@@ -159,9 +169,9 @@ def test_two_at_once_make_it_once(
         def emit(self, record: logging.LogRecord) -> None:
             waits.set()
 
-    monkeypatch.setattr(voices, "_record", record)
+    monkeypatch.setattr(corpora, "_record", record)
     watch = Watch()
-    logger = logging.getLogger("srnn.data.locks")
+    logger = logging.getLogger("srnn.data.fetch.locks")
     logger.addHandler(watch)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(make, tmp_path)
@@ -180,7 +190,7 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def write(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(voices, "_write", write)
+    monkeypatch.setattr(clips, "write_recording", write)
     place = f"^data.dataroot: {tmp_path}: No space left on device: free some space there"
     with pytest.raises(InputError, match=place):
         make(tmp_path)
@@ -229,14 +239,14 @@ def test_words_that_the_voices_do_not_tell_apart_are_named(
 def test_words_that_the_voices_tell_apart() -> None:
     """Accents, digits, names in Latin letters; scripts that eSpeak NG reads as their language."""
     words = ["naïve", "Łódź", "cafe\u0301", "two", "3", "hey_computer", "don't", "아니요", "नमस्ते"]
-    voices.expect_distinct_sounds(words)
+    pronunciation.expect_distinct_sounds(words)
 
 
 def test_other_words_that_sound_like_a_keyword_are_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    spoken = voices.SpokenCorpus(
+    spoken = corpora.SpokenCorpus(
         ["write", "no"], 20, RATE, SIZE, 0, others=("right", "yes", "no", "know")
     )
     folders = {path.name for path in spoken.make(tmp_path).iterdir() if path.is_dir()}
@@ -247,23 +257,23 @@ def test_other_words_that_sound_like_a_keyword_are_left_out(
 def test_another_synthesiser_makes_another_corpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoken = voices.SpokenCorpus(WORDS, 30, RATE, SIZE, 0)
+    spoken = corpora.SpokenCorpus(WORDS, 30, RATE, SIZE, 0)
     before = spoken.folder(tmp_path)
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "99.0")
     assert spoken.folder(tmp_path) != before
-    monkeypatch.setattr(voices, "_make_once", lambda *_: None)
-    unknown = voices.make_unknown_words(tmp_path, ["no"], 8, RATE, SIZE, 0)
+    monkeypatch.setattr(corpora, "make_once", lambda *_: None)
+    unknown = corpora.UnknownWords(["no"], 8, RATE, SIZE, 0).make(tmp_path)
     monkeypatch.undo()
-    monkeypatch.setattr(voices, "_make_once", lambda *_: None)
-    assert voices.make_unknown_words(tmp_path, ["no"], 8, RATE, SIZE, 0) != unknown
+    monkeypatch.setattr(corpora, "make_once", lambda *_: None)
+    assert corpora.UnknownWords(["no"], 8, RATE, SIZE, 0).make(tmp_path) != unknown
 
 
 def test_keywords_that_synthetic_words_cannot_be_compared_with_are_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They were recorded, so the voices need not say them."""
-    monkeypatch.setattr(voices, "_make_once", lambda *_: None)
-    voices.make_unknown_words(tmp_path, ["水", "no"], 8, RATE, SIZE, 0)
+    monkeypatch.setattr(corpora, "make_once", lambda *_: None)
+    corpora.UnknownWords(["水", "no"], 8, RATE, SIZE, 0).make(tmp_path)
     assert caplog.messages == [
         "data.synthetic_unknown: the voices cannot read '水': words that sound alike are not left "
         "out"
@@ -284,7 +294,7 @@ def test_a_word_that_does_not_fit_is_warned_of(
 def test_unknown_voices_are_refused() -> None:
     utterance = espeak.Utterance("yes", "en-us+nobody", 150, 50, 50)
     with pytest.raises(RuntimeError, match="nobody"):
-        espeak.speak([utterance], *voices._find_espeak())
+        espeak.speak([utterance], *find_espeak())
 
 
 def test_missing_synthesiser_says_what_to_install(
@@ -298,7 +308,7 @@ def test_missing_synthesiser_says_what_to_install(
 
 def test_sounds_leave_out_stress_and_length() -> None:
     texts = ["know", "no", "four", "for", "hey computer"]
-    know, no, four, sounds_of_for, hey = espeak.pronounce(texts, "en-us", *voices._find_espeak())
+    know, no, four, sounds_of_for, hey = espeak.pronounce(texts, "en-us", *find_espeak())
     assert know == no == ["n", "oʊ"]
     assert four == sounds_of_for
     assert hey[:2] == ["h", "eɪ"]
@@ -307,40 +317,33 @@ def test_sounds_leave_out_stress_and_length() -> None:
 
 def test_common_words_are_distinct_and_not_those_of_speech_commands() -> None:
     assert len(set(COMMON_WORDS)) == len(COMMON_WORDS) > 600
-    assert not set(COMMON_WORDS) & set(voices.SPEECH_COMMANDS_WORDS)
+    assert not set(COMMON_WORDS) & set(speech_commands.WORDS)
     assert all(word.isascii() and word.isalpha() and word.islower() for word in COMMON_WORDS)
 
 
 def test_words_that_sound_like_a_keyword_are_left_out() -> None:
     assert {"knee", "mouth", "rain"} <= set(COMMON_WORDS)
-    left = set(voices._unlike(["three", "Mouse", "reign", "table"]))
+    left = set(pronunciation.unlike(["three", "Mouse", "reign", "table"]))
     assert not left & {"mouth", "rain", "table"}
     assert {"knee", "water"} <= left  # "knee" is two sounds from "three"
     assert len(left) > 600
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "distance"),
-    [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("abc", "bc", 1), ("abc", "axcd", 2)],
-)
-def test_distance_counts_sounds(one: str, other: str, distance: int) -> None:
-    assert voices._distance(one, other) == voices._distance(other, one) == distance
-
-
 def test_unknown_words_are_for_training_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voices, "COMMON_WORDS", ("know", "water", "seven", "apple"))
-    made = voices.make_unknown_words(tmp_path, ["no"], 8, RATE, SIZE, 0)
+    for module in (corpora, pronunciation):
+        monkeypatch.setattr(module, "COMMON_WORDS", ("know", "water", "seven", "apple"))
+    made = corpora.UnknownWords(["no"], 8, RATE, SIZE, 0).make(tmp_path)
     assert made.parent == tmp_path / "SyntheticWords"
     assert {path.name for path in made.iterdir()} == {"water", "seven", "apple", "README.txt"}
     counts = sorted(len(list((made / word).iterdir())) for word in ("water", "seven", "apple"))
     assert counts == [2, 3, 3]
-    crew = {speaker.name for speaker in voices._speakers("training", 0)}
+    crew = {speaker.name for speaker in speakers.speakers_of("training", 0)}
     assert {path.name[:8] for path in made.glob("*/*.wav")} <= crew
     assert locate(tmp_path, "speech_commands_v0.02") is None  # no data set to train on
     monkeypatch.setattr(espeak, "speak", None)
-    assert voices.make_unknown_words(tmp_path, ["no", "no"], 8, RATE, SIZE, 0) == made
+    assert corpora.UnknownWords(["no", "no"], 8, RATE, SIZE, 0).make(tmp_path) == made
 
 
 def test_evaluation_finds_a_synthetic_data_set_where_no_synthesiser_is(
@@ -354,4 +357,4 @@ def test_evaluation_finds_a_synthetic_data_set_where_no_synthesiser_is(
     data = {"dataroot": str(tmp_path), "gsc_url": "synthetic", "words": ["yes", "no"]}
     config = Config.model_validate({"data": data})
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    assert make_evaluation_corpus(config, ("yes", "no")).folder == corpus
+    assert make_evaluation_corpus(make_task(config), ("yes", "no")).place == corpus

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import Server, serving
 from tqdm import tqdm
 
-from srnn.data import download as module
-from srnn.data.dataroot import sole_use
-from srnn.data.download import download
+from serving import Server, serving
+from srnn.data.fetch import download as module
+from srnn.data.fetch.dataroot import sole_use
+from srnn.data.fetch.download import download
 from srnn.errors import InputError
 
 CHUNK = 1 << 16
@@ -256,8 +256,8 @@ def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
 _DOWNLOADING = """
 import sys
 from pathlib import Path
-from srnn.data import download
-from srnn.data.dataroot import sole_use
+from srnn.data.fetch import download
+from srnn.data.fetch.dataroot import sole_use
 
 class Bar(download.tqdm):
     def update(self, n):
@@ -279,7 +279,7 @@ def test_a_killed_process_hands_over_to_one_that_waits(
     server.drops = [DROP]
     server.after = lambda: handed_over.wait(20)
     command = [sys.executable, "-c", _DOWNLOADING, server.url("x.tar"), str(tmp_path)]
-    logger = logging.getLogger("srnn.data.locks")
+    logger = logging.getLogger("srnn.data.fetch.locks")
     with subprocess.Popen(command, stdout=subprocess.PIPE) as first:
         assert first.stdout
         assert first.stdout.readline() == b"%d\n" % CHUNK

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import Server, serving
 
-from srnn.data import download
-from srnn.data.acquire import CHECKSUMS, URLS, Source, acquire, corpus_name, fetch, locate
+from serving import Server, serving
+from srnn.data.fetch import download
+from srnn.data.fetch.dataroot import corpus_name
+from srnn.data.sources.folder.archives import Origin, fetch
+from srnn.data.sources.folder.source import acquire, locate
+from srnn.data.sources.speech_commands import CHECKSUMS, URLS
 from srnn.errors import InputError
 
 V1, V2 = "speech_commands_v0.01", "speech_commands_v0.02"
@@ -104,7 +107,7 @@ def official(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return server
 
 
-def refused(dataroot: Path, source: Source, *expected: str) -> None:
+def refused(dataroot: Path, source: Origin, *expected: str) -> None:
     """An InputError of one line that says all that is expected, and nothing unpacked."""
     with pytest.raises(InputError) as caught:
         acquire(dataroot, source)
@@ -120,28 +123,28 @@ class TestDownload:
     ) -> None:
         caplog.set_level(logging.INFO, "srnn")
         root = tmp_path / "not" / "there"
-        folder = acquire(root, Source(V1))
+        folder = acquire(root, Origin(V1))
         assert folder == root / "SpeechCommands" / V1
         assert whole(folder)
         assert (root / f"{V1}.tar.gz").read_bytes() == GOOD
         assert not [name for name in names(root) if "/." in name or name.startswith(".")]
         for text in ("downloading http", "verified", "unpacking", "unpacked 7 files", "is kept"):
             assert text in caplog.text
-        assert acquire(root, Source(V1)) == folder
+        assert acquire(root, Origin(V1)) == folder
         assert "using the data set" in caplog.text
         assert len(official.asked) == 1
 
     def test_says_that_an_archive_without_a_checksum_is_unverified(
         self, tmp_path: Path, official: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
-        fetch(tmp_path, Source(TEST_SET, "", "data.test_url", "data.test_sha256"))
+        fetch(tmp_path, Origin(TEST_SET, "", "data.test_url", "data.test_sha256"))
         assert "unverified" in caplog.text
         assert f'data.test_sha256 = "{DIGEST}"' in caplog.text
 
     def test_takes_a_url_and_a_checksum_of_ones_own(
         self, tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
-        source = Source(server.url("my%20words.tgz?download=1"), DIGEST.upper())
+        source = Origin(server.url("my%20words.tgz?download=1"), DIGEST.upper())
         folder = acquire(tmp_path, source)
         assert folder == tmp_path / "SpeechCommands" / "my words"
         assert whole(folder)
@@ -153,25 +156,25 @@ class TestDownload:
         ]
 
     def test_the_users_checksum_wins(self, tmp_path: Path, official: Server) -> None:
-        refused(tmp_path, Source(V1, "0" * 64), V1, "0" * 64, DIGEST, "data.gsc_sha256", "not kept")
+        refused(tmp_path, Origin(V1, "0" * 64), V1, "0" * 64, DIGEST, "data.gsc_sha256", "not kept")
         assert names(tmp_path) == []
 
     @pytest.mark.parametrize("sha256", [DIGEST, ""])
     def test_broken_off_is_an_error(self, tmp_path: Path, server: Server, sha256: str) -> None:
         url = server.url("broken/x.tar.gz")
-        refused(tmp_path, Source(url, sha256), "data.gsc_url", url, "IncompleteRead", "run again")
+        refused(tmp_path, Origin(url, sha256), "data.gsc_url", url, "IncompleteRead", "run again")
         assert names(tmp_path) == []
 
     def test_broken_off_without_length_or_checksum_is_no_data_set(
         self, tmp_path: Path, server: Server
     ) -> None:
-        refused(tmp_path, Source(server.url("unsized/x.tar.gz")), "x.tar.gz", "truncated")
+        refused(tmp_path, Origin(server.url("unsized/x.tar.gz")), "x.tar.gz", "truncated")
 
     def test_broken_off_without_length_is_found_by_the_checksum(
         self, tmp_path: Path, server: Server
     ) -> None:
         url = server.url("unsized/x.tar.gz")
-        refused(tmp_path, Source(url, DIGEST), f"expected SHA-256 {DIGEST}", url, "not kept, run")
+        refused(tmp_path, Origin(url, DIGEST), f"expected SHA-256 {DIGEST}", url, "not kept, run")
         assert names(tmp_path) == []
 
     def test_a_full_disk_says_what_to_do(
@@ -185,35 +188,35 @@ class TestDownload:
         monkeypatch.setattr(Path, "replace", fail)
         message = f"data.dataroot: {tmp_path}: No space left on device: free some space there"
         with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-            acquire(tmp_path, Source(V1))
+            acquire(tmp_path, Origin(V1))
         assert names(tmp_path) == [f".{V1}.tar.gz.part"]
         monkeypatch.undo()
         monkeypatch.setitem(URLS, V1, official.url(f"{V1}.tar.gz"))
-        assert whole(acquire(tmp_path, Source(V1)))
+        assert whole(acquire(tmp_path, Origin(V1)))
         assert sorted(tmp_path.glob(".*.part*")) == []
 
     def test_gone(self, tmp_path: Path, server: Server) -> None:
         url = server.url("gone/x.tar.gz")
         by_hand = str(tmp_path / "x.tar.gz")
-        refused(tmp_path, Source(url), "data.gsc_url", url, "HTTP 404", by_hand)
+        refused(tmp_path, Origin(url), "data.gsc_url", url, "HTTP 404", by_hand)
         assert len(server.asked) == 1
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/x.tar.gz"
-            refused(tmp_path, Source(url), "data.gsc_url", url, "Connection refused")
+            refused(tmp_path, Origin(url), "data.gsc_url", url, "Connection refused")
 
     def test_unknown_host(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def nowhere(*_: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", nowhere)
-        refused(tmp_path, Source("http://nowhere.invalid/x.tar.gz"), "nowhere.invalid", "not known")
+        refused(tmp_path, Origin("http://nowhere.invalid/x.tar.gz"), "nowhere.invalid", "not known")
 
     def test_a_page_instead_of_an_archive(self, tmp_path: Path, server: Server) -> None:
         server.body = b"<html>Please log in</html>" * 100
-        refused(tmp_path, Source(server.url("x.tar.gz")), "x.tar.gz", "damaged", "run again")
+        refused(tmp_path, Origin(server.url("x.tar.gz")), "x.tar.gz", "damaged", "run again")
 
     @pytest.mark.parametrize(
         "url",
@@ -225,7 +228,7 @@ class TestDownload:
         ],
     )
     def test_neither_a_name_nor_an_archive(self, tmp_path: Path, url: str) -> None:
-        refused(tmp_path, Source(url), "data.gsc_url: expected", V1, "https", f"found {url!r}")
+        refused(tmp_path, Origin(url), "data.gsc_url: expected", V1, "https", f"found {url!r}")
 
 
 class TestArchive:
@@ -238,18 +241,18 @@ class TestArchive:
 
     def test_is_verified_and_unpacked(self, tmp_path: Path, put: Path) -> None:
         put.write_bytes(GOOD)
-        assert whole(acquire(tmp_path, Source(V1)))
+        assert whole(acquire(tmp_path, Origin(V1)))
 
     def test_with_the_wrong_checksum_is_not_deleted(self, tmp_path: Path, put: Path) -> None:
         other = gzip.compress(tar_of(FILES), mtime=1)
         put.write_bytes(other)
-        refused(tmp_path, Source(V1), str(put), DIGEST, hashlib.sha256(other).hexdigest())
+        refused(tmp_path, Origin(V1), str(put), DIGEST, hashlib.sha256(other).hexdigest())
         assert put.read_bytes() == other
 
     def test_by_file_url_stays_where_it_is(self, tmp_path: Path) -> None:
         archive = tmp_path / "my words.tar"
         archive.write_bytes(tar_of({name.replace("./", "all/"): FILES[name] for name in FILES}))
-        folder = acquire(tmp_path / "root", Source(archive.as_uri()))
+        folder = acquire(tmp_path / "root", Origin(archive.as_uri()))
         assert folder == tmp_path / "root" / "SpeechCommands" / "my words"
         assert whole(folder)
         assert archive.exists()
@@ -258,7 +261,7 @@ class TestArchive:
     def test_truncated(self, tmp_path: Path, kept: int) -> None:
         archive = tmp_path / "mine.tar.gz"
         archive.write_bytes(GOOD[:kept])
-        refused(tmp_path, Source("mine"), str(archive), "truncated or damaged", "run again")
+        refused(tmp_path, Origin("mine"), str(archive), "truncated or damaged", "run again")
         assert archive.exists()
 
     def test_truncated_uncompressed(self, tmp_path: Path) -> None:
@@ -267,20 +270,20 @@ class TestArchive:
         header = tar.index(b"./no/")
         for end in (header, header + 100, header + tarfile.BLOCKSIZE + 100):
             (tmp_path / "mine.tar.gz").write_bytes(tar[:end])
-            refused(tmp_path, Source("mine"), "truncated or damaged")
+            refused(tmp_path, Origin("mine"), "truncated or damaged")
 
     def test_damaged_data(self, tmp_path: Path) -> None:
         """Stored without compression, so that gzip's checksum alone can tell."""
         stored = bytearray(gzip.compress(tar_of(FILES), 0))
         stored[len(stored) // 2] ^= 1
         (tmp_path / "mine.tar.gz").write_bytes(stored)
-        refused(tmp_path, Source("mine"), "truncated or damaged", "CRC")
+        refused(tmp_path, Origin("mine"), "truncated or damaged", "CRC")
 
     def test_damaged_header(self, tmp_path: Path) -> None:
         tar = bytearray(tar_of(FILES))
         tar[tar.index(b"./no/")] ^= 1
         (tmp_path / "mine.tar.gz").write_bytes(tar)
-        refused(tmp_path, Source("mine"), "truncated or damaged")
+        refused(tmp_path, Origin("mine"), "truncated or damaged")
 
     @pytest.mark.parametrize(
         ("name", "kind", "link", "reason"),
@@ -323,14 +326,14 @@ class TestArchive:
             member.pax_headers = {"path": name}
         (tmp_path / "mine.tar.gz").write_bytes(gzip.compress(tar_of(FILES, member)))
         found = f"mine.tar.gz: expected files inside one folder, found {name[:200]!r}"[:-1]
-        refused(tmp_path, Source("mine"), found, reason, "replace the archive and run")
+        refused(tmp_path, Origin("mine"), found, reason, "replace the archive and run")
         assert names(tmp_path) == ["SpeechCommands", "mine.tar.gz"]
 
     def test_a_link_within_its_folder_is_no_harm(self, tmp_path: Path) -> None:
         link = tarfile.TarInfo("yes/link.wav")
         link.type, link.linkname = tarfile.SYMTYPE, "1_nohash_0.wav"
         (tmp_path / "mine.tar.gz").write_bytes(tar_of(FILES, link))
-        assert (acquire(tmp_path, Source("mine")) / link.name).read_bytes() == wav(1)
+        assert (acquire(tmp_path, Origin("mine")) / link.name).read_bytes() == wav(1)
 
     @pytest.mark.parametrize(
         ("headers", "reason"),
@@ -346,18 +349,18 @@ class TestArchive:
         member = tarfile.TarInfo("yes/x.wav")
         member.pax_headers = headers
         (tmp_path / "mine.tar.gz").write_bytes(tar_of(FILES, member))
-        refused(tmp_path, Source("mine"), "found 'yes/x.wav'", reason)
+        refused(tmp_path, Origin("mine"), "found 'yes/x.wav'", reason)
 
     def test_a_negative_size_does_not_go_round_and_round(self, tmp_path: Path) -> None:
         member = tarfile.TarInfo("yes/x.wav")
         member.pax_headers = {"size": "-1024"}
         (tmp_path / "mine.tar.gz").write_bytes(tar_of(FILES, member))
-        refused(tmp_path, Source("mine"), "damaged", "less than no bytes")
+        refused(tmp_path, Origin("mine"), "damaged", "less than no bytes")
 
     @pytest.mark.parametrize("archive", [b"PK\3\4" * 500, b"no archive", GOOD + b"garbage"])
     def test_what_is_no_archive(self, tmp_path: Path, archive: bytes) -> None:
         (tmp_path / "mine.tar.gz").write_bytes(archive)
-        refused(tmp_path, Source("mine"), "expected a whole tar archive", "damaged", "run again")
+        refused(tmp_path, Origin("mine"), "expected a whole tar archive", "damaged", "run again")
 
     @pytest.mark.parametrize(
         ("files", "found"),
@@ -370,7 +373,7 @@ class TestArchive:
     )
     def test_without_a_data_set(self, tmp_path: Path, files: dict[str, bytes], found: str) -> None:
         (tmp_path / "mine.tar.gz").write_bytes(tar_of(files))
-        refused(tmp_path, Source("mine"), "expected one data set", f"found {found}")
+        refused(tmp_path, Origin("mine"), "expected one data set", f"found {found}")
 
 
 def full(number: int = errno.ENOSPC) -> OSError:
@@ -400,17 +403,17 @@ class TestUnpacking:
         found = getattr(error, "strerror", "")
         message = f"data.dataroot: {tmp_path}: {found}: free some space there"
         with pytest.raises((KeyboardInterrupt, InputError), match=f"^$|{re.escape(message)}"):
-            acquire(tmp_path, Source("mine"))
+            acquire(tmp_path, Origin("mine"))
         assert names(tmp_path) == ["SpeechCommands", "mine.tar.gz"]
         monkeypatch.undo()
-        assert whole(acquire(tmp_path, Source("mine")))
+        assert whole(acquire(tmp_path, Origin("mine")))
 
     def test_what_a_killed_process_left_is_removed(self, tmp_path: Path) -> None:
         corpora = tmp_path / "SpeechCommands"
         write(corpora / ".mine.part", "yes", "up")
         (tmp_path / "mine.tar.gz").write_bytes(GOOD)
         assert locate(tmp_path, "mine") is None
-        assert whole(acquire(tmp_path, Source("mine")))
+        assert whole(acquire(tmp_path, Origin("mine")))
         assert [path.name for path in corpora.iterdir()] == ["mine"]
 
     def test_leftovers_are_no_data_set(self, tmp_path: Path, official: Server) -> None:
@@ -418,7 +421,7 @@ class TestUnpacking:
         write(corpora / f".{V2}-killed" / "content")
         (corpora / V1).mkdir()
         assert locate(tmp_path, V1) is None
-        assert whole(acquire(tmp_path, Source(V1)))
+        assert whole(acquire(tmp_path, Origin(V1)))
 
     def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path) -> None:
         theirs = tmp_path / "SpeechCommands" / "mine"
@@ -427,16 +430,16 @@ class TestUnpacking:
         (tmp_path / "mine.tar.gz").write_bytes(GOOD)
         (theirs.parent / "file").touch()
         with pytest.raises(InputError, match="file: expected a folder"):
-            acquire(tmp_path, Source("https://127.0.0.1:9/file.tar"))
+            acquire(tmp_path, Origin("https://127.0.0.1:9/file.tar"))
         with pytest.raises(InputError, match=f"{re.escape(str(theirs))}: expected .* found none"):
-            acquire(tmp_path, Source("mine"))
+            acquire(tmp_path, Origin("mine"))
         assert (theirs / "notes.txt").exists()
 
     @pytest.mark.parametrize("root", ["file", "file/below"])
     def test_a_data_root_that_cannot_be(self, tmp_path: Path, official: Server, root: str) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(InputError, match=r"^data\.dataroot: .*file") as caught:
-            acquire(tmp_path / root, Source(V1))
+            acquire(tmp_path / root, Origin(V1))
         assert "\n" not in str(caught.value)
         assert locate(tmp_path / root, V1) is None
 
@@ -453,9 +456,9 @@ class TestWhatIsThere:
         corpora = tmp_path / "SpeechCommands"
         for name in (V1, V2, "mine"):
             write(corpora / name)
-            assert acquire(tmp_path, Source(name)) == locate(tmp_path, name) == corpora / name
+            assert acquire(tmp_path, Origin(name)) == locate(tmp_path, name) == corpora / name
         url = "https://127.0.0.1:9/mine.tar.gz"
-        assert acquire(tmp_path, Source(url)) == locate(tmp_path, url) == corpora / "mine"
+        assert acquire(tmp_path, Origin(url)) == locate(tmp_path, url) == corpora / "mine"
 
     @pytest.mark.parametrize("name", [V1, "mine"])
     @pytest.mark.parametrize("beside", ["synthetic-0123", "speech_commands_test_set_v0.01"])
@@ -465,10 +468,10 @@ class TestWhatIsThere:
         corpora = tmp_path / "SpeechCommands"
         write(corpora / beside)
         write(tmp_path, "stop")
-        assert acquire(tmp_path, Source(name)) == locate(tmp_path, name) == tmp_path
+        assert acquire(tmp_path, Origin(name)) == locate(tmp_path, name) == tmp_path
         part = write(corpora / "part")
         expected = part if name == V1 else tmp_path
-        assert acquire(tmp_path, Source(name)) == locate(tmp_path, name) == expected
+        assert acquire(tmp_path, Origin(name)) == locate(tmp_path, name) == expected
 
     def test_the_only_folder_of_any_kind_comes_last(self, tmp_path: Path) -> None:
         only = write(tmp_path / "SpeechCommands" / "speech_commands_test_set_v0.01")
@@ -480,12 +483,12 @@ class TestWhatIsThere:
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         only = write(tmp_path / "SpeechCommands" / "mine")
-        assert acquire(tmp_path, Source(V1)) == only
+        assert acquire(tmp_path, Origin(V1)) == only
         assert "data.gsc_url = 'speech_commands_v0.01' is not there" in caplog.text
 
     def test_the_data_root_itself(self, tmp_path: Path) -> None:
         root = write(tmp_path / V1, "yes", "_silence_", "_unknown_")
-        assert acquire(root, Source(V1)) == locate(root, V2) == root
+        assert acquire(root, Origin(V1)) == locate(root, V2) == root
 
     @pytest.mark.parametrize("word", ["_silence_", "_background_noise_", ".hidden"])
     def test_what_is_no_word(self, tmp_path: Path, word: str) -> None:
@@ -499,7 +502,7 @@ class TestWhatIsThere:
         folder = write(tmp_path / place)
         root = tmp_path if "/" in place else folder
         with pytest.raises(InputError) as caught:
-            acquire(root, Source(V1))
+            acquire(root, Origin(V1))
         for text in (f"expected {V1}", str(folder), f'data.gsc_url = "{V2}"', "data.dataroot"):
             assert text in str(caught.value)
         assert locate(root, V1) == folder
@@ -507,19 +510,19 @@ class TestWhatIsThere:
     def test_another_version_does_not_matter_where_the_archive_lies(self, tmp_path: Path) -> None:
         write(tmp_path / "SpeechCommands" / V2)
         (tmp_path / f"{V1}.tar.gz").write_bytes(GOOD)
-        assert whole(acquire(tmp_path, Source(V1, DIGEST)))
+        assert whole(acquire(tmp_path, Origin(V1, DIGEST)))
 
     @pytest.mark.parametrize("name", ["synthetic-0123", TEST_SET, f".{V2}"])
     def test_what_is_no_other_version(self, tmp_path: Path, name: str) -> None:
         write(tmp_path / "SpeechCommands" / name)
         with pytest.raises(InputError, match="cannot download"):
-            acquire(tmp_path, Source(V1))
+            acquire(tmp_path, Origin(V1))
 
     def test_a_test_archive_has_no_stand_in(self, tmp_path: Path) -> None:
         write(tmp_path, "yes")
         write(tmp_path / "SpeechCommands" / V1)
         with pytest.raises(InputError, match="cannot download"):
-            fetch(tmp_path, Source(TEST_SET))
+            fetch(tmp_path, Origin(TEST_SET))
 
 
 @pytest.fixture
@@ -550,7 +553,7 @@ class TestReadOnly:
         folder = write(tmp_path / "SpeechCommands" / V1)
         before = names(tmp_path)
         read_only()
-        assert acquire(tmp_path, Source(V1)) == fetch(tmp_path, Source(V1)) == folder
+        assert acquire(tmp_path, Origin(V1)) == fetch(tmp_path, Origin(V1)) == folder
         assert sorted(path.name for path in tmp_path.iterdir()) == ["SpeechCommands"]
         assert names(tmp_path) == before
 
@@ -562,7 +565,7 @@ class TestReadOnly:
         read_only()
         place = f"data.dataroot: {tmp_path / 'not' if root else tmp_path / f'.{V1}.lock'}"
         remedy = "allow it, or set data.dataroot to a folder that can be written"
-        refused(tmp_path / root, Source(V1), place, "Read-only file system", remedy)
+        refused(tmp_path / root, Origin(V1), place, "Read-only file system", remedy)
         assert official.asked == []
 
 
@@ -583,12 +586,12 @@ class TestTwoAtOnce:
                 waits.set()
 
         official.before, watch = answer, Watch()
-        logger = logging.getLogger("srnn.data.locks")
+        logger = logging.getLogger("srnn.data.fetch.locks")
         logger.addHandler(watch)
         with ThreadPoolExecutor(2) as pool:
-            first = pool.submit(acquire, tmp_path, Source(V1))
+            first = pool.submit(acquire, tmp_path, Origin(V1))
             assert asked.wait(20)
-            second = pool.submit(acquire, tmp_path, Source(V1))
+            second = pool.submit(acquire, tmp_path, Origin(V1))
             assert first.result() == second.result()
         logger.removeHandler(watch)
         assert whole(first.result())

@@ -12,23 +12,20 @@ import pytest
 import soundfile
 import torch
 
-from recordings import encoded
-from srnn.data import acquire as acquisition
-from srnn.data import audio, pack
-from srnn.data.acquire import Source, acquire, locate
+from recordings import corpus_of, encoded
 from srnn.data.augment import Background
-from srnn.data.corpus import (
-    PARTITIONS,
-    SILENCE,
-    UNKNOWN,
-    Corpus,
-    choose_labels,
-    partition_of_speaker,
-    read_corpus,
-    require_trainable,
-    speaker_of,
-)
-from srnn.data.pack import open_pack
+from srnn.data.checks import require_trainable
+from srnn.data.corpus import Corpus
+from srnn.data.labels import SILENCE, UNKNOWN, choose_labels
+from srnn.data.names import OTHER_SUFFIXES, SUFFIXES, speaker_of, suffix_of
+from srnn.data.pack import decoding
+from srnn.data.pack.opening import expect_readable, open_pack
+from srnn.data.partitions import PARTITIONS, partition_of_speaker
+from srnn.data.sources import speech_commands as acquisition
+from srnn.data.sources.folder import scanning
+from srnn.data.sources.folder import source as folders
+from srnn.data.sources.folder.archives import Origin
+from srnn.data.sources.folder.source import acquire, locate
 from srnn.errors import InputError
 from srnn.features.reference import MelSpec
 from srnn.training.examples import make_examples
@@ -46,7 +43,7 @@ def make(folder: Path, *names: str) -> Path:
     """Make files, of which those with a suffix of soundfile's are recordings."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(SHORT if audio.suffix_of(name) in audio.SUFFIXES else b"x")
+        (folder / name).write_bytes(SHORT if suffix_of(name) in SUFFIXES else b"x")
     return folder
 
 
@@ -55,8 +52,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def read(folder: Path, *labels: str, held_out: tuple[str, ...] = ()) -> Corpus:
-    return read_corpus(
-        open_pack(folder),
+    return corpus_of(
+        folder,
         labels,
         silence_clips=(9, 9, 9),
         seed=0,
@@ -87,17 +84,19 @@ def test_what_soundfile_reads_is_a_recording(
     for folder in ("go", "_background_noise_"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_bytes(encoded(0.3, kind=kind))
-    opened = open_pack(tmp_path)
+    data_set = folders.read(tmp_path)
+    caplog.clear()  # the speaker of `a` is not stated
+    opened = open_pack(data_set)
     assert list(opened.recordings) == [f"_background_noise_/{name}", f"go/{name}"]
     assert opened[f"go/{name}"].any()
-    assert acquire(tmp_path, Source("mine")) == tmp_path
+    assert acquire(tmp_path, Origin("mine")) == tmp_path
     assert warnings(caplog) == []
 
 
 def test_every_format_of_soundfile_has_a_suffix() -> None:
     kinds = {kind.lower() for kind in soundfile.available_formats()} - {"raw"}
-    assert kinds <= audio.SUFFIXES
-    assert not audio.SUFFIXES & audio.OTHER_SUFFIXES
+    assert kinds <= SUFFIXES
+    assert not SUFFIXES & OTHER_SUFFIXES
 
 
 def test_sound_that_is_not_used_is_counted_on_one_line(
@@ -105,8 +104,8 @@ def test_sound_that_is_not_used_is_counted_on_one_line(
 ) -> None:
     make(tmp_path, "go/a.wav", "go/b.m4a", "go/ada/c.M4A", "no/d.aac", "no/.e.m4a", "stray.flac")
     make(tmp_path, "go/a.txt", "go/README", "LICENSE")
-    assert list(open_pack(tmp_path).recordings) == ["go/a.wav"]
-    assert warnings(caplog) == [
+    assert list(open_pack(folders.read(tmp_path)).recordings) == ["go/a.wav"]
+    assert warnings(caplog)[:1] == [
         f"{tmp_path}: 4 files of sound are not used: 1 .aac that soundfile does not read, 2 .m4a "
         "that soundfile does not read, 1 outside the folders of words"
     ]
@@ -126,7 +125,7 @@ def test_what_is_no_data_set_is_told_why(
 ) -> None:
     make(tmp_path, *names)
     with pytest.raises(InputError) as error:
-        acquire(tmp_path, Source("mine"))
+        acquire(tmp_path, Origin("mine"))
     expected = f"data.dataroot: expected a data set, found none: {tmp_path}{found}"
     assert str(error.value).startswith(expected)
 
@@ -199,7 +198,7 @@ def test_folders_that_link_to_each_other_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "yes" / "ada" / "loop").symlink_to(tmp_path / "yes")
     (tmp_path / "yes" / "self").symlink_to("self")
     (tmp_path / "no" / "carol").symlink_to(tmp_path / "yes" / "ada")
-    assert list(open_pack(tmp_path).recordings) == [
+    assert list(open_pack(folders.read(tmp_path)).recordings) == [
         "no/bob/a.wav",
         "no/carol/a.wav",
         "no/carol/loop/ada/a.wav",
@@ -209,7 +208,7 @@ def test_folders_that_link_to_each_other_are_read_once(tmp_path: Path) -> None:
 
 def test_data_sets_in_a_data_root_are_no_words_of_it(tmp_path: Path) -> None:
     make(tmp_path, "yes/a.wav", f"SpeechCommands/{V1}/no/a.wav", "SyntheticWords/unknown-0/x/a.wav")
-    assert list(open_pack(tmp_path).recordings) == ["yes/a.wav"]
+    assert list(open_pack(folders.read(tmp_path)).recordings) == ["yes/a.wav"]
 
 
 def test_flat_data_sets_are_listed_without_a_look_at_what_a_file_is(
@@ -220,7 +219,7 @@ def test_flat_data_sets_are_listed_without_a_look_at_what_a_file_is(
     scanned: list[Path] = []
     stated: list[str] = []
     looked: list[str] = []
-    scandir, state = os.scandir, pack._state
+    scandir, state = os.scandir, scanning.state
 
     def count_scans(path: Path) -> Iterator[os.DirEntry[str]]:
         scanned.append(path)
@@ -235,9 +234,9 @@ def test_flat_data_sets_are_listed_without_a_look_at_what_a_file_is(
         return entry.is_dir()
 
     monkeypatch.setattr(os, "scandir", count_scans)
-    monkeypatch.setattr(pack, "_state", count_states)
-    monkeypatch.setattr(pack, "_is_folder", look)
-    opened = open_pack(tmp_path, str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(scanning, "state", count_states)
+    monkeypatch.setattr(scanning, "_is_folder", look)
+    opened = open_pack(folders.read(tmp_path), str(tmp_path / "elsewhere"))
     assert len(opened.recordings) == len(stated) == 50
     assert looked == ["yes"]
     assert scanned == [tmp_path, tmp_path / "yes"]
@@ -248,9 +247,9 @@ def test_flat_data_sets_are_listed_without_a_look_at_what_a_file_is(
 
 def test_folders_of_speakers_are_found(tmp_path: Path) -> None:
     mine = make(tmp_path / "SpeechCommands" / "mine", "yes/ada/a.wav", "no/ada/a.wav")
-    assert acquire(tmp_path, Source("mine"), ("yes",)) == locate(tmp_path, "mine") == mine
-    assert acquire(mine, Source("other"), ("yes",)) == locate(mine, "other") == mine
-    assert acquire(mine, Source(V1), ("yes",)) == mine
+    assert acquire(tmp_path, Origin("mine"), ("yes",)) == locate(tmp_path, "mine") == mine
+    assert acquire(mine, Origin("other"), ("yes",)) == locate(mine, "other") == mine
+    assert acquire(mine, Origin(V1), ("yes",)) == mine
 
 
 def test_something_else_in_the_data_root_is_not_taken_for_an_official_data_set(
@@ -259,7 +258,7 @@ def test_something_else_in_the_data_root_is_not_taken_for_an_official_data_set(
     monkeypatch.setitem(acquisition.URLS, V1, f"http://127.0.0.1:9/{V1}.tar.gz")
     make(tmp_path, "musan/noise/a.wav", "birds/robin/a.wav")
     with pytest.raises(InputError, match="cannot download"):
-        acquire(tmp_path, Source(V1), ("yes", "no"))
+        acquire(tmp_path, Origin(V1), ("yes", "no"))
 
 
 # Partitions as folders
@@ -280,7 +279,7 @@ def test_partitions_as_folders_are_refused(
 ) -> None:
     make(tmp_path, *names)
     with pytest.raises(InputError) as error:
-        open_pack(tmp_path)
+        open_pack(folders.read(tmp_path))
     assert str(error.value).startswith(
         f"{tmp_path}: expected a folder for each word, WORD/FILE or WORD/SPEAKER/FILE, and "
         "partitions in validation_list.txt and testing_list.txt, found folders of partitions, "
@@ -293,9 +292,9 @@ def test_a_tree_of_partitions_is_refused_rather_than_an_official_data_set_downlo
     tmp_path: Path,
 ) -> None:
     make(tmp_path, "train/yes/a.wav", "test/yes/b.wav")
-    assert acquire(tmp_path, Source(V1), ("yes",)) == tmp_path
+    assert acquire(tmp_path, Origin(V1), ("yes",)) == tmp_path
     with pytest.raises(InputError, match="found folders of partitions"):
-        open_pack(acquire(tmp_path, Source("mine"), ("yes",)))
+        folders.read(acquire(tmp_path, Origin("mine"), ("yes",)))
 
 
 @pytest.mark.parametrize(
@@ -309,7 +308,7 @@ def test_a_tree_of_partitions_is_refused_rather_than_an_official_data_set_downlo
 def test_words_and_speakers_may_be_called_like_partitions(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    assert set(open_pack(make(tmp_path, *names)).recordings) == set(names)
+    assert set(open_pack(folders.read(make(tmp_path, *names))).recordings) == set(names)
 
 
 # Unicode
@@ -325,8 +324,8 @@ def test_a_word_is_the_same_in_either_unicode_form(
     corpus = read(tmp_path, written, UNKNOWN)
     assert corpus.counts("training") == {written: 1, UNKNOWN: 1}
     require_trainable(corpus)
-    opened = open_pack(tmp_path)
-    assert choose_labels(opened, "all", unknown=False, silence=False) == ("bed", NFC)
+    every = choose_labels(folders.read(tmp_path), "all", unknown=False, silence=False)
+    assert every == ("bed", NFC)
     unheard = read(tmp_path, "bed", UNKNOWN, held_out=(written,))
     assert unheard.counts("training")[UNKNOWN] == 0
     assert [s.name for s in unheard.background("training")] == ["_background_noise_/hum.wav"]
@@ -350,16 +349,16 @@ def test_recordings_that_sound_wrong_are_named_on_one_line(
     caplog: pytest.LogCaptureFixture,
     workers: int,
 ) -> None:
-    monkeypatch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
-    monkeypatch.setattr(pack, "_RECORDINGS_A_TASK", 2)
+    monkeypatch.setattr(decoding, "_RECORDINGS_WORTH_A_POOL", 1)
+    monkeypatch.setattr(decoding, "_RECORDINGS_A_TASK", 2)
     make(tmp_path, "go/a.wav")
     loud = 20_000 * np.sin(np.arange(800))
     for number in range(5):
         soundfile.write(tmp_path / "go" / f"loud{number}.wav", loud, 16_000, subtype="FLOAT")
     for _ in range(2):  # it is kept in the pack
-        opened = open_pack(tmp_path, workers=workers)
+        opened = open_pack(folders.read(tmp_path), workers=workers)
         caplog.clear()
-        pack.expect_readable(opened, 0)
+        expect_readable(opened, 0)
         (line,) = warnings(caplog)
         start = f"{tmp_path}: 5 of 6 recordings do not sound as recorded (go/loud0.wav: samples of "
         assert line.startswith(start + "up to 20,000, where full scale is 1, are clipped")

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from recordings import encoded
-from srnn.data.corpus import PARTITIONS, read_corpus
-from srnn.data.lists import read_lists
-from srnn.data.pack import open_pack
+from recordings import corpus_of, encoded
+from srnn.data.partitions import PARTITIONS
+from srnn.data.sources.folder.lists import read_lists
 from srnn.errors import InputError
 
 NAMES = ("go/a.wav", "go/b.WAV", "go/c.flac", "go/ada/d.wav", "no/a.wav", "café/e.wav")
@@ -68,8 +67,13 @@ def test_clips_named_with_backslashes_are_not_trained_on(tmp_path: Path) -> None
         (tmp_path / "go" / f"{name}.wav").write_bytes(encoded(0.01))
     (tmp_path / "testing_list.txt").write_bytes(b"go\\a.wav\r\ngo\\b.wav\r\n")
     (tmp_path / "validation_list.txt").write_bytes(b"./go/c.wav\n")
-    corpus = read_corpus(
-        open_pack(tmp_path), ("go",), silence_clips=(0, 0, 0), seed=0, size=160, sample_rate=16_000
+    corpus = corpus_of(
+        tmp_path,
+        ("go",),
+        silence_clips=(0, 0, 0),
+        seed=0,
+        size=160,
+        sample_rate=16_000,
     )
     found = {p: [clip.name for clip in corpus.partitions[p]] for p in PARTITIONS}
     assert found == {

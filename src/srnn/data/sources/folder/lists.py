@@ -6,15 +6,14 @@ with backslashes, with a leading `./` or the path of another folder, with other 
 Unicode form. A line that names nothing is reported, as its recording may be trained on.
 """
 
-import codecs
 import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from srnn.data.audio import SUFFIXES, suffix_of
-from srnn.data.layout import composed
+from srnn.data.names import SUFFIXES, composed, suffix_of
+from srnn.data.sources.text import read_text
 from srnn.errors import InputError, printable
 
 LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
@@ -80,7 +79,9 @@ def _stem(name: str) -> str:
 
 def _read(path: Path, recordings: Mapping[str, list[str]]) -> frozenset[str]:
     """Return the recordings that a list names; see `read_lists`."""
-    lines = [line for line in map(str.strip, _text(path).split("\n")) if line]
+    lines = [
+        line for line in map(str.strip, read_text(path, "a list of recordings").split("\n")) if line
+    ]
     if not lines:
         _log.warning("%s is empty: no recording is in its partition", printable(path))
     named: set[str] = set()
@@ -104,19 +105,6 @@ def _read(path: Path, recordings: Mapping[str, list[str]]) -> frozenset[str]:
             *(printable(path), f"{len(lost):,}", f"{len(lines):,}", printable(lost[0])),
         )
     return frozenset(named)
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected a list of recordings, found {error.strerror}"
-        ) from error
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of Windows' PowerShell
-        return content.decode("utf-16", errors="replace")
-    # The encoding of file names: a name that is no UTF-8 reads as os.scandir returns it.
-    return content.decode("utf-8-sig", errors="surrogateescape")
 
 
 def _named(line: str, recordings: Mapping[str, list[str]]) -> list[str]:

@@ -10,8 +10,9 @@ import pytest
 from filelock import FileLock, Timeout
 
 from srnn import cli
-from srnn.data.locks import locked
-from srnn.data.pack import open_pack
+from srnn.data.fetch.locks import locked
+from srnn.data.pack.opening import open_pack
+from srnn.data.sources.folder import source as folders
 
 NO_LOCKS = [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
 
@@ -87,7 +88,7 @@ def test_a_run_needs_no_locks(
 ) -> None:
     monkeypatch.chdir(tones)
     cache = tmp_path / "cache"
-    open_pack(tones / "tones", str(cache)).path.unlink()
+    open_pack(folders.read(tones / "tones"), str(cache)).path.unlink()
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
     run = tmp_path / "run"
     run.mkdir()

@@ -6,38 +6,16 @@ other data sets; what can be told apart is refused with the layout that is expec
 """
 
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from srnn.data.audio import OTHER_SUFFIXES, SUFFIXES, suffix_of
-from srnn.data.dataroot import CORPORA, SYNTHETIC_WORDS
+from srnn.data.fetch.dataroot import CORPORA, SYNTHETIC_WORDS
+from srnn.data.names import OTHER_SUFFIXES, is_recording, suffix_of
+from srnn.data.partitions import SPLITS
 from srnn.errors import InputError
 
 NOT_WORDS = frozenset([CORPORA, SYNTHETIC_WORDS])
 """Folders of a data root that hold data sets."""
-
-_PARTITIONS = frozenset(
-    [
-        *("train", "training", "valid", "validation", "val", "dev", "development", "devel"),
-        *("eval", "evaluation", "test", "testing"),
-    ]
-)
-"""What folders of partitions are called."""
-
-
-def composed(name: str) -> str:
-    """Return a name in the composed form of Unicode (NFC): macOS decomposes the names of files."""
-    return unicodedata.normalize("NFC", name)
-
-
-def is_recording(name: str) -> bool:
-    """Whether a file is a recording, by its name.
-
-    A corpus has a hundred thousand of them, which are not opened for it. Hidden files are none
-    (macOS leaves `._x.wav` beside `x.wav`).
-    """
-    return suffix_of(name) in SUFFIXES and not name.startswith(".")
 
 
 def folders(folder: Path) -> list[Path]:
@@ -78,7 +56,7 @@ def is_data_set(folder: Path) -> bool:
 
 def are_partitions(places: Iterable[Path]) -> bool:
     """Whether several of some folders are called like partitions."""
-    return sum(place.name.lower() in _PARTITIONS for place in places) > 1
+    return sum(place.name.lower() in SPLITS for place in places) > 1
 
 
 def expect_words_on_top(folder: Path, inner: Mapping[str, Sequence[str]]) -> None:
@@ -98,10 +76,10 @@ def expect_words_on_top(folder: Path, inner: Mapping[str, Sequence[str]]) -> Non
     """
     words = {word: subs for word, subs in inner.items() if not word.startswith("_")}
     nested = {word: subs for word, subs in words.items() if subs}
-    splits = [word for word in nested if word.lower() in _PARTITIONS]
+    splits = [word for word in nested if word.lower() in SPLITS]
     if len(splits) < 2 and splits != list(words):
         every = {sub.lower() for subs in nested.values() for sub in subs}
-        splits = list(nested) if every <= _PARTITIONS else []
+        splits = list(nested) if every <= SPLITS.keys() else []
     if splits:
         found = ", ".join(f"{word}/{min(nested[word])}" for word in splits[:3])
         raise InputError(
