@@ -223,6 +223,8 @@ def _file(folder: Path, name: str) -> File:
         status = (folder / name).stat()
     except OSError as error:
         raise ValueError(f"path: expected a recording, found {error.strerror}: {name}") from error
+    except ValueError as error:  # a zero byte
+        raise ValueError(f"path: expected a recording, found {error}: {name}") from error
     return File(name, status.st_size, status.st_mtime_ns, status.st_mode)
 
 
