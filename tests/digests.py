@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
 """Print digests of short runs of every configuration: equal before and after a restructuring.
 
-    python tests/digests.py DATAROOT [--version speech_commands_v0.02] [--epochs 3] [CONFIG ...]
+    python tests/digests.py DATAROOT [--epochs 3] [--plain] [CONFIG ...]
 
 Each configuration trains for a few epochs on the eight words of the data set in DATAROOT, with one
-thread on the CPU. Its line holds the digests of the weights (of the best epoch, normalisation
-folded in), of the metrics without times, and of the result of the test. Compare the lines of two
-commits on one machine; floating-point results differ between machines.
+thread on the CPU; with ``--plain`` nothing is augmented. Its line holds the digests of the weights
+(of the best epoch, normalisation folded in), of the metrics without times, and of the result of the
+test. Compare the lines of two commits on one machine: floating-point results differ between
+machines.
 """
 
 import argparse
@@ -36,8 +37,8 @@ def text(value: object) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def digests(config: str, dataroot: Path, version: str, epochs: int) -> str:
-    overrides = {
+def digests(config: str, dataroot: Path, version: str, epochs: int, *, plain: bool) -> str:
+    overrides: dict[str, object] = {
         "data.dataroot": dataroot,
         "data.gsc_url": version,
         "data.words": WORDS,
@@ -45,7 +46,17 @@ def digests(config: str, dataroot: Path, version: str, epochs: int) -> str:
         "srnn.epochs": epochs,
         "cuda.cuda": "false",
     }
-    settings = configuration.load(config, [f"{key}={value}" for key, value in overrides.items()])
+    if plain:
+        augment = configuration.Config().augment.model_dump()
+        names = "shift speed volume noise fresh_silence time_masks band_masks warp mixup"
+        overrides |= {f"augment.{name}": augment[name] for name in names.split()}
+    settings = configuration.load(
+        config,
+        [
+            f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+            for key, value in overrides.items()
+        ],
+    )
     with tempfile.TemporaryDirectory() as folder:
         run = srnn.train(settings, Path(folder) / "run")
         weights = srnn.load(run.path).spotter.state_dict()
@@ -63,11 +74,12 @@ def main() -> None:
     parser.add_argument("dataroot", type=Path)
     parser.add_argument("--version", default="speech_commands_v0.02")
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--plain", action="store_true", help="without augmentation")
     parser.add_argument("configs", nargs="*", metavar="CONFIG")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for config in given.configs or sorted(map(str, CONFIGS.glob("*.toml"))):
-        result = digests(config, given.dataroot, given.version, given.epochs)
+        result = digests(config, given.dataroot, given.version, given.epochs, plain=given.plain)
         print(f"{Path(config).stem:16} {result}", flush=True)  # noqa: T201
 
 

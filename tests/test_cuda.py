@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """What a CUDA device computes, against the CPU."""
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -16,6 +15,7 @@ from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent
 from srnn.training.cuda_graph import GraphedStep
+from srnn.training.ema import WeightEma
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
@@ -64,8 +64,8 @@ def test_replayed_steps_train_as_eager_ones_do(
         spotter = Spotter(Normaliser(None), SpikingNetwork(10, [13, 11], 4, **options)).cuda()
         settings = SrnnConfig(gradient_clip=0.5, averaging=0.9, label_smoothing=0.1)
         optimizer = make_optimizer(spotter.network, settings)
-        average = copy.deepcopy(spotter)
-        step = Step(spotter, optimizer, settings, 4, average)
+        ema = WeightEma(spotter, settings.averaging)
+        step = Step(spotter, optimizer, settings, 4, ema)
         train_on = GraphedStep(step, 8) if graphed else step
         with caplog.at_level("INFO"):
             for number, batch in enumerate(batches):
@@ -73,7 +73,7 @@ def test_replayed_steps_train_as_eager_ones_do(
                 torch.manual_seed(number)  # as training does for dropout
                 train_on(batch)
         weights = [parameter.clone() for parameter in spotter.parameters()]
-        tensors = [*spotter.state_dict().values(), *average.state_dict().values(), step.totals]
+        tensors = [*spotter.state_dict().values(), *ema.module.state_dict().values(), step.totals]
         trained.append([tensor.clone() for tensor in tensors])
         train_on(Batch.unmixed(torch.full_like(batches[0].features, math.nan), batches[0].labels))
         train_on(batches[0])

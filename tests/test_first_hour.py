@@ -12,7 +12,7 @@ from srnn.data import audio
 from srnn.data.preparation import make_training_corpus
 from srnn.data.sources.synthetic import corpus as corpora
 from srnn.errors import InputError
-from srnn.training.assemble import make_task
+from srnn.runs.assemble import make_task
 
 
 @pytest.fixture(autouse=True)

@@ -22,19 +22,19 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from loguru import logger
 
 import srnn
-from srnn import config as configuration
 from srnn.errors import DivergenceError, InputError, printable
 from srnn.files import write_text
 from srnn.log import set_up_logging
 from srnn.training.interrupt import Interrupted, stop_signals
 
 if TYPE_CHECKING:
+    from srnn.config import Config
     from srnn.runs.directory import RunDirectory
     from srnn.runs.recogniser import Prediction
 
@@ -203,6 +203,10 @@ def train(
 
     CONFIG is a TOML file; a bare name is looked up here, then in configs/.
     """
+    from srnn import config as configuration
+    from srnn.runs.plan import Request, make_plan, resuming_arguments
+    from srnn.runs.start import saved_progress
+
     if config:
         configuration.find(config)
     if resume and run_dir is None:
@@ -212,131 +216,64 @@ def train(
             "Missing argument 'CONFIG' (only --run-dir DIR --resume does without)",
             click.get_current_context(),
         )
-    given = _Given(config, overrides, run_dir, resume, init, seeds)
-    plan = _plan(given)
-    path = given.run_dir or next(iter(plan)).path
+    request = Request(config, overrides, run_dir, resume, init, seeds)
+    plan = make_plan(request)
     if not resume:
-        for directory in plan:
-            directory.expect_unused()
+        for run in plan.runs:
+            run.expect_unused()
     diverged = []
-    for place, (directory, settings) in enumerate(plan.items(), start=1):
-        series = f"run {place} of {seeds}, seed {settings.srnn.seed}" if seeds else ""
+    for number, (run, settings) in enumerate(plan.runs.items(), start=1):
+        title = f"run {number} of {seeds}, seed {settings.srnn.seed}" if seeds else ""
         try:
-            _train_once(settings, directory, resume, init, series, first=place == 1 or resume)
+            _train_one(settings, run, resume, init, title, first=number == 1 or resume)
         except DivergenceError as error:
             if not seeds:
                 raise
-            logger.error("{}: {}; the other seeds go on", directory.path, error)
-            diverged.append(directory)
+            logger.error("{}: {}; the other seeds go on", run.path, error)
+            diverged.append(run)
         except Interrupted:
-            _log_how_to_go_on(given, path, directory, settings)
+            logger.info("{}", saved_progress(run))
+            logger.info("go on with: {}", _shell(*resuming_arguments(request, plan, run)))
             raise
     if seeds:
         from srnn.runs.seeds import summary
 
-        if finished := [run for run in plan if run not in diverged]:
+        if finished := [run for run in plan.runs if run not in diverged]:
             click.echo(summary(finished))
     else:
-        _log_next_steps(settings, path)
+        _log_next_steps(settings, plan.path)
     return 1 if diverged else 0
 
 
-class _Given(NamedTuple):
-    """What a command line that trains says."""
-
-    config: Path | None
-    overrides: tuple[str, ...]
-    run_dir: Path | None
-    resume: bool
-    init: Path | None
-    seeds: int | None
-
-
-def _plan(given: _Given) -> "dict[RunDirectory, configuration.Config]":
-    """Return the runs to train, or to go on with, and their configurations.
-
-    What the command line set when a run began needs not be said again when it goes on.
-    """
-    from srnn.runs.directory import RunDirectory, first_of_seeds, new_run_path
-
-    path, begun = given.run_dir, None
-    if given.resume and path:
-        begun = first_of_seeds(path) if given.seeds else RunDirectory(path)
-    file = given.config
-    if not file:
-        assert path
-        if not (begun and begun.config.exists()):
-            several = not given.seeds and first_of_seeds(path)
-            found = "runs of several seeds: add --seeds N" if several else "none: name CONFIG"
-            raise InputError(f"--run-dir {path}: expected a run to go on with, found {found}")
-        file = begun.config
-    overrides = [*(begun.earlier_overrides() if begun else ()), *given.overrides]
-    settings = configuration.load(file, overrides)
-    path = path or new_run_path(file.stem)
-    if not given.seeds:
-        return {RunDirectory(path, overrides): settings}
-    plan = {}
-    for seed in range(settings.srnn.seed, settings.srnn.seed + given.seeds):
-        its_overrides = [*overrides, f"srnn.seed={seed}"]
-        directory = RunDirectory(path / f"seed-{seed}", its_overrides)
-        plan[directory] = configuration.load(file, its_overrides)
-    return plan
-
-
-def _log_how_to_go_on(
-    given: _Given, path: Path, stopped: "RunDirectory", settings: "configuration.Config"
-) -> None:
-    """Log what an interrupted run has saved, and the command line that goes on with it."""
-    from srnn.runs.directory import RunDirectory, first_of_seeds
-    from srnn.runs.train import what_is_saved
-
-    begun = first_of_seeds(path) if given.seeds else RunDirectory(path)
-    knows_itself = begun is not None and begun.config.exists()
-    what: list[str | Path] = [] if knows_itself or not given.config else [given.config]
-    if given.seeds or not (knows_itself and configuration.load(stopped.config) == settings):
-        what += [word for override in given.overrides for word in ("--set", override)]
-    if given.init and (given.seeds or not knows_itself):
-        what += ["--init", given.init]
-    what += ["--run-dir", path, *(["--seeds", str(given.seeds)] if given.seeds else [])]
-    logger.info("{}", what_is_saved(stopped))
-    logger.info("go on with: {}", _shell(*what, "--resume"))
-
-
-def _train_once(
-    settings: "configuration.Config",
-    directory: "RunDirectory",
+def _train_one(
+    settings: "Config",
+    run: "RunDirectory",
     resume: bool,
     init: Path | None,
-    series: str,
+    title: str,
     *,
     first: bool,
 ) -> None:
-    """Train one run, or what is left of it, with its log in its directory.
+    """Train or resume one run, with its log in its directory.
 
-    ``series`` says which of several runs it is, if there are several, ``first`` whether it is the
-    first.
+    ``title`` names it among several, and ``first`` is whether it is the first of them.
     """
-    from srnn.runs.checkpoint import checkpoint_path, load_checkpoint
-    from srnn.runs.train import is_finished, start_of, state_to_resume
-    from srnn.runs.train import train as run_training
+    from srnn.runs.start import prepared_run
+    from srnn.runs.train import train as train_run
 
-    with directory.prepared(resume=resume):
-        last = state_to_resume(settings, directory) if resume else None
-        if last and is_finished(settings, directory, last):
+    with prepared_run(settings, run, resume=resume, init=init) as start:
+        if start.is_finished:
             set_up_logging(settings.logger.level)
-            logger.info("{}: this run is finished, nothing is left to do", directory.path)
+            logger.info("{}: this run is finished, nothing is left to do", run.path)
             return
-        start = start_of(directory, load_checkpoint(checkpoint_path(init)) if init else None, last)
-        set_up_logging(settings.logger.level, directory.log)
-        if series:
-            logger.info("{}", series)
-        if resume and not last:
-            logger.warning("{} is missing: starting from the beginning", directory.last)
-        run_training(settings, directory, last=last, init=start, first=first)
-        logger.info("the run is in {}", directory.path)
+        set_up_logging(settings.logger.level, run.log)
+        if title:
+            logger.info("{}", title)
+        train_run(settings, run, start, first=first)
+        logger.info("the run is in {}", run.path)
 
 
-def _log_next_steps(settings: "configuration.Config", run: Path) -> None:
+def _log_next_steps(settings: "Config", run: Path) -> None:
     from srnn.data.sources.synthetic.keys import NAME
 
     logger.info("next, your own recording: {}", _shell("predict", run, "YOUR.wav"))
@@ -454,6 +391,8 @@ def bench(file: Path | None, quick: bool, dataroot: Path | None) -> None:
 @_debug
 def show_config(config: Path, overrides: tuple[str, ...]) -> None:
     """Print CONFIG with every key: itself a valid configuration."""
+    from srnn import config as configuration
+
     click.echo(configuration.to_toml(configuration.load(config, overrides)), nl=False)
 
 

@@ -5,6 +5,16 @@ from enum import IntEnum
 
 import numpy as np
 
+from srnn.settings import Keys, key
+
+
+class SeedKeys(Keys):
+    """The start of every random number."""
+
+    seed: int = key(
+        0, "seed of every random number; the same seed repeats a run", ge=0, le=2**32 - 1
+    )
+
 
 class Purpose(IntEnum):
     """What numbers are drawn for: keeps those of the same seed and place apart."""

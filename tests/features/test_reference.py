@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from srnn.config import Config, MelConfig
 from srnn.features.reference import MelSpec, features, fit
-from srnn.training.assemble import make_spec
+from srnn.runs.assemble import make_spec
 
 PAPER = MelSpec(
     size=16_000,

@@ -24,7 +24,7 @@ from srnn.config import Config
 from srnn.features.batched import MelFeatures
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import features
-from srnn.training.assemble import make_network, make_spec
+from srnn.runs.assemble import make_network, make_spec
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
@@ -239,7 +239,7 @@ def make_step(size: int, plain: Plain, dtype: torch.dtype) -> Step:
     weights = plain.state_dict()
     network.load_state_dict({here: weights[name] for name, (here, _) in NAMES.items()})
     spotter = Spotter(Normaliser(None), network)
-    return Step(spotter, make_optimizer(spotter, config.srnn), config.srnn, CLASSES)
+    return Step(spotter, make_optimizer(network, config.srnn), config.srnn, CLASSES)
 
 
 def make_batch(size: int, dtype: torch.dtype) -> Batch:

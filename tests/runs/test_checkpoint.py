@@ -15,7 +15,7 @@ import torch
 import srnn
 from srnn.errors import InputError
 from srnn.runs.checkpoint import load_checkpoint
-from srnn.training.spotter import restore_spotter
+from srnn.runs.restore import restore_spotter
 
 # Written by version 0.1.0: the last.pt of three epochs on the tones of tests/conftest.py.
 OLD = Path(__file__).parents[1] / "fixtures" / "checkpoint-0.1.0.pt"

@@ -36,16 +36,19 @@ from srnn.data.preparation import (
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
 from srnn.runs import evaluate as testing
-from srnn.runs.checkpoint import Checkpoint, Progress, load_checkpoint
+from srnn.runs.assemble import make_network, make_spec, make_task
+from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.directory import RunDirectory, new_run_path
+from srnn.runs.recorder import RunRecorder
 from srnn.runs.seeds import summary
+from srnn.runs.start import Start
 from srnn.runs.train import train
 from srnn.training import examples, loop
-from srnn.training.assemble import make_network, make_spec, make_task
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.display import Pace
 from srnn.training.examples import Batch, make_examples
-from srnn.training.loop import Trainer
+from srnn.training.loop import Trainer, TrainingData
+from srnn.training.progress import Progress
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step
 
@@ -321,7 +324,7 @@ def test_a_run_is_trained_in_another_thread(tmp_path: Path) -> None:
     """Where nobody may handle signals."""
     settings, run = load_config("tones.toml"), RunDirectory(tmp_path / "run")
     with run.prepared(resume=False), ThreadPoolExecutor(1) as pool:
-        pool.submit(train, settings, run).result()
+        pool.submit(train, settings, run, Start()).result()
     assert run.test.exists()
 
 
@@ -567,8 +570,10 @@ def test_the_definition_is_recorded_too_and_recording_is_a_switch_of_its_own(
     corpus = make_training_corpus(make_task(config))
     clips = make_examples(corpus, ["training"], make_spec(config), CPU, room=0)["training"]
     spotter = Spotter(Normaliser(None), make_network(config, len(corpus.labels)))
-    run, gpu = RunDirectory(tmp_path), torch.device("cuda")
-    trainer = Trainer(config, spotter, corpus, clips, clips, run, gpu)
+    recorder = RunRecorder(RunDirectory(tmp_path), config, corpus.labels, "")
+    data = TrainingData(corpus, clips, clips, np.arange)
+    gpu = torch.device("cuda")
+    trainer = Trainer(config.srnn, spotter, data, recorder, gpu, graphs=config.cuda.graphs)
     assert isinstance(trainer._train_on, GraphedStep if graphs else Step)
 
 

@@ -17,8 +17,8 @@ from srnn.config import load as load_config
 from srnn.data.preparation import make_evaluation_corpus, make_training_corpus
 from srnn.data.sources.synthetic import corpus as corpora
 from srnn.data.sources.synthetic import pronunciation
+from srnn.runs.assemble import make_task
 from srnn.runs.checkpoint import load_checkpoint
-from srnn.training.assemble import make_task
 from srnn.training.examples import Batch
 from srnn.training.step import Step
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """Steps as a CUDA graph, on a CPU that plays the GPU: above all what remains of a failure."""
 
-import copy
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveThreshold
 from srnn.training import cuda_graph
 from srnn.training.cuda_graph import GraphedStep
+from srnn.training.ema import WeightEma
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
@@ -33,8 +33,8 @@ def make_step() -> Step:
     network = SpikingNetwork(4, [5, 5], 3, neuron=neuron, batch_norm=True, dropout=0.2)
     spotter = Spotter(Normaliser(None), network)
     settings = SrnnConfig(averaging=0.9, gradient_clip=0.5)
-    average = copy.deepcopy(spotter)
-    return Step(spotter, make_optimizer(network, settings), settings, 3, average)
+    ema = WeightEma(spotter, settings.averaging)
+    return Step(spotter, make_optimizer(network, settings), settings, 3, ema)
 
 
 def train(step: Step, train_on: Callable[[Batch], None]) -> list[Tensor]:

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from srnn.runs.checkpoint import EpochMetrics
 from srnn.training.display import EpochTable, Pace, duration
+from srnn.training.progress import EpochMetrics
 
 PREFIX = len("23:59:59 INFO    ")  # what the log puts in front
 

@@ -7,12 +7,12 @@ from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent
 from srnn.training.optimizer import (
     _rate,
-    limit_parameters,
+    clamp_parameters,
     make_optimizer,
     restore_optimizer,
-    schedule_factor,
     set_learning_rates,
 )
+from srnn.training.schedule import schedule_factor
 
 
 def test_every_parameter_is_in_exactly_one_group_with_its_learning_rate() -> None:
@@ -60,7 +60,7 @@ def test_time_constants_stay_within_their_limits() -> None:
             tau.grad = torch.ones_like(tau)
     optimizer.step()
     assert all(tau.max() < 0 for tau in taus)
-    limit_parameters(optimizer)
+    clamp_parameters(optimizer)
     assert all(tau.unique().tolist() == [pytest.approx(0.1)] for tau in taus)
     assert network(torch.randn(3, 1, 12, 6)).log_probabilities.isfinite().all()
 
@@ -78,7 +78,7 @@ def test_only_weights_decay_and_neurons_stay_in_their_ranges() -> None:
     with torch.no_grad():
         groups["a"]["params"][0].fill_(-7)
         groups["c"]["params"][1].fill_(7)
-    limit_parameters(optimizer)
+    clamp_parameters(optimizer)
     assert groups["a"]["params"][0].tolist() == [0.0] * 5
     assert groups["c"]["params"][1].tolist() == [neuron.c.highest] * 4
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """One step of training: what it changes, and when it changes nothing."""
 
-import copy
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveThreshold
+from srnn.training.ema import WeightEma
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
@@ -25,8 +25,8 @@ def make_step(**settings: Any) -> Step:
         Normaliser(None), SpikingNetwork(4, [5, 5], 3, neuron=AdaptiveThreshold(threshold=0.02))
     )
     keys = SrnnConfig(**settings)
-    average = copy.deepcopy(spotter) if keys.averaging else None
-    return Step(spotter, make_optimizer(spotter.network, keys), keys, 3, average)
+    ema = WeightEma(spotter, keys.averaging) if keys.averaging else None
+    return Step(spotter, make_optimizer(spotter.network, keys), keys, 3, ema)
 
 
 def make_batch(scale: float = 1.0) -> Batch:
@@ -138,9 +138,9 @@ def test_spikes_cost_nothing_up_to_the_target_and_something_beyond() -> None:
 @pytest.mark.parametrize(("earlier", "share"), [(0, 0.9), (5, 0.6), (1000, 0.25)])
 def test_the_average_follows_the_weights(earlier: int, share: float) -> None:
     step = make_step(averaging=0.75)
-    assert step.average
+    assert step.ema
     step.earlier.fill_(earlier)
-    before = torch.cat([each.flatten() for each in step.average.parameters()])
+    before = torch.cat([each.flatten() for each in step.ema.module.parameters()])
     step(make_batch())
-    after = torch.cat([each.flatten() for each in step.average.parameters()])
+    after = torch.cat([each.flatten() for each in step.ema.module.parameters()])
     torch.testing.assert_close(after, (1 - share) * before + share * weights(step))

@@ -12,7 +12,6 @@ from srnn.config.reading import find, from_tables, is_named, load
 from srnn.config.tables import (
     AugmentConfig,
     Config,
-    CudaConfig,
     DataConfig,
     LoggerConfig,
     MelConfig,
@@ -23,7 +22,6 @@ from srnn.config.writing import changes, key_table, to_toml, toml_value
 __all__ = [
     "AugmentConfig",
     "Config",
-    "CudaConfig",
     "DataConfig",
     "LoggerConfig",
     "MelConfig",

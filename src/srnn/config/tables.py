@@ -14,6 +14,8 @@ from pydantic import Field, Strict
 
 from srnn.data.task import DataKeys
 from srnn.settings import MANY, STEPS, Keys, key
+from srnn.training.device import CudaKeys
+from srnn.training.loop import TrainingKeys
 
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
@@ -47,7 +49,7 @@ class DataConfig(DataKeys):
     )
 
 
-class SrnnConfig(Keys):
+class SrnnConfig(TrainingKeys):
     """The network, its training, and the length of a clip."""
 
     network_size: _Size | _Sizes = key(
@@ -56,18 +58,6 @@ class SrnnConfig(Keys):
         "neurons",
         shapes_weights=True,
     )
-    learning_rate: float = key(
-        3e-3, "learning rate of weights and biases at the start", gt=0, le=1000
-    )
-    epochs: int = key(
-        30,
-        "passes over the training partition",
-        ge=1,
-        le=MANY,
-        free_on_resume=True,
-        fixed_if={"srnn.schedule": "cosine"},
-    )
-    batch_size: int = key(32, "clips per training step", ge=1, le=65_536)
     size: int = key(
         16_000,
         "length every clip is padded or cut to",
@@ -136,9 +126,6 @@ class SrnnConfig(Keys):
         ge=1,
         le=1000,
     )
-    seed: int = key(
-        0, "start of every random number; the same seed repeats a run", ge=0, le=2**32 - 1
-    )
     surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = key(
         "multi_gaussian", "what stands in for the derivative of a spike"
     )
@@ -206,62 +193,6 @@ class SrnnConfig(Keys):
         STEPS,
         shapes_weights=True,
     )
-    encoder_learning_rate: float = key(
-        0.01,
-        "learning rate of the encoder threshold",
-        "multiples of `learning_rate`",
-        ge=0,
-        le=1000,
-        idle_if={"srnn.encoder": "none"},
-    )
-    tau_learning_rate: float = key(
-        2.0,
-        "learning rate of the time constants and what else a neuron learns",
-        "multiples of `learning_rate`",
-        ge=0,
-        le=1000,
-    )
-    schedule: Literal["step", "cosine", "constant"] = key(
-        "step",
-        "course of the learning rates: multiplied by `schedule_factor` every `schedule_epochs`, "
-        "falling to 0 along half a cosine, or unchanged",
-    )
-    schedule_epochs: int = key(
-        10,
-        "distance of two drops of the step schedule",
-        "epochs",
-        ge=1,
-        le=MANY,
-        idle_unless={"srnn.schedule": "step"},
-    )
-    schedule_factor: float = key(
-        0.1,
-        "what a drop of the step schedule multiplies by",
-        gt=0,
-        le=1,
-        idle_unless={"srnn.schedule": "step"},
-    )
-    warmup_epochs: float = key(
-        0.0, "time in which the learning rates rise from 0, whatever the schedule", "epochs", ge=0
-    )
-    weight_decay: float = key(
-        0.0, "decoupled weight decay of weights and biases (AdamW); 0: Adam", ge=0, le=1
-    )
-    label_smoothing: float = key(
-        0.0,
-        "share of each label that is spread over all readouts in the loss (as many as labels, and "
-        "more with `unknown_readouts`)",
-        ge=0,
-        lt=1,
-    )
-    averaging: float = key(
-        0.0,
-        "most that is left of an average of the weights after one step; less is at first, so that "
-        "it spans about the last ninth of all steps until there are 9 / (1 - `averaging`) of them; "
-        "validated, kept and tested is the average; 0: the weights themselves",
-        ge=0,
-        lt=1,
-    )
     firing_start: float = key(
         0.0,
         "firing rate of every hidden layer before training: its input weights are scaled until it "
@@ -269,40 +200,6 @@ class SrnnConfig(Keys):
         "spikes per neuron and time step",
         ge=0,
         le=0.5,
-    )
-    firing_penalty: float = key(
-        0.0,
-        "what is minimised beside the loss: this for each spike per hidden neuron and time step "
-        "beyond `firing_target`",
-        "nats",
-        ge=0,
-        le=1000,
-    )
-    firing_target: float = key(
-        0.0,
-        "firing rate up to which spikes cost nothing",
-        "spikes per neuron and time step",
-        ge=0,
-        le=1,
-        idle_if={"srnn.firing_penalty": 0},
-    )
-    patience: int = key(
-        0,
-        "epochs without a better validation accuracy after which training ends; 0: none do",
-        "epochs",
-        ge=0,
-        le=MANY,
-        free_on_resume=True,
-    )
-    gradient_clip: float = key(
-        0.0, "longest gradient (norm over all parameters), scaled down to it; 0: any length", ge=0
-    )
-    checkpoint_minutes: float = key(
-        5.0,
-        "time between two saved states within an epoch; 0: only at the end of each epoch",
-        "minutes",
-        ge=0,
-        free_on_resume=True,
     )
 
     @property
@@ -463,19 +360,6 @@ class LoggerConfig(Keys):
     )
 
 
-class CudaConfig(Keys):
-    """The device."""
-
-    cuda: bool = key(True, "whether to compute on a CUDA device where there is one")
-    graphs: bool = key(
-        True,
-        "whether such a device replays steps of training from a recording, a CUDA graph, or every "
-        "operation of every step is launched by itself, slowly",
-        free_on_resume=True,
-        idle_if={"cuda.cuda": False},
-    )
-
-
 class Config(Keys):
     """A whole configuration. `load` checks the relations between its keys, too."""
 
@@ -484,7 +368,7 @@ class Config(Keys):
     mel: MelConfig = MelConfig()
     augment: AugmentConfig = AugmentConfig()
     logger: LoggerConfig = LoggerConfig()
-    cuda: CudaConfig = CudaConfig()
+    cuda: CudaKeys = CudaKeys()
 
     @property
     def hop(self) -> int:

@@ -6,7 +6,6 @@ library, such as ``logging.basicConfig(level="INFO")`` shows; there is no ``trai
 """
 
 import json
-import logging
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +17,13 @@ import torch
 from srnn import config as configuration
 from srnn.config import Config
 from srnn.errors import InputError
-from srnn.runs.checkpoint import checkpoint_path, load_checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.evaluate import evaluate_recogniser
 from srnn.runs.recogniser import Recogniser, load
-from srnn.runs.train import is_finished, start_of, state_to_resume
+from srnn.runs.start import prepared_run
 from srnn.runs.train import train as run_training
 from srnn.training.evaluation import Evaluation
 from srnn.training.interrupt import Interrupted
-
-_log = logging.getLogger(__name__)
 
 Tables = Mapping[str, Mapping[str, Any]]
 """A configuration as TOML has it: values by table and key."""
@@ -97,16 +93,11 @@ def train(
     """
     settings = _settings(config)
     directory = RunDirectory(Path(run_dir))
-    with directory.prepared(resume=resume):
-        last = state_to_resume(settings, directory) if resume else None
-        if not (last and is_finished(settings, directory, last)):
-            given = load_checkpoint(checkpoint_path(Path(init))) if init is not None else None
-            start = start_of(directory, given, last)
-            if resume and not last:
-                _log.warning("%s is missing: starting from the beginning", directory.last)
+    with prepared_run(settings, directory, resume=resume, init=init) as start:
+        if not start.is_finished:
             try:
                 with torch.random.fork_rng(devices=()):
-                    run_training(settings, directory, last=last, init=start)
+                    run_training(settings, directory, start)
             except Interrupted as stopped:
                 _pass_on(stopped, directory)
                 raise

@@ -8,12 +8,12 @@ import io
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
 import srnn
@@ -21,89 +21,12 @@ from srnn.config import Config, from_tables
 from srnn.errors import InputError
 from srnn.files import write_atomically
 from srnn.runs.directory import RunDirectory
+from srnn.training.progress import TrainingState
 
 _FORMAT = "srnn checkpoint"
 _VERSION = 2  # of the layout; keys that a configuration lacks have their defaults
 
 _Count = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """A line of ``metrics.jsonl``; README, "A run directory", explains it."""
-
-    epoch: int
-    lr: FiniteFloat
-    train_loss: FiniteFloat
-    train_accuracy: FiniteFloat
-    valid_loss: FiniteFloat
-    valid_accuracy: FiniteFloat
-    # None in the runs of older versions.
-    valid_balanced_accuracy: FiniteFloat | None = field(default=None, kw_only=True)
-    firing_rate: list[FiniteFloat]
-    seconds: FiniteFloat
-    samples_per_second: FiniteFloat
-
-
-@dataclass
-class Progress:
-    """How far training has come; with weights and optimizer all that resuming needs.
-
-    No random state is among it: whatever is drawn in training is a function of seed, epoch and
-    place in it.
-
-    Attributes
-    ----------
-    epoch : int
-        The epoch under way, from 1.
-    step : int
-        Steps of it that are done.
-    loss, hits : float
-        Sum over the clips of these steps.
-    seconds : float
-        Time that these steps took (s).
-    best_accuracy : float
-        Highest validation accuracy of a finished epoch; -1 before the first.
-    history : list
-        A line of ``metrics.jsonl`` for each finished epoch.
-    """
-
-    epoch: Annotated[int, Field(ge=1)] = 1
-    step: _Count = 0
-    loss: FiniteFloat = 0.0
-    hits: FiniteFloat = 0.0
-    seconds: FiniteFloat = 0.0
-    best_accuracy: FiniteFloat = -1.0
-    history: list[EpochMetrics] = field(default_factory=list)
-
-    def is_complete(self, epochs: int, patience: int) -> bool:
-        """Whether ``epochs`` are over, or ``patience`` (if not 0) of them without a new best."""
-        done = len(self.history)
-        if not done:
-            return False
-        accuracies = [line.valid_accuracy for line in self.history]
-        since_best = done - 1 - accuracies.index(max(accuracies))
-        return done >= epochs or 0 < patience <= since_best
-
-
-@dataclass(frozen=True)
-class State:
-    """What ``last.pt`` holds beside the weights.
-
-    Attributes
-    ----------
-    moments : dict of dict of Tensor
-        What the optimizer remembers, by parameter and name, as torch gives it.
-    progress : Progress
-    average : dict of Tensor, or None
-        The average of the weights, where there is one.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-    moments: dict[int, dict[str, Tensor]]
-    progress: Progress
-    average: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +45,7 @@ class Checkpoint:
         Epochs that the weights were trained for.
     weights : dict of Tensor
         State of the `srnn.training.spotter.Spotter`: finite float32.
-    training : State, or None
+    training : TrainingState, or None
         What else resuming needs (``last.pt`` only).
     """
 
@@ -133,7 +56,7 @@ class Checkpoint:
     clips: str
     epoch: _Count
     weights: dict[str, Tensor]
-    training: State | None = None
+    training: TrainingState | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to ``path``, whole or not at all.

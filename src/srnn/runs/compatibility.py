@@ -13,7 +13,8 @@ from srnn.data.labels import UNKNOWN
 from srnn.data.pack.file import Recording
 from srnn.errors import InputError
 from srnn.runs.checkpoint import Checkpoint
-from srnn.training.spotter import Spotter, restore_spotter
+from srnn.runs.restore import restore_spotter
+from srnn.training.spotter import Spotter
 
 _log = logging.getLogger(__name__)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from srnn.data.corpus import describe
 from srnn.data.preparation import make_evaluation_corpus
 from srnn.errors import InputError
+from srnn.runs.assemble import make_spec, make_task
 from srnn.runs.recogniser import Recogniser
-from srnn.training.assemble import make_device, make_spec, make_task
+from srnn.runs.resources import limit_threads, resources
+from srnn.training.device import make_device
 from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import make_examples
-from srnn.training.resources import limit_threads, resources
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def evaluate_recogniser(
         the partition.
     """
     limit_threads()
-    config, device = recogniser.config, make_device(recogniser.config)
+    config, device = recogniser.config, make_device(recogniser.config.cuda)
     corpus = make_evaluation_corpus(make_task(config), recogniser.labels, dataroot, partition)
     _log.info("clips in %s:\n%s", corpus.place, describe(corpus))
     if not corpus.partitions[partition]:

@@ -19,9 +19,10 @@ from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import cut, loudest_window
 from srnn.network.activity import Activity, activity
+from srnn.runs.assemble import make_spec
 from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
-from srnn.training.assemble import make_spec
-from srnn.training.spotter import Spotter, restore_spotter
+from srnn.runs.restore import restore_spotter
+from srnn.training.spotter import Spotter
 
 UNSURE = 0.5
 """Probability below which an answer is doubtful."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.directory import RunDirectory
+from srnn.runs.restore import restore_spotter
 from srnn.runs.tables import text_table
-from srnn.training.spotter import restore_spotter
 
 
 def summary(runs: Sequence[RunDirectory]) -> str:

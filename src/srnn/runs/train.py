@@ -4,10 +4,12 @@
 import json
 import logging
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -15,33 +17,35 @@ import srnn
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
 from srnn.data.preparation import expect_data_sets, make_training_corpus
-from srnn.errors import InputError
+from srnn.data.sampling import Pool, epoch_order
 from srnn.features.normaliser import Normaliser, moments
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
-from srnn.runs.checkpoint import Checkpoint, load_checkpoint
-from srnn.runs.compatibility import (
-    expect_same_clips,
-    expect_same_configuration,
-    expect_transferable,
-    same_weights,
-    transfer,
-)
-from srnn.runs.directory import RunDirectory
-from srnn.training.assemble import (
+from srnn.runs.assemble import (
     make_augmenter,
-    make_device,
     make_network,
     make_spec,
     make_task,
     make_variations,
 )
+from srnn.runs.checkpoint import Checkpoint, load_checkpoint
+from srnn.runs.compatibility import (
+    clips_digest,
+    expect_same_clips,
+    expect_transferable,
+    transfer,
+)
+from srnn.runs.directory import RunDirectory
+from srnn.runs.recorder import RunRecorder
+from srnn.runs.resources import limit_threads, resources
+from srnn.runs.restore import restore_spotter
+from srnn.runs.start import Start
+from srnn.training.device import make_device
 from srnn.training.evaluation import evaluate
 from srnn.training.examples import Batch, Examples, make_examples, room_for_examples
 from srnn.training.interrupt import stop_on_signals
-from srnn.training.loop import Trainer
-from srnn.training.resources import limit_threads, resources
-from srnn.training.spotter import Spotter, restore_spotter
+from srnn.training.loop import Trainer, TrainingData
+from srnn.training.spotter import Spotter
 
 _TO_FILE = {"file_only": True}  # of a record: it goes to the log file, and not to the terminal
 _CLIPS_AT_START = 128  # by which `srnn.firing_start` scales the input weights
@@ -52,41 +56,39 @@ _log = logging.getLogger(__name__)
 def train(
     config: Config,
     run: RunDirectory,
+    start: Start,
     *,
-    last: Checkpoint | None = None,
-    init: Checkpoint | None = None,
-    room: int | None = None,
+    memory_budget: int | None = None,
     first: bool = True,
 ) -> None:
-    """Train as ``config`` says, test once with the best weights, and fill ``run``.
+    """Train by a configuration, test once with the best weights, and fill ``run``.
 
     Parameters
     ----------
     config : Config
     run : RunDirectory
-        Prepared.
-    last : Checkpoint, optional
-        What `state_to_resume` found in ``run``: training goes on there.
-    init : Checkpoint, optional
-        What `start_of` found, none beside ``last``: weights to start from instead of fresh ones,
-        see `srnn.runs.compatibility.transfer`; they are kept in ``run``.
-    room : int, optional
-        Memory that examples may take (bytes), instead of what `room_for_examples` says.
+    start : Start
+        What `prepared_run` yields for ``run``.
+    memory_budget : int, optional
+        Memory that examples may take (bytes); by default what `room_for_examples` returns.
     first : bool
-        Whether it is the first of several runs that differ in their seed only: what has been logged
-        for the first goes to the log file alone for the others.
+        Whether this is the first of several runs that differ in their seed only. What all of them
+        have in common is logged on the terminal for the first run only.
 
     Raises
     ------
     InputError
-        If the data set, the run directory or ``init`` do not fit the configuration.
+        If the data set, the run directory or the initial weights do not fit the configuration.
     Interrupted
         After Ctrl-C, SIGTERM or their like, with the state saved.
     DivergenceError
         If numbers are no longer finite.
     """
+    last, init = start.state, start.weights
+    if start.is_missing:
+        _log.warning("%s is missing: starting from the beginning", run.last)
     limit_threads()
-    device = make_device(config, named=is_named(config, "cuda", "cuda"))
+    device = make_device(config.cuda, named=is_named(config, "cuda", "cuda"))
     where = {} if first else _TO_FILE
     _log_header(config, device, where)
     if init:
@@ -105,92 +107,9 @@ def train(
             init.save(run.init)
         run.write_config(config)
     with resources(config, device):
-        room = room_for_examples(device) if room is None else room
-        examples = _make_examples(config, corpus, device, room)
+        budget = room_for_examples(device) if memory_budget is None else memory_budget
+        examples = _make_examples(config, corpus, device, budget)
         _train(config, corpus, examples, run, device, last, init)
-
-
-def state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
-    """Return the state that a run goes on from; None where it was stopped before it had one.
-
-    Raises
-    ------
-    InputError
-        If the state is lost or damaged, or ``config`` would make another run of it.
-    """
-    offer = f"{run.best}: the best weights so far: --init {run.best} starts a new run from them"
-    offers = [offer] if run.best.exists() else []
-    if not run.last.exists():
-        if offers:
-            raise InputError(f"{run.last}: expected a state to resume from, found none", *offers)
-        return None
-    try:
-        last = load_checkpoint(run.last)
-    except InputError as error:
-        raise InputError(str(error), *offers) from error
-    state = last.training
-    if state is None or len(state.progress.history) != state.progress.epoch - 1:
-        found = "weights only" if state is None else "another number of epochs than it says"
-        raise InputError(f"{run.last}: expected a state to resume from, found {found}", *offers)
-    expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
-    if last.epoch:
-        load_checkpoint(run.best)
-    return last
-
-
-def what_is_saved(run: RunDirectory) -> str:
-    """Say, on one line, how far the state has come that a run can go on from."""
-    if not run.last.exists():
-        return f"nothing is saved in {run.path} yet"
-    try:
-        last = load_checkpoint(run.last)
-    except InputError as error:
-        return str(error)
-    assert last.training
-    epoch, step = last.training.progress.epoch, last.training.progress.step
-    done = f"after step {step:,} of epoch {epoch}" if step else f"after epoch {epoch - 1}"
-    return f"saved in {run.last}: {done if epoch > 1 or step else 'before the first step'}"
-
-
-def start_of(
-    run: RunDirectory, given: Checkpoint | None, last: Checkpoint | None
-) -> Checkpoint | None:
-    """Return the weights that a run starts from; None: fresh ones, or it has started already.
-
-    Parameters
-    ----------
-    run : RunDirectory
-    given : Checkpoint, optional
-        What ``--init`` names; not needed again where the run has kept it.
-    last : Checkpoint, optional
-        What `state_to_resume` found in ``run``.
-
-    Raises
-    ------
-    InputError
-        If the run began from other weights than those given.
-    """
-    if last and not given:
-        return None
-    if not run.init.exists():
-        if last:
-            raise InputError(
-                f"--init: expected none, as the run in {run.path} began without, found one"
-            )
-        return given
-    kept = load_checkpoint(run.init)
-    if given and not same_weights(given, kept):
-        raise InputError(
-            f"--init: expected the weights that the run in {run.path} began from, found others"
-        )
-    return None if last else kept
-
-
-def is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
-    """Whether a run, whose state is ``last``, has nothing left to do."""
-    assert last.training
-    settings, progress = config.srnn, last.training.progress
-    return progress.is_complete(settings.epochs, settings.patience) and run.test.exists()
 
 
 def _train(
@@ -212,10 +131,13 @@ def _train(
     elif config.srnn.firing_start and not last:
         _scale_to_firing_rate(spotter, training, config.srnn.firing_start, device)
     training = replace(training, variations=make_variations(config, normaliser, device))
-    trainer = Trainer(config, spotter, corpus, training, validation, run, device)
+    recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus))
+    data = TrainingData(corpus, training, validation, _order(config, corpus))
+    trainer = Trainer(config.srnn, spotter, data, recorder, device, graphs=config.cuda.graphs)
     _log_network(spotter, corpus.labels)
     if last:
-        trainer.restore(last)
+        assert last.training
+        trainer.restore(last.weights, last.training, str(run.last))
         done = trainer.progress
         _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
         run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
@@ -226,6 +148,13 @@ def _train(
     with stop_on_signals() as stop:
         trainer.fit(stop)
     _test(testing, run, device)
+
+
+def _order(config: Config, corpus: Corpus) -> Callable[[int], NDArray[np.int64]]:
+    """Return the function from an epoch to the order of its training clips."""
+    data, seed = config.data, config.srnn.seed
+    pool = Pool.of(corpus)
+    return lambda epoch: epoch_order(pool, data.sampling, seed, epoch, data.synthetic_share)
 
 
 def _make_examples(

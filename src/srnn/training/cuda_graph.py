@@ -127,7 +127,7 @@ def _generator(device: torch.device) -> torch.Generator:
 
 def _changed_by(step: Step) -> list[Tensor]:
     """Return the tensors that a step writes to: weights, statistics, averages, moments, sums."""
-    modules = [step.spotter, *([step.average] if step.average else [])]
+    modules = [step.spotter, *([step.ema.module] if step.ema else [])]
     return [
         *(tensor for module in modules for tensor in module.state_dict().values()),
         *(moment for each in step.optimizer.state.values() for moment in each.values()),

@@ -4,8 +4,8 @@
 import logging
 from collections.abc import Sequence
 
-from srnn.runs.checkpoint import EpochMetrics
 from srnn.training.evaluation import Evaluation
+from srnn.training.progress import EpochMetrics
 
 _LINES_A_HEADER = 20
 

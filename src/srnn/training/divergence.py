@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What training may lead to, and what to tell when it leads elsewhere."""
+"""The report of training that diverged: which parameters and clips are to blame."""
 
 import logging
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,40 +9,11 @@ from torch import Tensor, nn
 
 from srnn.data.corpus import Clip
 from srnn.errors import DivergenceError, printable
+from srnn.training.loss import LossLimits
 
 _NAMED_CLIPS = 3  # in the error; the log has all of them
 
 _log = logging.getLogger(__name__)
-
-
-class Limits:
-    """Losses that a sound training stays below (nats), finite ones included.
-
-    Measured by the loss of guessing: beyond them numbers may be finite, but mean nothing.
-
-    Parameters
-    ----------
-    classes : int
-        Classes K.
-
-    Attributes
-    ----------
-    step : float
-        Of the mean loss of a batch.
-    mean : float
-        Of the mean loss of an epoch, in training and in validation.
-    """
-
-    def __init__(self, classes: int) -> None:
-        guessing = math.log(max(2, classes))
-        self.step = 100 * guessing
-        self.mean = 4 * guessing
-
-    def __str__(self) -> str:
-        return (
-            f"finite numbers and losses below {self.step:.0f} in each step and {self.mean:.1f} "
-            "on average"
-        )
 
 
 class _Numbers(NamedTuple):
@@ -55,7 +25,12 @@ class _Numbers(NamedTuple):
 
 
 def divergence(
-    place: str, limits: Limits, found: str, network: nn.Module, clips: Sequence[Clip], advice: str
+    place: str,
+    limits: LossLimits,
+    found: str,
+    network: nn.Module,
+    clips: Sequence[Clip],
+    advice: str,
 ) -> DivergenceError:
     """Return the error of a step or an epoch, and log every parameter and every clip to blame.
 
@@ -63,7 +38,7 @@ def divergence(
     ----------
     place : str
         Which step or epoch.
-    limits : Limits
+    limits : LossLimits
     found : str
         What is beyond them.
     network : Module

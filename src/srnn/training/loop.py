@@ -1,42 +1,36 @@
 # SPDX-License-Identifier: MPL-2.0
 """The training loop: epochs of steps, validation, and the state to go on from at any step."""
 
-import copy
-import json
 import logging
 import math
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
-from srnn.config import Config
 from srnn.data.corpus import Corpus
-from srnn.data.sampling import Pool, epoch_order
 from srnn.errors import DivergenceError, InputError
-from srnn.files import write_text
-from srnn.randomness import Purpose, generator
-from srnn.runs.checkpoint import Checkpoint, EpochMetrics, Progress, State
-from srnn.runs.compatibility import clips_digest
-from srnn.runs.directory import RunDirectory
+from srnn.randomness import Purpose, SeedKeys, generator
+from srnn.settings import MANY, key
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.display import EpochTable, Pace, duration, epoch_of
 from srnn.training.divergence import divergence
+from srnn.training.ema import EmaKeys, WeightEma
 from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import Examples
 from srnn.training.interrupt import StopRequest
-from srnn.training.optimizer import (
-    make_optimizer,
-    restore_optimizer,
-    schedule_factor,
-    set_learning_rates,
-)
+from srnn.training.optimizer import make_optimizer, restore_optimizer, set_learning_rates
+from srnn.training.progress import EpochMetrics, Progress, TrainingState
+from srnn.training.schedule import ScheduleKeys, schedule_factor
 from srnn.training.spotter import Spotter, load_weights
-from srnn.training.step import Step
+from srnn.training.step import Step, StepKeys
 
 _STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
 _REFRESH = 0.2  # time between two states of the progress bar (s)
@@ -47,52 +41,106 @@ _SILENT, _SATURATED = 0.001, 0.6
 _log = logging.getLogger(__name__)
 
 
+class TrainingKeys(StepKeys, ScheduleKeys, EmaKeys, SeedKeys):
+    """What the loop reads."""
+
+    batch_size: int = key(32, "clips per training step", ge=1, le=65_536)
+    patience: int = key(
+        0,
+        "early stopping: epochs without a higher validation accuracy after which training ends; "
+        "0: none",
+        "epochs",
+        free_on_resume=True,
+        ge=0,
+        le=MANY,
+    )
+    checkpoint_minutes: float = key(
+        5.0,
+        "time between two saved states within an epoch; 0: only at the end of each epoch",
+        "minutes",
+        free_on_resume=True,
+        ge=0,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network is trained and validated on.
+
+    Attributes
+    ----------
+    corpus : Corpus
+        The clips that ``training`` and ``validation`` were made of.
+    training, validation : Examples
+    order : callable
+        Maps an epoch, from 1, to the indices of the training clips in their order.
+    """
+
+    corpus: Corpus
+    training: Examples
+    validation: Examples
+    order: Callable[[int], NDArray[np.int64]]
+
+
+class Recorder(Protocol):
+    """Keeps what training yields; see `srnn.runs.recorder`."""
+
+    def save_best(self, epoch: int, spotter: Spotter) -> None:
+        """Keep the weights of the epoch with the highest validation accuracy so far."""
+
+    def save_state(self, spotter: Spotter, state: TrainingState) -> None:
+        """Keep the weights and all else that resuming needs."""
+
+    def write_metrics(self, history: Sequence[EpochMetrics]) -> None:
+        """Keep the metrics of all finished epochs."""
+
+
 class Trainer:
-    """Trains a spotter, epoch by epoch, and keeps its run directory up to date.
+    """Trains a spotter, epoch by epoch, and has the results recorded.
 
     Parameters
     ----------
-    config : Config
+    keys : TrainingKeys
     spotter : Spotter
         On ``device``.
-    corpus : Corpus
-        What ``training`` and ``validation`` were made of.
-    training, validation : Examples
-    run : RunDirectory
+    data : TrainingData
+    recorder : Recorder
     device : torch.device
+    graphs : bool
+        Whether a CUDA device replays its steps as a CUDA graph.
     """
 
     def __init__(
         self,
-        config: Config,
+        keys: TrainingKeys,
         spotter: Spotter,
-        corpus: Corpus,
-        training: Examples,
-        validation: Examples,
-        run: RunDirectory,
+        data: TrainingData,
+        recorder: Recorder,
         device: torch.device,
+        *,
+        graphs: bool,
     ) -> None:
-        self.config = config
+        self.keys = keys
         self.spotter = spotter
-        self.corpus = corpus
-        self.labels = corpus.labels
-        self.clips = clips_digest(corpus)
-        self._pool = Pool.of(corpus)
-        self.training = training
-        self.validation = validation
-        self.run = run
+        self.data = data
+        self.training = data.training
+        self.recorder = recorder
         self.device = device
-        self.optimizer = make_optimizer(spotter.network, config.srnn)
+        self.optimizer = make_optimizer(spotter.network, keys)
         self.progress = Progress()
-        self.steps_per_epoch = -(-len(training.labels) // config.srnn.batch_size)
-        average = copy.deepcopy(spotter) if config.srnn.averaging else None
-        self.judged = average or spotter  # what is validated and kept
-        self._step = Step(spotter, self.optimizer, config.srnn, len(corpus.labels), average)
-        graphed = device.type == "cuda" and config.cuda.graphs
-        self._train_on = GraphedStep(self._step, config.srnn.batch_size) if graphed else self._step
-        self._table = EpochTable(config.srnn.epochs)
-        self._pace = Pace(config.srnn.epochs, self.steps_per_epoch)
-        self._mean_loss: float | None = None  # of the epoch under way, when it was last looked at
+        self.steps_per_epoch = -(-len(data.training.labels) // keys.batch_size)
+        self._ema = WeightEma(spotter, keys.averaging) if keys.averaging else None
+        self._step = Step(spotter, self.optimizer, keys, len(data.corpus.labels), self._ema)
+        graphed = device.type == "cuda" and graphs
+        self._train_on = GraphedStep(self._step, keys.batch_size) if graphed else self._step
+        self._table = EpochTable(keys.epochs)
+        self._pace = Pace(keys.epochs, self.steps_per_epoch)
+        self._mean_loss: float | None = None  # of the epoch under way, when it was last read
+
+    @property
+    def validated(self) -> Spotter:
+        """What is validated and kept: the EMA of the weights, or else the weights themselves."""
+        return cast(Spotter, self._ema.module) if self._ema else self.spotter
 
     def fit(self, stop: StopRequest) -> None:
         """Train from where ``progress`` stands to the last epoch.
@@ -106,25 +154,22 @@ class Trainer:
         InputError
             If the disk does not take a checkpoint.
         """
-        settings = self.config.srnn
-        while not self.progress.is_complete(settings.epochs, settings.patience):
+        while not self.progress.is_complete(self.keys.epochs, self.keys.patience):
             order = self._train_epoch(stop)
             self._finish_epoch(order)
             stop.check()
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from what `srnn.runs.train.state_to_resume` returned.
+    def restore(self, weights: Mapping[str, Tensor], state: TrainingState, source: str) -> None:
+        """Continue from a saved state, which was read from the file ``source``.
 
         Raises
         ------
         InputError
             If it is the state of another network or run.
         """
-        source, state = str(self.run.last), checkpoint.training
-        assert state
-        load_weights(self.spotter, checkpoint.weights, self.config, source)
-        if self.judged is not self.spotter:
-            load_weights(self.judged, state.average or {}, self.config, source)
+        load_weights(self.spotter, weights, source)
+        if self._ema:
+            load_weights(self.validated, state.average or {}, source)
         if state.progress.step > self.steps_per_epoch:
             raise InputError(
                 f"{source}: expected at most {self.steps_per_epoch} steps an epoch, found "
@@ -136,42 +181,38 @@ class Trainer:
             raise InputError(f"{source}: {error}") from error
         self.progress = state.progress
         self._set_learning_rates(max(0, state.progress.step - 1))  # as the last step had them
-        self._write_metrics()
+        self.recorder.write_metrics(self.progress.history)
 
     def validate(self) -> Evaluation:
-        """Evaluate the current weights, or their average, on the validation partition."""
+        """Evaluate the current weights, or their EMA, on the validation partition."""
         started = time.monotonic()
-        self.judged.eval()
+        self.validated.eval()
         result = evaluate(
-            self.judged,
-            self.validation,
-            self.labels,
+            self.validated,
+            self.data.validation,
+            self.data.corpus.labels,
             "validation",
-            self.config.srnn.batch_size,
+            self.keys.batch_size,
             self.device,
         )
         self._pace.validation = time.monotonic() - started
         return result
 
     def log_start(self) -> None:
-        """Log how the weights do before training."""
+        """Validate the weights before training, and log the result."""
         self._table.log_start(self.validate())
 
     def save(self) -> None:
-        """Write ``last.pt``."""
-        average = None if self.judged is self.spotter else self.judged.state_dict()
-        state = State(self.optimizer.state_dict()["state"], self.progress, average)
-        epochs_done = self.progress.epoch - 1
-        self._checkpoint(epochs_done, self.spotter, state).save(self.run.last)
+        """Have the state saved that training can be resumed from."""
+        average = self.validated.state_dict() if self._ema else None
+        state = TrainingState(self.optimizer.state_dict()["state"], self.progress, average)
+        self.recorder.save_state(self.spotter, state)
 
     def _train_epoch(self, stop: StopRequest) -> NDArray[np.int64]:
         """Train on what is left of the epoch; return the order of all its clips."""
-        settings, progress = self.config.srnn, self.progress
+        keys, progress = self.keys, self.progress
         self.spotter.train()
-        data = self.config.data
-        order = epoch_order(
-            self._pool, data.sampling, settings.seed, progress.epoch, data.synthetic_share
-        )
+        order = self.data.order(progress.epoch)
         self._step.totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
         self._step.taken.fill_(progress.step)
         self._step.earlier.fill_((progress.epoch - 1) * self.steps_per_epoch)
@@ -181,12 +222,12 @@ class Trainer:
         bar = tqdm(
             self.training.batches(
                 torch.from_numpy(order),
-                settings.batch_size,
+                keys.batch_size,
                 self.device,
                 epoch=progress.epoch,
-                first=progress.step * settings.batch_size,
+                first=progress.step * keys.batch_size,
             ),
-            f"epoch {epoch_of(progress.epoch, settings.epochs)}",
+            f"epoch {epoch_of(progress.epoch, keys.epochs)}",
             total=self.steps_per_epoch,
             initial=progress.step,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
@@ -203,7 +244,7 @@ class Trainer:
                 last, now = now, time.monotonic()
                 self._pace.add_step(now - last)
                 progress.seconds = before + now - started
-                due = 0 < settings.checkpoint_minutes * 60 <= now - saved
+                due = 0 < keys.checkpoint_minutes * 60 <= now - saved
                 requested = stop.requested
                 if requested or due or progress.step % _STEPS_UNSEEN == 0:
                     self._take_stock(order)
@@ -222,13 +263,13 @@ class Trainer:
     def _set_learning_rates(self, step: int) -> None:
         """Set them for a step (from 0) of the epoch under way."""
         epochs_done = self.progress.epoch - 1 + step / self.steps_per_epoch
-        factor = schedule_factor(self.config.srnn, epochs_done, 1 / self.steps_per_epoch)
+        factor = schedule_factor(self.keys, epochs_done, 1 / self.steps_per_epoch)
         set_learning_rates(self.optimizer, factor)
 
     def _seed_dropout(self, step: int) -> None:
         """Make what a step (from 0) of the epoch draws a function of it, the epoch and the seed."""
-        if self.config.srnn.dropout:
-            rng = generator(Purpose.DROPOUT, self.config.srnn.seed, self.progress.epoch, step)
+        if self.spotter.network.dropout:
+            rng = generator(Purpose.DROPOUT, self.keys.seed, self.progress.epoch, step)
             torch.manual_seed(int(rng.integers(2**63)))
 
     def _state_of_epoch(self) -> str:
@@ -243,7 +284,7 @@ class Trainer:
 
     def _clips_seen(self) -> int:
         """Return the number of clips of the epoch that were trained on."""
-        return min(self.progress.step * self.config.srnn.batch_size, len(self.training.labels))
+        return min(self.progress.step * self.keys.batch_size, len(self.training.labels))
 
     def _read_totals(self) -> None:
         """Read loss and hits of the epoch so far from the device."""
@@ -271,11 +312,11 @@ class Trainer:
 
         Where it is the whole epoch that went wrong, its clips are not to blame.
         """
-        settings, first = self.config.srnn, step * self.config.srnn.batch_size
-        head = order[: first + settings.batch_size]
+        keys, first = self.keys, step * self.keys.batch_size
+        head = order[: first + keys.batch_size]
         (batch,) = self.training.batches(
             torch.from_numpy(head),
-            settings.batch_size,
+            keys.batch_size,
             self.device,
             epoch=self.progress.epoch,
             first=first,
@@ -283,16 +324,16 @@ class Trainer:
         self.spotter.train()
         self._seed_dropout(step)
         loss, _, _ = self._step.differentiate(batch)
-        batch_clips = [self.corpus.partitions["training"][index] for index in head[first:]]
+        batch_clips = [self.data.corpus.partitions["training"][index] for index in head[first:]]
         return divergence(
             f"epoch {self.progress.epoch}" + ("" if of_epoch else f", step {step + 1}"),
             self._step.limits,
             found or f"a loss of {loss:.4g}",
             self.spotter.network,
             [] if of_epoch else batch_clips,
-            f"start a new run with a lower srnn.learning_rate (now {settings.learning_rate:g}) or "
-            f"{'a lower' if settings.gradient_clip else 'with'} srnn.gradient_clip "
-            f"(now {settings.gradient_clip:g}{'' if settings.gradient_clip else ', any length'})",
+            f"start a new run with a lower srnn.learning_rate (now {keys.learning_rate:g}) or "
+            f"{'a lower' if keys.gradient_clip else 'with'} srnn.gradient_clip "
+            f"(now {keys.gradient_clip:g}{'' if keys.gradient_clip else ', any length'})",
         )
 
     def _finish_epoch(self, order: NDArray[np.int64]) -> None:
@@ -323,7 +364,7 @@ class Trainer:
         is_best = validation.accuracy > progress.best_accuracy
         if is_best:
             progress.best_accuracy = validation.accuracy
-            self._checkpoint(progress.epoch, self.judged).save(self.run.best)
+            self.recorder.save_best(progress.epoch, self.validated)
         left = self._pace.left(progress.epoch + 1, 0)
         self._table.log(progress.history[-1], is_best=is_best, left=left)
         self._warn_of_extreme_firing()
@@ -332,22 +373,8 @@ class Trainer:
             best_accuracy=progress.best_accuracy,
             history=progress.history,
         )
-        self._write_metrics()
+        self.recorder.write_metrics(self.progress.history)
         self.save()
-
-    def _write_metrics(self) -> None:
-        lines = (json.dumps(asdict(line), allow_nan=False) for line in self.progress.history)
-        write_text(self.run.metrics, "".join(f"{line}\n" for line in lines))
-
-    def _checkpoint(self, epoch: int, spotter: Spotter, state: State | None = None) -> Checkpoint:
-        return Checkpoint(
-            self.config.model_dump(mode="json"),
-            list(self.labels),
-            self.clips,
-            epoch,
-            spotter.state_dict(),
-            state,
-        )
 
     def _warn_of_extreme_firing(self) -> None:
         """Warn of each hidden layer that is silent or saturated: such a layer learns little."""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The optimizer: parameter groups, the learning-rate schedule, and limits of parameters."""
+"""The optimizer: Adam, its parameter groups, and the bounds of parameters."""
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -9,9 +8,42 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from srnn.config import SrnnConfig
 from srnn.network.encoder import TernaryEncoder
 from srnn.network.layers import AdaptiveLIF
+from srnn.network.model import SpikingNetwork
+from srnn.settings import Keys, key
+
+
+class OptimizerKeys(Keys):
+    """Adam and its learning rates."""
+
+    learning_rate: float = key(
+        3e-3, "learning rate of weights and biases before the schedule", gt=0, le=1000
+    )
+    encoder_learning_rate: float = key(
+        0.01,
+        "learning rate of the encoder threshold",
+        "multiples of `learning_rate`",
+        idle_if={"srnn.encoder": "none"},
+        ge=0,
+        le=1000,
+    )
+    tau_learning_rate: float = key(
+        2.0,
+        "learning rate of time constants and other learnable parameters of neurons",
+        "multiples of `learning_rate`",
+        ge=0,
+        le=1000,
+    )
+    weight_decay: float = key(
+        0.0, "decoupled weight decay (AdamW) of weights and biases; 0: Adam", ge=0, le=1
+    )
+    gradient_clip: float = key(
+        0.0,
+        "gradient clipping: the largest norm of the gradient of all parameters together, to which "
+        "a larger one is scaled; 0: none",
+        ge=0,
+    )
 
 
 class SkippingAdam(Adam):
@@ -29,13 +61,13 @@ class SkippingAdam(Adam):
     found_inf: Tensor
 
 
-def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
+def make_optimizer(network: SpikingNetwork, keys: OptimizerKeys) -> SkippingAdam:
     """Return Adam with a group each for what has its own learning rate, decay or limits.
 
     Groups are ``weights`` (with biases), ``norm`` (gains and shifts), ``tau``, ``encoder`` and one
     for each further parameter of neurons, as far as ``network`` has such; every parameter is in
     exactly one. A group's ``peak_lr`` is the learning rate before the schedule, ``limits`` what
-    `limit_parameters` keeps it in. With a weight decay it is AdamW, and the weights alone decay. On
+    `clamp_parameters` keeps it in. With a weight decay it is AdamW, and the weights alone decay. On
     a CUDA device its steps can be recorded in a CUDA graph.
     """
     device = next(network.parameters()).device
@@ -54,12 +86,12 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
     factors = {
         "weights": 1.0,
         "norm": 1.0,
-        "tau": settings.tau_learning_rate,
-        "encoder": settings.encoder_learning_rate,
-        **dict.fromkeys(ranges, settings.tau_learning_rate),
+        "tau": keys.tau_learning_rate,
+        "encoder": keys.encoder_learning_rate,
+        **dict.fromkeys(ranges, keys.tau_learning_rate),
     }
     limits = {name: (each.lowest, each.highest) for name, each in ranges.items()}
-    limits["tau"] = settings.tau_range
+    limits["tau"] = network.readout.readout.tau.limits
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in factors}
     for name, parameter in network.named_parameters():
         group = "encoder" if id(parameter) in encoder else _group(name.rpartition(".")[2], factors)
@@ -69,15 +101,15 @@ def make_optimizer(network: nn.Module, settings: SrnnConfig) -> SkippingAdam:
             {
                 "params": parameters,
                 "name": name,
-                "peak_lr": factors[name] * settings.learning_rate,
-                "lr": _rate(factors[name] * settings.learning_rate, device),
-                "weight_decay": settings.weight_decay if name == "weights" else 0.0,
+                "peak_lr": factors[name] * keys.learning_rate,
+                "lr": _rate(factors[name] * keys.learning_rate, device),
+                "weight_decay": keys.weight_decay if name == "weights" else 0.0,
                 "limits": limits.get(name),
             }
             for name, parameters in groups.items()
             if parameters
         ],
-        decoupled_weight_decay=settings.weight_decay > 0,
+        decoupled_weight_decay=keys.weight_decay > 0,
         fused=True,
         capturable=device.type == "cuda",
     )
@@ -126,30 +158,6 @@ def restore_optimizer(optimizer: Optimizer, moments: Mapping[int, Mapping[str, T
         group["lr"] = rate  # the tensor that a recording reads
 
 
-def schedule_factor(settings: SrnnConfig, epochs_done: float, step: float = 0.0) -> float:
-    """Return what the learning rates are multiplied by after ``epochs_done`` epochs.
-
-    Parameters
-    ----------
-    settings : SrnnConfig
-    epochs_done : float, 0 <= epochs_done <= epochs
-        With fractions: the cosine and the rise at the start move at every step.
-    step : float
-        Length of a step (epochs): the first one already moves by something.
-    """
-    rise = (
-        min(1.0, (epochs_done + step) / settings.warmup_epochs) if settings.warmup_epochs else 1.0
-    )
-    match settings.schedule:
-        case "step":
-            drops = int(epochs_done) // settings.schedule_epochs
-            return float(rise * settings.schedule_factor**drops)
-        case "cosine":
-            return rise * 0.5 * (1 + math.cos(math.pi * epochs_done / settings.epochs))
-        case "constant":
-            return rise
-
-
 def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
     """Set every group's learning rate to ``factor`` times its peak."""
     for group in optimizer.param_groups:
@@ -163,7 +171,7 @@ def _set_rate(group: dict[str, Any], rate: float) -> None:
         group["lr"] = rate
 
 
-def limit_parameters(optimizer: Optimizer) -> None:
+def clamp_parameters(optimizer: Optimizer) -> None:
     """Move what a step took out of its group's limits to the nearer one.
 
     At zero a time constant turns the layer into NaN; outside of its range a parameter that is

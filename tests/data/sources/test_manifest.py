@@ -20,8 +20,8 @@ from srnn.data.partitions import PARTITIONS, partition_of_speaker
 from srnn.data.preparation import make_evaluation_corpus
 from srnn.data.sources import manifest
 from srnn.errors import InputError
+from srnn.runs.assemble import make_task
 from srnn.runs.compatibility import clips_digest
-from srnn.training.assemble import make_task
 
 RATE = 16_000
 HEADER = ("path", "label", "speaker", "split", "start", "end")

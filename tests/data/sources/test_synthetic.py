@@ -27,7 +27,7 @@ from srnn.data.sources.synthetic import corpus as corpora
 from srnn.data.sources.synthetic.installation import find_espeak
 from srnn.data.sources.synthetic.words import COMMON_WORDS
 from srnn.errors import InputError
-from srnn.training.assemble import make_task
+from srnn.runs.assemble import make_task
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
 

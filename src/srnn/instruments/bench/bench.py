@@ -14,7 +14,7 @@ from srnn.instruments.bench.plan import Plan
 from srnn.instruments.bench.report import Report, Row, machine
 from srnn.instruments.bench.sound import feature_rows, pack_rows
 from srnn.instruments.bench.training import firing_rows, growth_rows, step_rows
-from srnn.training.resources import keep_freed_memory
+from srnn.runs.resources import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 

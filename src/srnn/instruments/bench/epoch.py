@@ -35,10 +35,11 @@ from srnn.instruments.bench.report import Row
 from srnn.instruments.bench.sound import noise
 from srnn.instruments.bench.subjects import CALIBRATED, CLASSES, SPEC, eager_loop
 from srnn.instruments.bench.timing import TORCH, finish, fresh_process_context
+from srnn.runs.assemble import make_network
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.directory import RunDirectory
+from srnn.runs.start import Start
 from srnn.runs.train import train
-from srnn.training.assemble import make_network
 from srnn.training.spotter import Spotter
 
 _WORKERS = 2  # of the loop's data loader
@@ -194,7 +195,7 @@ def _own_epoch(config: Config, start: Checkpoint, path: Path, room: int | None) 
     """Train two epochs; return what the second's line of ``metrics.jsonl`` says."""
     directory = RunDirectory(path)
     with directory.prepared(resume=False):
-        train(config, directory, init=start, room=room)
+        train(config, directory, Start(weights=start), memory_budget=room)
     line: dict[str, Any] = json.loads(directory.metrics.read_text().splitlines()[-1])
     return line
 

@@ -18,7 +18,7 @@ from srnn.instruments.bench.plan import Plan
 from srnn.instruments.bench.report import Row
 from srnn.instruments.bench.subjects import SPEC
 from srnn.instruments.bench.timing import Work, in_fresh_process, medians
-from srnn.training.resources import keep_freed_memory
+from srnn.runs.resources import keep_freed_memory
 
 _CLIPS = 32
 

@@ -13,7 +13,7 @@ from srnn.config import Config
 from srnn.data.workers import available_cores
 from srnn.network.ops import own_cores
 from srnn.network.ops.kernels.compilation import compilation_progress
-from srnn.training.assemble import make_network, make_spec
+from srnn.runs.assemble import make_network, make_spec
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """From a configuration to the parts of a run: task, feature specification, network, device."""
 
-import logging
-
 import torch
 
 from srnn.config import Config
@@ -21,22 +19,6 @@ from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Range, Spread
 from srnn.network.surrogate import SURROGATES
 from srnn.training.examples import Variation
-
-_log = logging.getLogger(__name__)
-
-
-def make_device(config: Config, *, named: bool = False) -> torch.device:
-    """Return the CUDA device where one is wanted and there, else the CPU.
-
-    That there is none is a warning where the user asked for it by name, else information.
-    """
-    if not config.cuda.cuda:
-        return torch.device("cpu")
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    level = logging.WARNING if named else logging.INFO
-    _log.log(level, "cuda.cuda = true, but no CUDA device: computing on the CPU")
-    return torch.device("cpu")
 
 
 def make_spec(config: Config) -> MelSpec:

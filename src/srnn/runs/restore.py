@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MPL-2.0
+"""From a checkpoint to the network in it."""
+
+import torch
+
+from srnn.features.normaliser import Normaliser
+from srnn.runs.assemble import make_network, make_spec
+from srnn.runs.checkpoint import Checkpoint
+from srnn.training.spotter import Spotter, load_weights
+
+
+def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
+    """Return the network of a checkpoint, which was read from ``source``, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If its weights do not fit its configuration.
+    """
+    config = checkpoint.parsed_config()
+    with torch.device("meta"):  # allocates no memory and draws nothing at random
+        channels, _, bands = make_spec(config).shape
+        normalisation, measured = config.data.normalisation, torch.empty(channels, bands)
+        normaliser = Normaliser(
+            None if normalisation == "batch" else measured,
+            measured if normalisation == "standardise" else None,
+        )
+        spotter = Spotter(normaliser, make_network(config, len(checkpoint.labels)))
+    load_weights(spotter, checkpoint.weights, source)
+    return spotter

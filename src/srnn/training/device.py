@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The device that computes."""
+
+import logging
+
+import torch
+
+from srnn.settings import Keys, key
+
+_log = logging.getLogger(__name__)
+
+
+class CudaKeys(Keys):
+    """The device."""
+
+    cuda: bool = key(True, "whether to compute on a CUDA device, if there is one")
+    graphs: bool = key(
+        True,
+        "whether a CUDA device replays training steps as a CUDA graph; false launches every "
+        "operation of every step, which is slow",
+        free_on_resume=True,
+        idle_if={"cuda.cuda": False},
+    )
+
+
+def make_device(keys: CudaKeys, *, named: bool = False) -> torch.device:
+    """Return the CUDA device if it is wanted and there is one, else the CPU.
+
+    That there is none is a warning if the user asked for it by name, else information.
+    """
+    if not keys.cuda:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    level = logging.WARNING if named else logging.INFO
+    _log.log(level, "cuda.cuda = true, but no CUDA device: computing on the CPU")
+    return torch.device("cpu")

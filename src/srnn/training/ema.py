@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The exponential moving average (EMA) of the weights, which is validated and kept in their place.
+
+Polyak and Juditsky 1992 show why averages generalise better than the last weights.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from srnn.settings import Keys, key
+
+
+class EmaKeys(Keys):
+    """The average of the weights."""
+
+    averaging: float = key(
+        0.0,
+        "EMA decay: decay per step of an exponential moving average of the weights, which is "
+        "validated, kept and tested in their place; in the first 9 / (1 - `averaging`) steps the "
+        "decay is lower, so that the average spans the last ninth of all steps; 0: no average",
+        ge=0,
+        lt=1,
+    )
+
+
+class WeightEma:
+    """An exponential moving average of all parameters and buffers of a module.
+
+    Parameters
+    ----------
+    module : Module
+        The average starts as a copy of it.
+    decay : float, 0 < decay < 1
+        Decay per step, see `update`.
+
+    Attributes
+    ----------
+    module : Module
+        The average.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(module)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, steps: Tensor) -> None:
+        """Move the average towards ``module`` after ``steps`` steps (shape (), on the device).
+
+        The decay is min(decay, (1 + steps) / (10 + steps)), as in TensorFlow's
+        ExponentialMovingAverage: a decay of 0.9997 is reached at step 29,990.
+        """
+        rate = (9 / (10 + steps)).clamp(min=1 - self.decay)
+        for mean, current in zip(
+            self.module.state_dict().values(), module.state_dict().values(), strict=True
+        ):
+            mean.lerp_(current, rate)

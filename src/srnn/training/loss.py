@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The loss: cross entropy with label smoothing, and a penalty on the firing rate.
+
+Legend: B batch, H neurons, R outputs of the readout.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srnn.network.model import Output
+from srnn.settings import Keys, key
+from srnn.training.examples import Batch
+
+
+class LossKeys(Keys):
+    """What is minimised."""
+
+    label_smoothing: float = key(
+        0.0,
+        "label smoothing: the probability that is spread evenly over all outputs of the readout "
+        "(as many as labels, and more with `unknown_readouts`) instead of belonging to the label",
+        ge=0,
+        lt=1,
+    )
+    firing_penalty: float = key(
+        0.0,
+        "weight of the firing-rate penalty: added to the loss for each spike per hidden neuron and "
+        "time step beyond `firing_target`",
+        "nats",
+        ge=0,
+        le=1000,
+    )
+    firing_target: float = key(
+        0.0,
+        "firing rate, averaged over all hidden neurons, up to which there is no penalty",
+        "spikes per neuron and time step",
+        idle_if={"srnn.firing_penalty": 0},
+        ge=0,
+        le=1,
+    )
+
+
+class LossLimits:
+    """Losses that sound training stays below (nats).
+
+    Beyond them numbers may be finite, but mean nothing. The unit is the loss of guessing, log K.
+
+    Parameters
+    ----------
+    classes : int
+        Classes K.
+
+    Attributes
+    ----------
+    step : float
+        Limit of the mean loss of a batch.
+    mean : float
+        Limit of the mean loss of an epoch, in training and in validation.
+    """
+
+    def __init__(self, classes: int) -> None:
+        guessing = math.log(max(2, classes))
+        self.step = 100 * guessing
+        self.mean = 4 * guessing
+
+    def __str__(self) -> str:
+        return (
+            f"finite numbers and losses below {self.step:.0f} in each step and {self.mean:.1f} "
+            "on average"
+        )
+
+
+def cross_entropy(log_probs: Tensor, batch: Batch) -> Tensor:
+    """Return the mean cross entropy of log-probabilities (B, R), mixed as the examples are."""
+    own, other = (
+        F.nll_loss(log_probs, right, reduction="none") for right in (batch.readouts, batch.others)
+    )
+    return torch.lerp(other, own, batch.shares).mean()
+
+
+def objective(cross_entropy: Tensor, output: Output, keys: LossKeys) -> Tensor:
+    """Return what is minimised: the cross entropy with smoothed labels plus the firing penalty.
+
+    Label smoothing is that of Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567).
+    """
+    loss = cross_entropy
+    if keys.label_smoothing:
+        evenly = -output.readouts.mean()
+        loss = torch.lerp(loss, evenly, keys.label_smoothing)
+    if keys.firing_penalty:
+        sizes = [spikes.shape[-1] for spikes in output.hidden]
+        spikes = sum(size * rate for size, rate in zip(sizes, output.firing_rates, strict=True))
+        excess = F.relu(spikes / sum(sizes) - keys.firing_target)
+        loss = loss + keys.firing_penalty * excess
+    return loss

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MPL-2.0
+"""How far training has come: the metrics of its epochs, and the state that it goes on from."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, FiniteFloat
+from torch import Tensor
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """The metrics of an epoch: a line of ``metrics.jsonl``."""
+
+    epoch: int
+    lr: FiniteFloat
+    train_loss: FiniteFloat
+    train_accuracy: FiniteFloat
+    valid_loss: FiniteFloat
+    valid_accuracy: FiniteFloat
+    # None in the runs of older versions.
+    valid_balanced_accuracy: FiniteFloat | None = field(default=None, kw_only=True)
+    firing_rate: list[FiniteFloat]
+    seconds: FiniteFloat
+    samples_per_second: FiniteFloat
+
+
+@dataclass
+class Progress:
+    """How far training has come; with weights and moments it is all that resuming needs.
+
+    It holds no random state: what training draws is a function of seed, epoch and place in it.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch under way, from 1.
+    step : int
+        Steps of it that are done.
+    loss, hits : float
+        Sum over the clips of these steps.
+    seconds : float
+        Time that these steps took (s).
+    best_accuracy : float
+        Highest validation accuracy of a finished epoch; -1 before the first.
+    history : list
+        The metrics of each finished epoch.
+    """
+
+    epoch: Annotated[int, Field(ge=1)] = 1
+    step: _Count = 0
+    loss: FiniteFloat = 0.0
+    hits: FiniteFloat = 0.0
+    seconds: FiniteFloat = 0.0
+    best_accuracy: FiniteFloat = -1.0
+    history: list[EpochMetrics] = field(default_factory=list)
+
+    def is_complete(self, epochs: int, patience: int) -> bool:
+        """Whether ``epochs`` are over, or ``patience`` (if not 0) of them without a new best."""
+        done = len(self.history)
+        if not done:
+            return False
+        accuracies = [line.valid_accuracy for line in self.history]
+        since_best = done - 1 - accuracies.index(max(accuracies))
+        return done >= epochs or 0 < patience <= since_best
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What training goes on from, beside the weights.
+
+    Attributes
+    ----------
+    moments : dict of dict of Tensor
+        Of the optimizer: by parameter (its index) and name, as torch has them.
+    progress : Progress
+    average : dict of Tensor, or None
+        The EMA of the weights, if there is one.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    moments: dict[int, dict[str, Tensor]]
+    progress: Progress
+    average: dict[str, Tensor] | None = None
