@@ -1119,7 +1119,7 @@ def test_init_from_another_network_names_the_keys(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ('data.words=["low", "hihg"]', "data.words: expected a folder of recordings"),
+        ('data.words=["low", "hihg"]', "data.words: expected recordings of each word"),
         ("data.dataroot=nowhere", "data.gsc_url"),
         ("srnn.epoch=3", "--set srnn.epoch: unknown key; did you mean srnn.epochs?"),
         ("srnn.epochs=0", "--set srnn.epochs: expected an integer from 1 to 1000000, found 0"),

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from srnn.data.dataset import DataSet, Entry
 from srnn.data.labels import BACKGROUND, SILENCE, UNKNOWN, keywords, label_of
 from srnn.data.names import composed
 from srnn.data.pack.file import Pack, Recording
 from srnn.data.partitions import PARTITIONS
-from srnn.data.silence import Noise, cut, stretches
+from srnn.data.silence import Background, Noise, cut, stretches
 from srnn.errors import InputError, printable
 from srnn.randomness import Purpose, generator
 
@@ -78,6 +80,11 @@ class Corpus:
     def background(self, partition: str) -> list[Noise]:
         """Return a partition's stretches of the background recordings."""
         return stretches(self.noises, partition, self.held_out)
+
+    def training_background(self, size: int, sample_rate: int, device: torch.device) -> Background:
+        """Return the training stretches of the background recordings, in memory."""
+        pack, stretches = self.packs["training"], self.background("training")
+        return Background(pack, stretches, size, sample_rate, device)
 
     @property
     def place(self) -> Path:

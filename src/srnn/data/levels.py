@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The level of a recording as it is brought to 16 bits, and what is lost on the way."""
+"""The level of a recording as it is brought to 16 bits, and what the conversion loses."""
 
 import math
 
@@ -42,7 +42,7 @@ class Levels:
         return np.rint(mean * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
     def problem(self) -> str:
-        """Return what is lost on the way to 16 bits, on one line; empty: nothing."""
+        """Return what is lost by the conversion to 16 bits, on one line; empty: nothing."""
         if self._peak > _OVERSHOOT:
             return (
                 f"samples of up to {self._peak:,.5g}, where full scale is 1, are clipped: "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The order in which an epoch presents the training clips: a value of seed and epoch alone."""
+"""The order in which an epoch presents the training clips: a function of seed and epoch alone."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -37,14 +37,14 @@ class SamplingKeys(Keys):
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What is drawn from: the clips of a training partition.
+    """The clips of a training partition, as far as the order depends on them.
 
     Attributes
     ----------
     labels : array of int, shape (N,), N > 0
         Label of each clip.
     words : array of int, shape (N,)
-        Its word, as any number.
+        Index of its word.
     synthetic : array of bool, shape (N,)
         Whether it is one of the synthetic words.
     """
@@ -83,7 +83,7 @@ def epoch_order(
     seed, epoch : int >= 0
         Another epoch of the same seed has another order.
     synthetic_share : float, 0 to 1
-        With "balanced": how much of a label that has synthetic words they make up together.
+        With "balanced": share of the synthetic words in a label that has some.
 
     Returns
     -------

@@ -4,7 +4,7 @@
 import torch
 
 from srnn.config import Config
-from srnn.data.augment import Augmentation, Augmenter, Background
+from srnn.data.augment import Augmentation, Augmenter
 from srnn.data.corpus import Corpus
 from srnn.data.preparation import no_noise
 from srnn.data.task import Task
@@ -58,7 +58,7 @@ def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augm
     )
     if augmentation.changes_nothing:
         return None
-    background = Background(corpus, srnn.size, srnn.sample_rate, device)
+    background = corpus.training_background(srnn.size, srnn.sample_rate, device)
     if augmentation.noise and not background.names:
         raise InputError(no_noise(corpus.place))
     return Augmenter(augmentation, background, corpus.partitions["training"], srnn.seed)

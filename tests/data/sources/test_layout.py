@@ -13,7 +13,6 @@ import soundfile
 import torch
 
 from recordings import corpus_of, encoded
-from srnn.data.augment import Background
 from srnn.data.checks import require_trainable
 from srnn.data.corpus import Corpus
 from srnn.data.labels import SILENCE, UNKNOWN, choose_labels
@@ -181,7 +180,7 @@ def test_background_recordings_in_folders(tmp_path: Path) -> None:
     corpus = read(tmp_path, "yes", SILENCE, UNKNOWN, held_out=("tap",))
     cut = {clip.name for clip in corpus.partitions["training"] if clip.word != "yes"}
     assert cut == {"_background_noise_/kitchen/hum.wav", "_background_noise_/hall/hum.flac"}
-    assert len(Background(corpus, 100, 16_000, _CPU).names) == 2
+    assert len(corpus.training_background(100, 16_000, _CPU).names) == 2
 
 
 def test_clips_of_speakers_become_examples(tmp_path: Path) -> None:

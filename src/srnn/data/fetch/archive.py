@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Unpack a tar archive that somebody else made: whole, and inside one folder, or not at all."""
+"""Unpack a tar archive from elsewhere: whole, and inside one folder, or not at all."""
 
 import errno
 import gzip
@@ -16,13 +16,13 @@ _CHUNK = 1 << 20  # bytes read at once
 
 _LONGEST = 200  # characters of a name in a message
 
-# What the standard library raises as it reads an archive that is no archive.
+# Exceptions of the standard library for a damaged archive.
 _DAMAGES = (
     *(tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile),
     *(ValueError, OverflowError, RecursionError, MemoryError),  # numbers and headers gone wild
 )
 
-# What the disk says of a member that cannot be there, whatever disk it is.
+# Errors for a member that can exist on no disk.
 _IMPOSSIBLE = {
     *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),  # both a file and a folder
@@ -37,7 +37,7 @@ def extract(archive: Path, folder: Path) -> int:
     ----------
     archive : Path
     folder : Path
-        Where to, an empty folder. What was extracted before an error stays there.
+        An empty folder. Files that were extracted before an error stay there.
 
     Returns
     -------
@@ -84,10 +84,10 @@ def extract(archive: Path, folder: Path) -> int:
 
 
 def _expect_inside(archive: Path, member: tarfile.TarInfo) -> None:
-    """Refuse what is no file, folder or link, and what leads out of the folder by its words.
+    """Refuse members that are no file, folder or link, and names that lead out of the folder.
 
-    A link that has no ``..`` leads to its own folder or below it, however many are chained, so
-    that nothing depends on what the links before it have done to the folder.
+    A link without ``..`` leads to its own folder or below it, however many are chained: the links
+    before it make no difference.
     """
     link = member.issym() or member.islnk()
     if not (link or member.isfile() or member.isdir()):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How a data set comes into a data root: whole, once, or with one line that says why not.
+"""Put a data set into a data root: whole and once, or with an error of one line.
 
 A data set lies in ``DIR/SpeechCommands/<name>/``. It is prepared under a hidden name beside that,
-flushed to the disk and renamed, by one process at a time; nothing that an interruption leaves bears
-the name of a data set.
+flushed to the disk and renamed, by one process at a time; an interruption leaves nothing under the
+name of a data set.
 """
 
 import shutil
@@ -45,7 +45,7 @@ def corpus_name(url: str) -> str:
 
 @contextmanager
 def disk_errors(dataroot: Path) -> Iterator[None]:
-    """Turn what the disk says (full, read-only, not a folder) into an `InputError` of one line."""
+    """Turn errors of the disk (full, read-only, not a folder) into an `InputError` of one line."""
     try:
         yield
     except OSError as error:
@@ -56,7 +56,7 @@ def disk_errors(dataroot: Path) -> Iterator[None]:
 
 
 def sole_use(dataroot: Path, name: str) -> AbstractContextManager[object]:
-    """Have a data set for oneself, a ``with`` statement long; other processes wait.
+    """Take the lock of a data set, for a ``with`` statement; other processes wait.
 
     Raises
     ------
@@ -72,8 +72,8 @@ def sole_use(dataroot: Path, name: str) -> AbstractContextManager[object]:
 def scratch(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``folder``, and remove it in the end.
 
-    It may be renamed away meanwhile. Its name is always the same, so that what a killed process
-    left there is found and removed first. To be called under `sole_use`.
+    It may be renamed in the context. Its name is always the same, so that the leftovers of a killed
+    process are found and removed first. To be called under `sole_use`.
     """
     place = folder.with_name(f".{folder.name}.part")
     if place.exists():
@@ -87,7 +87,7 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 def publish(content: Path, folder: Path) -> None:
-    """Give a folder its name, once all that it holds is on the disk."""
+    """Rename a folder to its name once all of its content is on the disk."""
     sync_tree(content)
     content.rename(folder)
     sync_directory(folder.parent)

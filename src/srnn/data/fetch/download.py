@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Download a large file over connections that break and processes that are killed.
+"""Download a large file, and resume after broken connections and killed processes.
 
-What has arrived lies beside the target as ``.NAME.part``, and beside that ``.NAME.part.json`` says
-which file of the server's it is the beginning of. The next attempt asks for the rest of that very
-file, and begins anew where the server has another one by now or cannot send parts.
+The bytes received lie beside the target as ``.NAME.part``; ``.NAME.part.json`` identifies the file
+on the server that they are the beginning of. The next attempt asks for the rest of that file, and
+begins anew where the server has another one or cannot send parts.
 """
 
 import json
@@ -31,24 +31,24 @@ _log = logging.getLogger(__name__)
 
 
 class _Origin(NamedTuple):
-    """What a partial file is the beginning of."""
+    """The file on a server that a partial file is the beginning of."""
 
     url: str
     validator: str  # ETag or time of change: another file at this URL has another one
-    length: int | None  # bytes of the whole file, if the server says so
+    length: int | None  # bytes of the whole file, if the server states it
 
 
 def download(url: str, target: Path, key: str, verify: Callable[[Path], None]) -> None:
     """Download a file, which appears under its name when it is whole and verified.
 
-    A connection that breaks is taken up again as long as that gains anything.
+    A broken connection is resumed as long as each attempt gains bytes.
 
     Parameters
     ----------
     url : str
         With http or https.
     target : Path
-        In a folder that exists. Nobody else may be downloading it at the same time.
+        In a folder that exists. No other process may download it at the same time.
     key : str
         The configuration key of the URL, for messages.
     verify : function
@@ -58,7 +58,7 @@ def download(url: str, target: Path, key: str, verify: Callable[[Path], None]) -
     Raises
     ------
     InputError
-        If it cannot be downloaded; what has arrived is kept where the server can send the rest.
+        If it cannot be downloaded; the bytes received are kept where the server can send the rest.
     OSError
         If the disk is full or cannot be written.
     """
@@ -139,13 +139,13 @@ def _receive(url: str, partial: Path, note: Path) -> None:
 
 
 def _get(url: str, headers: dict[str, str]) -> requests.Response:
-    # What is verified is the archive as it lies there, not as something packed for the way.
+    # The archive itself is verified, not a compressed transfer of it.
     headers = {"Accept-Encoding": "identity"} | headers
     return requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
 
 
 def _validator(response: requests.Response) -> str:
-    """Return what tells this version of the file from others, if the server says so."""
+    """Return what identifies this version of the file; empty: the server states nothing."""
     etag = response.headers.get("ETag", "")
     if etag and not etag.startswith("W/"):  # a weak one promises no equal bytes
         return etag
@@ -186,7 +186,7 @@ def _save(response: requests.Response, partial: Path, length: int | None) -> Non
 
 
 def _read(note: Path, url: str) -> _Origin | None:
-    """Read what is known of the partial file; None where that is nothing, or of another URL."""
+    """Read the origin of the partial file; None where there is none, or it is another URL."""
     try:
         known = _Origin(*json.loads(note.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):  # ValueError: not written to its end
@@ -199,13 +199,13 @@ def _size(partial: Path) -> int:
 
 
 def _discard(partial: Path, note: Path) -> None:
-    # In this order: a note without a file is harmless, a file of unknown origin is as good as none.
+    # In this order: a note without a file is harmless, a file of unknown origin is useless.
     partial.unlink(missing_ok=True)
     note.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:
-    """Return the innermost cause: requests wraps it in several layers of its own words."""
+    """Return the innermost cause: requests wraps it in several layers of messages."""
     if isinstance(error, HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
     root: BaseException = error

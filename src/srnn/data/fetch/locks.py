@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""One process at a time: the others say that they wait, and wait, or do without."""
+"""Locks between processes."""
 
 import contextlib
 import errno
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from srnn.errors import printable
 from srnn.files import UNSUPPORTED
 
-# What is said where there are no locks: by NFS without its daemon, by Lustre mounted without them.
+# Errors where there are no locks: of NFS without its daemon, of Lustre mounted without them.
 _NO_LOCKS = UNSUPPORTED | {errno.ENOLCK}
 
 _log = logging.getLogger(__name__)
@@ -21,26 +21,26 @@ _log = logging.getLogger(__name__)
 def locked(path: Path, waiting: str | None) -> AbstractContextManager[object]:
     """Take a lock that only one process or thread holds at a time.
 
-    Where the file system has no locks, there is a warning, and none is taken. A file that merely
-    exists is no lock: nobody could tell whether its maker still lives.
+    Where the file system has no locks, a warning is logged and none is taken. That a file exists
+    is no lock: its maker may have died.
 
     Parameters
     ----------
     path : Path
-        Of the lock, a file. It is created as needed and stays there, empty: a lock that is deleted
-        may be one that somebody waits for. A process that dies leaves it unlocked.
+        The file of the lock. It is created where missing and stays there, empty: another process
+        may be waiting for it. A process that dies leaves it unlocked.
     waiting : str or None
-        What is logged where another process holds it. None: it is not waited for.
+        Message to log while another process holds it. None: do not wait.
 
     Returns
     -------
     context manager
-        The lock is held already; leaving the context releases it.
+        The lock is held already; the end of the context releases it.
 
     Raises
     ------
     filelock.Timeout
-        If another process holds it and it is not waited for.
+        If another process holds it and ``waiting`` is None.
     OSError
         If the file cannot be created.
     """

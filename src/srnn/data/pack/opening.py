@@ -4,7 +4,7 @@
 A pack holds 16-bit samples at the rate of each recording, and nothing of labels, clip lengths or
 features: whatever is trained on a data set, it is decoded once. Its file name is a digest of the
 names, sizes, times of change and permissions of the recordings, so that a data set that has changed
-is packed anew. A recording that cannot be decoded is no error: the pack says why.
+is packed anew. A recording that cannot be decoded is no error: the pack holds the reason.
 """
 
 import contextlib

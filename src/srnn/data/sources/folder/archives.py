@@ -71,8 +71,8 @@ def is_fetched(dataroot: Path, origin: Origin) -> bool:
 def fetch(dataroot: Path, origin: Origin) -> Path:
     """Return ``DIR/SpeechCommands/<name>``, unpacked from ``DIR``'s archive or a download.
 
-    Nothing else that lies in the data root is looked at: this is how a test archive is got, whose
-    place no other data set can take. The archive is kept.
+    No other data set in the data root takes its place, which is what a test archive needs. The
+    archive is kept.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def _unknown_source(dataroot: Path, origin: Origin, path: Path | None = None) ->
 
 
 def _is_there(folder: Path) -> bool:
-    """Whether a data set lies there; raises InputError if something else does."""
+    """Whether a folder is a data set; raises InputError if it is something else."""
     if is_data_set(folder):
         return True
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -162,7 +162,7 @@ def _is_there(folder: Path) -> bool:
 
 
 def _prepare(folder: Path, archive: Archive, origin: Origin) -> None:
-    """Make a data set out of its archive, which is downloaded where it is missing."""
+    """Unpack a data set from its archive, which is downloaded where it is missing."""
     if archive.path.is_file():
         _verify(archive.path, archive, origin, "delete or replace it and run again")
     else:
@@ -209,7 +209,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         # The official archives hold the words themselves, others enclose them in one folder.
         inner = folders(content)
         corpora = [content] if holds_words(content) else list(filter(is_data_set, inner))
-        # Words with folders of speakers look like data sets: what lies beside them tells.
+        # Words with folders of speakers look like data sets, but for `_background_noise_` there.
         if len(corpora) > 1 and any(place.name[0] == place.name[-1] == "_" for place in inner):
             corpora = [content]
         if len(corpora) != 1:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the folder of a data set looks like: `WORD/FILE` or `WORD/SPEAKER/FILE`.
+"""The layout of a folder of words: `WORD/FILE` or `WORD/SPEAKER/FILE`.
 
-A tree that is laid out otherwise would be taken for another task, whose words are partitions or
-other data sets; what can be told apart is refused with the layout that is expected.
+Another layout would make words of partitions or of other data sets; where it can be recognised, it
+is refused with the layout that is expected.
 """
 
 import os
@@ -19,7 +19,7 @@ NOT_WORDS = frozenset([CORPORA, SYNTHETIC_WORDS])
 
 
 def folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; hidden ones are leftovers of an unpacking."""
+    """Return the folders in a folder, sorted, without hidden ones, leftovers of an unpacking."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -28,7 +28,7 @@ def folders(folder: Path) -> list[Path]:
 
 
 def words_in(folder: Path) -> list[Path]:
-    """Return the folders that may be words; `_silence_` and its like are none."""
+    """Return the folders that may be words: not `_silence_` and other names with an underscore."""
     return [
         place
         for place in folders(folder)
@@ -55,7 +55,7 @@ def is_data_set(folder: Path) -> bool:
 
 
 def are_partitions(places: Iterable[Path]) -> bool:
-    """Whether several of some folders are called like partitions."""
+    """Whether two or more folders have names of partitions."""
     return sum(place.name.lower() in SPLITS for place in places) > 1
 
 
@@ -90,10 +90,7 @@ def expect_words_on_top(folder: Path, inner: Mapping[str, Sequence[str]]) -> Non
 
 
 def why_no_data_set(folder: Path) -> str:
-    """Return what lies in a folder that looks like recordings but is no data set, on one line.
-
-    Empty where nothing does.
-    """
+    """Return, on one line, why a folder with recordings is no data set; empty: it has none."""
     if inner := _data_set_in(folder, depth=2):
         return f"{inner} holds folders of recordings: set data.dataroot to it"
     if folder.is_dir() and _holds_recordings(folder):

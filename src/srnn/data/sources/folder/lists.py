@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """The files that name the clips of two partitions, `validation_list.txt` and `testing_list.txt`.
 
-A line names a recording as `word/file.wav`. Lists that were written elsewhere are understood, too:
-with backslashes, with a leading `./` or the path of another folder, with other suffixes, in another
-Unicode form. A line that names nothing is reported, as its recording may be trained on.
+A line names a recording as `word/file.wav`. It may also have backslashes, a leading `./` or the
+path of another folder, another suffix, or another Unicode form. A line that names no recording is
+reported, because the recording that it means may be trained on.
 """
 
 import logging
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 def read_lists(folder: Path, names: Iterable[str]) -> dict[str, frozenset[str]]:
     """Read the lists that are there.
 
-    A line also names what differs from it in the suffix: the same sound in another format.
+    A line also names recordings with another suffix: the same sound in another format.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def read_lists(folder: Path, names: Iterable[str]) -> dict[str, frozenset[str]]:
 
 
 def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names without suffix, in one Unicode form, each with what it stands for."""
+    """Return the names by their stem, in one Unicode form."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(_stem(name), []).append(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What lies between a voice and its recording: room, microphone, noise; and noises by themselves.
+"""Room, microphone and noise between a voice and its recording; background noises.
 
 Symbols: n samples of a sound, `size` samples of a clip.
 """
@@ -14,10 +14,10 @@ Samples: TypeAlias = NDArray[np.float64]
 
 
 class Acoustics(NamedTuple):
-    """How hard clips are to hear: the ranges from which each draws, uniformly.
+    """Ranges of the acoustics of a clip, drawn uniformly.
 
-    Features relative to the clip's loudest band, each divided by its own deviation, lift whatever
-    noise is there: at 0 to 30 dB and with long reverberation a small network stays near 50 %.
+    The reference features, each band divided by its own standard deviation, amplify noise: at 0 to
+    30 dB and with long reverberation a small network stays near 50 % accuracy.
     """
 
     position: tuple[float, float] = (0, 1)
@@ -40,7 +40,7 @@ ACOUSTICS = Acoustics()
 
 
 def recorded(speech: Samples, random: np.random.Generator, sample_rate: int, size: int) -> Samples:
-    """Put a word into a room, before a microphone, somewhere in the clip, and into noise."""
+    """Return a clip of a word: in a room, through a microphone, at a random place, with noise."""
     draw = random.uniform
     room = _room(random, sample_rate)
     length = 512 * math.ceil((len(speech) + len(room) - 1) / 512)  # a fast transform

@@ -40,7 +40,7 @@ def record_background(
 def _babble(
     speakers: Mapping[str, list[Speaker]], sample_rate: int, random: np.random.Generator
 ) -> Samples:
-    """Return many voices at a time, in the stretch of each partition only its own."""
+    """Return many voices at a time; the stretch of a partition has its own voices only."""
     stretches = []
     for partition, seconds in _BACKGROUND_SECONDS.items():
         stretch = np.zeros(seconds * sample_rate)

@@ -46,7 +46,7 @@ def takes_of(
     seed: int,
     partitions: Sequence[str] = _PARTITIONS_IN_TURN,
 ) -> list[Take]:
-    """Cast the clips of a word: each partition's speakers in random order, round and round."""
+    """Assign speakers to the clips of a word: those of each partition in turn, in random order."""
     orders = {
         partition: generator("order", partition, word, seed).permutation(len(speakers))
         for partition, speakers in speakers.items()
@@ -73,7 +73,7 @@ def record_word(folder: Path, takes: Sequence[Take], sample_rate: int, size: int
 
 
 def _say(word: str, takes: Sequence[Take], longest: float) -> list[Samples]:
-    """Let the speakers say a word, faster where it would not fit into `longest` seconds."""
+    """Return a word spoken by each speaker, faster where it exceeds `longest` seconds."""
     utterances = [utterance(spoken(word), take.speaker, take.random) for take in takes]
     speeches = speak(utterances)
     if not all(np.any(speech) for speech in speeches):
@@ -98,7 +98,7 @@ def _say(word: str, takes: Sequence[Take], longest: float) -> list[Samples]:
 
 
 def utterance(text: str, speaker: Speaker, random: np.random.Generator) -> espeak.Utterance:
-    """Draw how a speaker says something this time."""
+    """Return a text as a speaker says it this time, drawn at random."""
     draw = random.uniform
     return espeak.Utterance(
         text=text,
@@ -126,13 +126,13 @@ def at_rate(speech: Samples, speaker: Speaker, sample_rate: int) -> Samples:
 
 
 def _seconds(speech: Samples, speaker: Speaker) -> float:
-    """Return how long the speaker takes to say it: a higher voice is a shorter one."""
+    """Return the duration of speech: a shorter vocal tract also makes it faster."""
     return len(speech) / espeak.SAMPLE_RATE / speaker.vocal_tract
 
 
 def write_recording(path: Path, samples: Samples, sample_rate: int) -> None:
     """Write a recording, 16 bits a sample."""
-    # By way of memory, as libsndfile has each file synchronised with the disk: ten times the time.
+    # Through memory: libsndfile synchronises each file with the disk, in ten times the time.
     recording = io.BytesIO()
     soundfile.write(recording, samples, sample_rate, "PCM_16", format="WAV")
     path.write_bytes(recording.getvalue())

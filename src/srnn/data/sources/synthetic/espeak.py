@@ -2,9 +2,9 @@
 """eSpeak NG as a function: utterances in, samples out, the same bits every time.
 
 eSpeak NG keeps state from one utterance to the next (the phases of its oscillators, its noise)
-that no call of its interface resets: what it says depends on what the process has said before.
-So `speak` runs this very file as a program, a fresh process a call. The program needs nothing
-but the standard library, starts in 20 ms, and keeps the shared library out of the caller.
+that no call of its interface resets: its output depends on the utterances before. So `speak` runs
+this file as a program, in a fresh process for each call. The program needs only the standard
+library, starts in 20 ms, and keeps the shared library out of the caller.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ _IDENTIFIER = 2  # third member of espeak_VOICE
 
 
 class Utterance(NamedTuple):
-    """A text and how to say it."""
+    """A text and how it is spoken."""
 
     text: str
     voice: str
@@ -115,7 +115,7 @@ def _run(task: str, content: object, library: Path, data: Path) -> bytes:
 
 
 def _program(task: str, library: str) -> None:
-    """Read from stdin what to say (JSON), and say it, or how it is said, to stdout."""
+    """Read texts from stdin (JSON); write their speech or their pronunciation to stdout."""
     espeak = _started(library)
     content = json.load(sys.stdin.buffer)
     if task == "speak":
@@ -127,7 +127,7 @@ def _program(task: str, library: str) -> None:
 
 
 def _started(library: str) -> ctypes.CDLL:
-    """Return eSpeak NG, ready to be used."""
+    """Return eSpeak NG, initialised."""
     espeak = ctypes.CDLL(library)
     espeak.espeak_Synth.argtypes = [
         ctypes.c_char_p,  # text
@@ -185,7 +185,7 @@ def _say(espeak: ctypes.CDLL, utterance: Utterance) -> None:
     espeak.espeak_SetParameter(_RANGE, utterance.intonation, 0)
     text = utterance.text.encode() + b"\0"
     if code := espeak.espeak_Synth(text, len(text), 0, 0, 0, _CHARS_UTF8, None, None):
-        sys.exit(f"it does not say {utterance.text!r} (code {code})")
+        sys.exit(f"cannot synthesise {utterance.text!r} (code {code})")
 
 
 def _sounds(espeak: ctypes.CDLL, text: str) -> list[str]:
@@ -198,12 +198,12 @@ def _sounds(espeak: ctypes.CDLL, text: str) -> list[str]:
 
 def _choose_voice(espeak: ctypes.CDLL, voice: str) -> None:
     """Set the voice, or end the program."""
-    # An unknown accent answers with a code and keeps the voice before; an unknown variant does
-    # without it and answers 0, so look at what was set: its file names, such as gmw/en-US+f3.
+    # An unknown accent returns a code and keeps the previous voice; an unknown variant is left
+    # out and returns 0, so look at the voice that was set, by its files, such as gmw/en-US+f3.
     code = espeak.espeak_SetVoiceByName(voice.encode())
     chosen = espeak.espeak_GetCurrentVoice()[_IDENTIFIER].decode()
     if code or chosen.partition("+")[2] != voice.partition("+")[2]:
-        sys.exit(f"it has no voice {voice!r} (code {code}, in its place {chosen!r})")
+        sys.exit(f"no voice {voice!r} (code {code}, used instead: {chosen!r})")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How words are pronounced: which of them the voices cannot say, or tell apart."""
+"""How words are pronounced, and which of them the voices cannot pronounce differently."""
 
 import logging
 import unicodedata
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def expect_distinct_sounds(words: Sequence[str]) -> None:
-    """Check that the voices can tell words apart.
+    """Check that the voices pronounce words differently.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def expect_distinct_sounds(words: Sequence[str]) -> None:
 def unreadable(words: Sequence[str]) -> list[str]:
     """Return the words in a script whose letters eSpeak NG only names ("Chinese letter").
 
-    Some scripts it reads by the rules of their language, and says so: (ko), the sounds, (en-us).
+    Other scripts it reads by the rules of their language, which it marks: (ko), sounds, (en-us).
     """
     parts = {word: list(filter(_has_other_letters, spoken(word).split())) for word in words}
     foreign = sorted({part for some in parts.values() for part in some})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Common English words of one to three syllables (a few of four) that are not in Speech Commands.
 
-What `_unknown_` may sound like beside the words that somebody recorded.
+They extend `_unknown_` beyond the words of the recordings.
 """
 
 _TEXT = """
