@@ -10,7 +10,14 @@ import torch
 
 from srnn.runs.checkpoint import load_checkpoint
 
-RUN_FILES = {"best.pt", "config.toml", "last.pt", "metrics.jsonl", "test.json", "train.log"}
+RUN_FILES = {
+    "best.safetensors",
+    "config.toml",
+    "last.safetensors",
+    "metrics.jsonl",
+    "test.json",
+    "train.log",
+}
 TIMES = ("seconds", "samples_per_second")
 
 
@@ -26,7 +33,7 @@ def without_times(value: Any) -> Any:
 
 def assert_same_results(one: Path, other: Path) -> None:
     """Everything but times is the same, bit for bit."""
-    for name in ("best.pt", "last.pt"):
+    for name in ("best.safetensors", "last.safetensors"):
         a, b = (without_times(asdict(load_checkpoint(run / name))) for run in (one, other))
         assert_same_tensors(a, b)
     assert (one / "test.json").read_text() == (other / "test.json").read_text()

@@ -51,18 +51,30 @@ def test_the_short_option_shows_the_help_too(
 
 
 @pytest.mark.parametrize(
-    ("pdm", "path", "program"),
-    [(True, True, "pdm run srnn"), (False, True, "srnn"), (False, False, "pdm run srnn")],
+    ("pdm", "started", "on_path", "program"),
+    [
+        (True, "/env/bin/srnn", True, "pdm run srnn"),
+        (False, "/env/bin/srnn", True, "srnn"),
+        (False, "/env/bin/srnn", False, "/env/bin/srnn"),
+        (False, "/env/lib/srnn/__main__.py", True, f"{sys.executable} -m srnn"),
+    ],
 )
-def test_a_command_to_type_is_one_that_is_found(
-    pdm: bool, path: bool, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_advice_starts_the_program_as_it_was_started(
+    pdm: bool,
+    started: str,
+    on_path: bool,
+    program: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not pdm:
-        monkeypatch.delenv("PDM_PROJECT_ROOT")
-    if path:
+    monkeypatch.delenv("PDM_PROJECT_ROOT", raising=False)
+    if pdm:
+        monkeypatch.setenv("PDM_PROJECT_ROOT", str(ROOT))
+    if on_path:
         (tmp_path / "srnn").write_text("#!/bin/sh\n")
         (tmp_path / "srnn").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [started])
     assert cli._shell("x.toml") == f"{program} x.toml"
 
 
@@ -81,8 +93,10 @@ def test_config_is_printed_to_stdout_and_nothing_else(tones: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_bare_name_is_found_in_configs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(ROOT, "config", "config-v1-cuda.toml").returncode == 0
+def test_a_bare_name_is_found_from_any_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "config", "config-v1-cuda.toml").returncode == 0
     assert cli.run(["config", "no-such.toml"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("no-such.toml: expected a TOML file, found nothing at ")
@@ -161,7 +175,7 @@ def test_a_signal_ends_training_with_its_state_saved(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PDM_PROJECT_ROOT": str(ROOT)},
     ) as process:
         metrics = directory / "metrics.jsonl"
         while not metrics.exists() and process.poll() is None:
@@ -172,14 +186,14 @@ def test_a_signal_ends_training_with_its_state_saved(
     assert out == ""
     assert "\r" not in error
     assert re.search(
-        rf"saved in {directory}/last.pt: after (step \d+ of epoch \d+|epoch \d+)$",
+        rf"saved in {directory}/last.safetensors: after (step \d+ of epoch \d+|epoch \d+)$",
         error.splitlines()[-3],
     )
     assert error.splitlines()[-2].endswith(
         f"go on with: pdm run srnn --run-dir {directory} --resume"
     )
     assert error.splitlines()[-1] == f"stopped by {number.name}"
-    assert (directory / "last.pt").exists()
+    assert (directory / "last.safetensors").exists()
     epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
     assert epochs == list(range(1, len(epochs) + 1))
     assert {path.name for path in directory.glob(".*")} <= {".lock"}

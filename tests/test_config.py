@@ -473,7 +473,9 @@ def test_overrides_are_reported_together_with_the_file() -> None:
     ]
 
 
-def test_bare_name_is_looked_up_here_then_in_configs() -> None:
+def test_bare_name_is_looked_up_here_then_in_configs_then_in_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("configs").mkdir()
     Path("configs/one.toml").write_text("[srnn]\nepochs = 0", encoding="utf-8")
     assert find("one.toml") == Path("configs/one.toml")
@@ -484,6 +486,14 @@ def test_bare_name_is_looked_up_here_then_in_configs() -> None:
     Path("one.toml").rmdir()
     Path("one.toml").touch()
     assert find("one.toml") == Path("one.toml")
+    assert find("quickstart.toml") == ROOT / "configs" / "quickstart.toml"
+    Path("configs/quickstart.toml").touch()
+    assert find("quickstart.toml") == Path("configs/quickstart.toml")
+    installed = tmp_path / "site-packages" / "srnn"
+    (installed / "configs").mkdir(parents=True)
+    (installed / "configs" / "two.toml").touch()
+    monkeypatch.setattr("srnn.config.reading._PACKAGE", installed)
+    assert find("two.toml") == installed / "configs" / "two.toml"
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
@@ -491,7 +501,7 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
         load("no.toml")
     assert str(caught.value) == (
         f"no.toml: expected a TOML file, found nothing at {tmp_path / 'no.toml'} "
-        f"or {tmp_path / 'configs' / 'no.toml'}"
+        f"or {tmp_path / 'configs' / 'no.toml'} or {ROOT / 'configs' / 'no.toml'}"
     )
     with pytest.raises(InputError, match=r"^x/no\.toml: .* found nothing at \S+/x/no\.toml$"):
         load("x/no.toml")
@@ -510,9 +520,9 @@ def test_key_table_has_a_row_of_four_cells_for_every_key() -> None:
     )
 
 
-def test_readme_table_is_current() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert "<!-- keys -->" in readme, "README.md has no table of keys"
+def test_the_key_reference_is_current() -> None:
+    readme = (ROOT / "configs" / "README.md").read_text("utf-8")
+    assert "<!-- keys -->" in readme, "configs/README.md has no table of keys"
     block = readme.split("<!-- keys -->")[1].split("<!-- /keys -->")[0]
     assert block.strip() == key_table().strip()
 

@@ -7,6 +7,7 @@ installs empty distributions.
 
 import json
 import os
+import runpy
 import shlex
 import shutil
 import signal
@@ -16,11 +17,13 @@ import time
 import tomllib
 import venv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PROJECT = ROOT.joinpath("pyproject.toml").read_text()
 
 PYPROJECT = """
 [build-system]
@@ -244,8 +247,7 @@ def test_a_missing_lock_file_is_named(project: Project) -> None:
 
 
 def scripts() -> dict[str, dict[str, Any]]:
-    project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())
-    found: dict[str, dict[str, Any]] = project["tool"]["pdm"]["scripts"]
+    found: dict[str, dict[str, Any]] = tomllib.loads(PROJECT)["tool"]["pdm"]["scripts"]
     return found
 
 
@@ -265,3 +267,15 @@ def test_each_script_installs_once_before_anything_else(name: str) -> None:
 
 def test_the_command_itself_needs_no_other_script() -> None:
     assert shlex.split(scripts()["srnn"]["cmd"])[5:] == ["--", "srnn"]
+
+
+@pytest.mark.parametrize("target", ["wheel", "sdist", "editable"])
+def test_the_configurations_travel_in_the_wheel(target: str) -> None:
+    context = SimpleNamespace(target=target, root=ROOT)
+    files = {"srnn/cli.py": ROOT / "src" / "srnn" / "cli.py"}
+    before = dict(files)
+    hook = runpy.run_path(str(ROOT / tomllib.loads(PROJECT)["tool"]["pdm"]["build"]["custom-hook"]))
+    hook["pdm_build_update_files"](context, files)
+    configs = {f"srnn/configs/{file.name}": file for file in (ROOT / "configs").glob("*.toml")}
+    assert "srnn/configs/quickstart.toml" in configs
+    assert files == (before | configs if target == "wheel" else before)

@@ -140,7 +140,7 @@ def test_another_signal_reaches_the_handler_that_was_there(
     with pytest.raises(Interrupted):
         srnn.train("tones.toml", tmp_path / "run")
     assert received == [signal.SIGTERM]
-    assert (tmp_path / "run" / "last.pt").exists()
+    assert (tmp_path / "run" / "last.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_a_wrong_configuration_is_named(config: Any, message: str, tmp_path: Pat
 
 
 def test_a_run_is_not_overwritten(finished: Path) -> None:
-    before = (finished / "last.pt").read_bytes()
+    before = (finished / "last.safetensors").read_bytes()
     with pytest.raises(srnn.InputError, match="expected a directory without a run"):
         srnn.train("tones.toml", finished)
-    assert (finished / "last.pt").read_bytes() == before
+    assert (finished / "last.safetensors").read_bytes() == before
 
 
 def test_training_starts_from_other_weights(finished: Path, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_users_script_is_back_after_processes_were_spawned() -> None:
 
 def test_evaluation_is_the_runs(finished: Path) -> None:
     run = srnn.train("tones.toml", finished, resume=True)
-    for what in (finished, str(finished / "best.pt"), srnn.load(finished)):
+    for what in (finished, str(finished / "best.safetensors"), srnn.load(finished)):
         result = srnn.evaluate(what)
         assert result.accuracy == run.test["accuracy"]
         assert [list(row) for row in result.confusion] == run.test["confusion"]

@@ -140,7 +140,7 @@ class TestWithoutStandardStreams:
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert {file.name for file in run.iterdir()} - {".lock"} == RUN_FILES
         assert f"the run is in {run}" in (run / "train.log").read_text()
-        for name in ("best.pt", "last.pt"):
+        for name in ("best.safetensors", "last.safetensors"):
             load_checkpoint(run / name)
 
     def test_a_word_is_recognised(self, place: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_terminal_that_is_closed_ends_training_with_its_state_saved(
     lines = (run / "train.log").read_text().splitlines()
     assert f"go on with: pdm run srnn --run-dir {run} --resume" in lines[-2]
     assert lines[-1].endswith("stopped by SIGHUP")
-    load_checkpoint(run / "last.pt")
+    load_checkpoint(run / "last.safetensors")
 
 
 def test_what_libraries_warn_of_is_logged_without_their_paths(

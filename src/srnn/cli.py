@@ -201,7 +201,7 @@ def train(
 ) -> int:
     """Train as CONFIG says (the default command).
 
-    CONFIG is a TOML file; a bare name is looked up here, then in configs/.
+    CONFIG is a TOML file; a bare name is looked up here, in configs/, then in the package.
     """
     from srnn import config as configuration
     from srnn.runs.plan import Request, make_plan, resuming_arguments
@@ -298,7 +298,7 @@ def _log_next_steps(settings: "Config", run: Path) -> None:
 @_json
 @_debug
 def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) -> None:
-    """Measure the accuracy of RUN, a run directory (its best.pt) or a checkpoint file."""
+    """Measure the accuracy of RUN, a run directory (its best.safetensors) or a checkpoint file."""
     from srnn.runs.evaluate import evaluate_recogniser
     from srnn.runs.recogniser import load
     from srnn.runs.report import report
@@ -397,9 +397,13 @@ def show_config(config: Path, overrides: tuple[str, ...]) -> None:
 
 
 def _shell(*arguments: str | Path) -> str:
-    """Return a command line to type where this one was typed, by ``pdm run`` or without."""
-    by_pdm = "PDM_PROJECT_ROOT" in os.environ or not shutil.which("srnn")
-    program = ["pdm", "run", "srnn"] if by_pdm else ["srnn"]
+    """Return a command line that starts this program as it was started."""
+    if "PDM_PROJECT_ROOT" in os.environ:
+        program = ["pdm", "run", "srnn"]
+    elif Path(sys.argv[0]).name == "__main__.py":  # python -m srnn
+        program = [sys.executable, "-m", "srnn"]
+    else:
+        program = ["srnn" if shutil.which("srnn") else sys.argv[0]]
     return shlex.join([*program, *map(str, arguments)])
 
 

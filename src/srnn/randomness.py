@@ -11,9 +11,7 @@ from srnn.settings import Keys, key
 class SeedKeys(Keys):
     """The start of every random number."""
 
-    seed: int = key(
-        0, "seed of every random number; the same seed repeats a run", ge=0, le=2**32 - 1
-    )
+    seed: int = key(0, "seed of all random numbers", ge=0, le=2**32 - 1)
 
 
 class Purpose(IntEnum):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Checkpoints as input: of today, of an earlier version, damaged, foreign, malicious."""
 
+import json
 import pickle
 import struct
 import zipfile
@@ -10,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import torch
+from safetensors.torch import save_file
 
 import srnn
 from srnn.errors import InputError
-from srnn.runs.checkpoint import load_checkpoint
+from srnn.runs.checkpoint import _digest, load_checkpoint
 from srnn.runs.restore import restore_spotter
 
 # Written by version 0.1.0: the last.pt of three epochs on the tones of tests/conftest.py.
@@ -53,15 +56,78 @@ def test_a_checkpoint_of_an_earlier_version_is_understood() -> None:
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     one = load_checkpoint(OLD)
-    one.save(tmp_path / "copy.pt")
-    other = load_checkpoint(tmp_path / "copy.pt")
+    one.save(tmp_path / "copy.safetensors")
+    other = load_checkpoint(tmp_path / "copy.safetensors")
     assert one.training
     assert other.training
     assert one.training.progress == other.training.progress
     assert one.config == other.config
     for name, weight in one.weights.items():
         assert torch.equal(weight, other.weights[name])
-    assert [path.name for path in tmp_path.iterdir()] == ["copy.pt"]
+    assert other.training.moments.keys() == one.training.moments.keys()
+    for index, moments in one.training.moments.items():
+        for name, moment in moments.items():
+            assert torch.equal(moment, other.training.moments[index][name])
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.safetensors"]
+
+
+def test_others_can_read_it(tmp_path: Path) -> None:
+    load_checkpoint(OLD).save(tmp_path / "one.safetensors")
+    with safetensors.safe_open(tmp_path / "one.safetensors", "numpy") as file:
+        assert json.loads(file.metadata()["labels"])[:2] == ["low", "high"]
+        assert json.loads(file.metadata()["config"])["srnn"]["epochs"] == 3
+        assert file.get_tensor("weights.network.hidden.0.tau_mem").shape == (8,)
+
+
+def rewritten(path: Path, **changes: Any) -> Path:
+    """Write the old checkpoint in today's layout, with other metadata and a valid checksum."""
+    load_checkpoint(OLD).save(path)
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata |= {name: json.dumps(value) for name, value in changes.items()}
+    metadata = {name: text for name, text in metadata.items() if name != "sha256"}
+    metadata["sha256"] = _digest(metadata, tensors)
+    save_file(tensors, path, metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "another safetensors file"),
+        (
+            {"version": 4, "srnn": "7.0"},
+            "version 4 of it, written by srnn 7.0, not 3",
+        ),
+        ({"labels": []}, "other contents (labels: "),
+        ({"epoch": "many"}, "other contents (epoch: "),
+        ({"extra": 1}, "other contents (extra: "),
+        ({"weights": 1, "progress": {"epoch": 0}}, "other contents (training.progress.epoch: "),
+    ],
+)
+def test_other_metadata_are_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    file = rewritten(tmp_path / "changed.safetensors", **change)
+    assert complaint(file).startswith(f": expected a checkpoint of srnn, found {message}")
+
+
+def test_files_of_others_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
+    assert complaint(tmp_path / "a.safetensors").endswith("found another safetensors file")
+    (tmp_path / "b.safetensors").write_text("{}")
+    assert complaint(tmp_path / "b.safetensors").endswith("found a damaged or foreign file")
+
+
+def test_a_bit_that_flipped_is_found_anywhere(tmp_path: Path) -> None:
+    file = tmp_path / "flipped.safetensors"
+    load_checkpoint(OLD).save(file)
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 97):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        file.write_bytes(flipped)
+        with pytest.raises(InputError, match="expected a checkpoint of srnn, found"):
+            load_checkpoint(file)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +136,8 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         ({"format": "other"}, ": expected a checkpoint of srnn, found another file of torch"),
         (
             {"version": 3, "srnn": "7.0"},
-            ": expected a checkpoint of srnn, found version 3 of it, written by srnn 7.0, not 2",
+            ": expected a checkpoint of srnn, found version 3 of it, written by srnn 7.0, not 1 or "
+            "2",
         ),
         ({"labels": ABSENT}, ": expected a checkpoint of srnn, found other contents (labels: "),
         ({"labels": []}, ": expected a checkpoint of srnn, found other contents (labels: "),

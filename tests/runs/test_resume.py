@@ -102,7 +102,7 @@ def test_a_signal_says_what_is_saved_and_how_to_go_on(
     start = ["tones.toml", "--run-dir", str(run), *WIDER]
     interrupted(monkeypatch, *start, steps=steps, number=number)
     error = capsys.readouterr().err
-    assert f"saved in {run}/last.pt: {state}\n" in error
+    assert f"saved in {run}/last.safetensors: {state}\n" in error
     (line,) = re.findall(r"go on with: pdm run srnn (.*)", error)
     assert shlex.split(line) == ["--run-dir", str(run), "--resume"]
     assert cli.run(shlex.split(line)) == 0
@@ -137,7 +137,7 @@ def test_what_a_resumed_run_was_told_is_not_lost_before_it_is_noted(
 def test_another_value_than_the_run_began_with_is_refused(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last = whole / "last.pt"
+    last = whole / "last.safetensors"
     before = last.read_bytes()
     edited = tmp_path / "edited.toml"
     edited.write_text(Path("tones.toml").read_text().replace("batch_size = 16", "batch_size = 8"))

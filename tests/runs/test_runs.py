@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 import srnn
+from legacy import make_legacy
 from run_results import (
     RUN_FILES,
     assert_same_results,
@@ -118,8 +119,8 @@ def test_a_run_leaves_what_the_contract_names(finished: Path) -> None:
 def test_best_epoch_is_kept(finished: Path) -> None:
     lines = metrics(finished)
     best = max(lines, key=lambda line: line["valid_accuracy"])
-    assert load_checkpoint(finished / "best.pt").epoch == best["epoch"]
-    assert load_checkpoint(finished / "last.pt").epoch == lines[-1]["epoch"]
+    assert load_checkpoint(finished / "best.safetensors").epoch == best["epoch"]
+    assert load_checkpoint(finished / "last.safetensors").epoch == lines[-1]["epoch"]
 
 
 def test_tones_are_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,6 +216,7 @@ def test_a_run_of_a_version_without_balanced_accuracy_is_resumed(
     finished: Path, tmp_path: Path
 ) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
+    make_legacy(run)
     content = torch.load(run / "last.pt", weights_only=True)
     for line in content["training"]["progress"]["history"]:
         del line["valid_balanced_accuracy"]
@@ -224,6 +226,22 @@ def test_a_run_of_a_version_without_balanced_accuracy_is_resumed(
     assert (old, older) == (None, None)
     assert 0 <= new <= 1
     assert "balanced" in summary([RunDirectory(run)])
+
+
+def test_a_run_with_checkpoints_of_an_earlier_version_goes_on(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Its files are replaced, and it ends as if this version had begun it."""
+    run, own = (shutil.copytree(finished, tmp_path / name) for name in ("run", "own"))
+    make_legacy(run)
+    before = srnn.load(run).predict_waveform(np.ones(2000, np.float32))
+    assert before == srnn.load(own).predict_waveform(np.ones(2000, np.float32))
+    assert cli.run(["tones.toml", "--run-dir", str(run)]) == 2
+    for each in (run, own):
+        assert cli.run(["tones.toml", "--run-dir", str(each), "--resume", *EXTENDED]) == 0
+    assert_same_results(own, run)
+    assert {file.name for file in run.glob("*.pt")} <= {"best.pt"}
+    assert (run / "best.pt").exists() != (run / "best.safetensors").exists()
 
 
 def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
@@ -328,7 +346,9 @@ def test_a_run_is_trained_in_another_thread(tmp_path: Path) -> None:
     assert run.test.exists()
 
 
-@pytest.mark.parametrize("lost", [(), ("last.pt", "best.pt")], ids=["whole", "before a state"])
+@pytest.mark.parametrize(
+    "lost", [(), ("last.safetensors", "best.safetensors")], ids=["whole", "before a state"]
+)
 def test_a_run_resumed_elsewhere_asks_for_its_data_set(
     lost: tuple[str, ...],
     finished: Path,
@@ -488,7 +508,10 @@ def test_what_is_validated_and_kept_is_the_average(tmp_path: Path, averaging: fl
     keys = [f"srnn.averaging={averaging}", "srnn.epochs=1", "srnn.batch_norm=true"]
     options = [word for key in keys for word in ("--set", key)]
     assert cli.run(["tones.toml", "--run-dir", str(run), *options]) == 0
-    best, last = load_checkpoint(run / "best.pt"), load_checkpoint(run / "last.pt")
+    best, last = (
+        load_checkpoint(run / "best.safetensors"),
+        load_checkpoint(run / "last.safetensors"),
+    )
     assert last.training
     assert bool(last.training.average) == bool(averaging)
     assert_same_tensors(best.weights, last.training.average or last.weights)
@@ -520,7 +543,7 @@ def test_resuming_with_another_configuration_is_refused(
 ) -> None:
     changes = ["--set", "srnn.seed=7", "--set", "mel.n_mels=9", "--set", "data.workers=1"]
     assert cli.run(["tones.toml", "--run-dir", str(finished), "--resume", *changes]) == 2
-    last = finished / "last.pt"
+    last = finished / "last.safetensors"
     assert capsys.readouterr().err.splitlines() == [
         f"{last}: srnn.seed: expected 0 as in the run, found 7 in this command",
         f"{last}: mel.n_mels: expected 8 as in the run, found 9 in this command",
@@ -533,7 +556,7 @@ def test_resume_without_a_saved_state_starts_from_the_beginning(
 ) -> None:
     run = tmp_path / "run"
     assert cli.run(["tones.toml", "--run-dir", str(run), "--resume"]) == 0
-    assert "last.pt is missing: starting from the beginning" in capsys.readouterr().err
+    assert "last.safetensors is missing: starting from the beginning" in capsys.readouterr().err
     assert_same_results(finished, run)
 
 
@@ -551,9 +574,9 @@ def test_a_run_older_than_a_key_that_changes_no_number_goes_on(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    last: Any = load_checkpoint(run / "last.pt")
+    last: Any = load_checkpoint(run / "last.safetensors")
     del last.config["cuda"]["graphs"]
-    last.save(run / "last.pt")
+    last.save(run / "last.safetensors")
     (run / "config.toml").write_text((run / "config.toml").read_text().replace("graphs = true", ""))
     command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
     assert cli.run([*command, "--set", "cuda.graphs=false"]) == 0
@@ -585,10 +608,10 @@ def test_resuming_on_other_clips_is_refused(
     command = ["tones.toml", "--run-dir", str(run), "--set", f"data.dataroot={corpus}"]
     assert cli.run([*command, "--set", "srnn.epochs=1"]) == 0
     next((corpus / "other").iterdir()).unlink()
-    before = (run / "last.pt").read_bytes()
+    before = (run / "last.safetensors").read_bytes()
     assert cli.run([*command, "--resume", "--set", "srnn.epochs=2"]) == 2
     assert "expected the clips that the run began with" in capsys.readouterr().err
-    assert (run / "last.pt").read_bytes() == before
+    assert (run / "last.safetensors").read_bytes() == before
 
 
 def test_a_directory_at_work_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -617,25 +640,27 @@ def test_a_state_that_is_damaged_is_named_and_the_best_weights_offered(
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
-    best = f"{run}/best.pt"
+    best = f"{run}/best.safetensors"
     offer = f"{best}: the best weights so far: --init {best} starts a new run from them"
-    whole = (run / "last.pt").read_bytes()
+    whole = (run / "last.safetensors").read_bytes()
 
-    (run / "last.pt").write_bytes(whole[:-1000])
+    (run / "last.safetensors").write_bytes(whole[:-1000])
     assert cli.run(command) == 2
     error, second = capsys.readouterr().err.splitlines()
-    assert error.startswith(f"{run}/last.pt: expected a checkpoint of srnn, found a damaged")
+    assert error.startswith(
+        f"{run}/last.safetensors: expected a checkpoint of srnn, found a damaged"
+    )
     assert second == offer
 
-    (run / "last.pt").unlink()
+    (run / "last.safetensors").unlink()
     assert cli.run(command) == 2
     assert offer in capsys.readouterr().err
 
-    (run / "last.pt").write_bytes(whole)
-    (run / "best.pt").unlink()
+    (run / "last.safetensors").write_bytes(whole)
+    (run / "best.safetensors").unlink()
     assert cli.run(command) == 2
-    assert f"{run}/best.pt: expected a checkpoint" in capsys.readouterr().err
-    assert (run / "last.pt").read_bytes() == whole
+    assert f"{run}/best.safetensors: expected a checkpoint" in capsys.readouterr().err
+    assert (run / "last.safetensors").read_bytes() == whole
 
 
 def test_a_state_of_weights_only_cannot_be_resumed(
@@ -643,10 +668,13 @@ def test_a_state_of_weights_only_cannot_be_resumed(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    shutil.copy(run / "best.pt", run / "last.pt")
+    shutil.copy(run / "best.safetensors", run / "last.safetensors")
     command = ["tones.toml", "--run-dir", str(run), "--resume", "--set", "srnn.epochs=3"]
     assert cli.run(command) == 2
-    assert "last.pt: expected a state to resume from, found weights only" in capsys.readouterr().err
+    assert (
+        "last.safetensors: expected a state to resume from, found weights only"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -695,7 +723,7 @@ def test_the_last_step_of_an_epoch_is_judged_by_what_it_leads_to(
     assert re.search(r"found a mean loss of \S+ in validation; ", error)
     epoch = int(error.removeprefix("epoch ").partition(":")[0])
     assert [line["epoch"] for line in metrics(run)] == list(range(1, epoch))
-    assert load_checkpoint(run / "best.pt").epoch < epoch
+    assert load_checkpoint(run / "best.safetensors").epoch < epoch
 
 
 def test_numbers_that_are_not_finite_end_the_run(
@@ -719,7 +747,7 @@ def test_numbers_that_are_not_finite_end_the_run(
     assert "; encoder.threshold: 1 of 1 values not finite" in error
     assert re.search(r"; clips: (\w+/\w+\.wav, ){2}\w+/\w+\.wav and 13 more", error)
     assert [line["epoch"] for line in metrics(run)] == [1]
-    last = load_checkpoint(run / "last.pt")
+    last = load_checkpoint(run / "last.safetensors")
     assert last.training
     assert (last.training.progress.epoch, last.training.progress.step) == (2, 0)
     log = (run / "train.log").read_text()
@@ -742,7 +770,7 @@ def test_a_learning_rate_beyond_reason_ends_in_a_message(
         "a lower srnn.learning_rate (now 10) or with srnn.gradient_clip (now 0, any length)"
     )
     assert not (run / "test.json").exists()
-    load_checkpoint(run / "last.pt")
+    load_checkpoint(run / "last.safetensors")
 
 
 def test_time_constants_stay_in_their_range_whatever_the_learning_rate(tmp_path: Path) -> None:
@@ -750,7 +778,7 @@ def test_time_constants_stay_in_their_range_whatever_the_learning_rate(tmp_path:
     changes = ["srnn.tau_learning_rate=1000", "srnn.tau_range=[2.0, 210.0]"]
     sets = [word for change in changes for word in ("--set", change)]
     assert cli.run(["tones.toml", "--run-dir", str(run), *sets]) == 0
-    weights = load_checkpoint(run / "last.pt").weights
+    weights = load_checkpoint(run / "last.safetensors").weights
     taus = torch.cat([value for name, value in weights.items() if ".tau_" in name])
     assert taus.min() == 2
     assert taus.max() == 210
@@ -844,7 +872,7 @@ def test_evaluate_leaves_the_recogniser_on_its_device(
 def test_evaluate_validation_of_a_checkpoint_file(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    best = finished / "best.pt"
+    best = finished / "best.safetensors"
     assert cli.run(["evaluate", str(best), "--partition", "validation", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     line = metrics(finished)[load_checkpoint(best).epoch - 1]
@@ -1006,7 +1034,7 @@ def test_a_run_on_other_frames_goes_on_and_passes_its_weights_on_only_to_such(
 def test_a_run_older_than_the_framing_keys_goes_on(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    for name in ("last.pt", "best.pt"):
+    for name in ("last.safetensors", "best.safetensors"):
         checkpoint: Any = load_checkpoint(run / name)
         del checkpoint.config["mel"]["window"], checkpoint.config["mel"]["hop"]
         checkpoint.save(run / name)
@@ -1038,7 +1066,10 @@ def test_init_keeps_the_readout_of_shared_labels(finished: Path, tmp_path: Path)
     command = ["tones.toml", "--run-dir", str(run), "--init", str(finished)]
     changes = ["--set", 'data.words=["other", "low"]', "--set", "srnn.learning_rate=1e-12"]
     assert cli.run([*command, *changes, "--set", "data.unknown=false"]) == 0
-    old, new = load_checkpoint(finished / "best.pt"), load_checkpoint(run / "best.pt")
+    old, new = (
+        load_checkpoint(finished / "best.safetensors"),
+        load_checkpoint(run / "best.safetensors"),
+    )
     assert new.labels == ["other", "low", "_silence_"]
     for name, weights in new.weights.items():
         if name.startswith("network.readout."):
@@ -1138,7 +1169,7 @@ def test_bad_input_is_named_in_one_line(
 def test_checkpoints_that_are_none(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good = (finished / "best.pt").read_bytes()
+    good = (finished / "best.safetensors").read_bytes()
     (tmp_path / "cut.pt").write_bytes(good[: len(good) // 2])
     (tmp_path / "text.pt").write_text("no weights here")
     torch.save({"weights": torch.ones(3)}, tmp_path / "foreign.pt")

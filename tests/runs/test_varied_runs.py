@@ -102,7 +102,7 @@ def test_a_run_resumed_within_an_epoch_equals_one_never_interrupted(
 
 def test_predictions_are_what_the_test_counted(finished: Path) -> None:
     """Standardised log-mel features, by way of the checkpoint alone."""
-    weights = load_checkpoint(finished / "best.pt").weights
+    weights = load_checkpoint(finished / "best.safetensors").weights
     assert weights["normaliser.mean"].shape == weights["normaliser.scale"].shape == (2, 8)
     recogniser = srnn.load(finished)
     corpus = make_evaluation_corpus(make_task(recogniser.config), recogniser.labels)
@@ -126,7 +126,7 @@ def test_init_keeps_the_readouts_of_unknown_words_where_both_have_as_many(
         f"srnn.unknown_readouts={readouts}",
     )
     assert cli.run([*command(run, *changes), "--init", str(finished)]) == 0
-    old, new = (load_checkpoint(path / "best.pt").weights for path in (finished, run))
+    old, new = (load_checkpoint(path / "best.safetensors").weights for path in (finished, run))
     name = "network.readout.output.weight"
     torch.testing.assert_close(new[name][:3], old[name][[1, 0, 2]])
     unknown = old[name][3 : 3 + readouts]

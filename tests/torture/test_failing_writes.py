@@ -118,7 +118,7 @@ def contents(run: Path) -> dict[str, bytes]:
 def expect_as_found(disk: Disk) -> None:
     """Hold a run directory to what lay there as the disk failed."""
     assert contents(disk.run) == disk.found
-    for name in disk.found.keys() & {"best.pt", "last.pt"}:
+    for name in disk.found.keys() & {"best.safetensors", "last.safetensors"}:
         load_checkpoint(disk.run / name)
     others = {file.name for file in disk.run.iterdir()} - RUN_FILES - {".lock"}
     assert others <= {f".{name}.part" for name in RUN_FILES}
@@ -188,19 +188,19 @@ def test_a_disk_that_fails_takes_nothing_with_it(
 def test_a_file_too_large_for_the_disk(
     command: Callable[[Path], list[str]], tmp_path: Path, full: bool
 ) -> None:
-    """In the midst of training no file may have more than 24 KB: too little for last.pt."""
+    """In the midst of training no file may have more than 24 KB, too little for a state."""
     undisturbed, run, output = (tmp_path / name for name in ("undisturbed", "run", "out"))
     long = ["--set", "srnn.epochs=20"]
     assert cli.run([*command(undisturbed), *long]) == 0
-    assert (undisturbed / "last.pt").stat().st_size > 24_000
+    assert (undisturbed / "last.safetensors").stat().st_size > 24_000
     with training([*command(run), *long], output, fork=not full) as process:
-        assert wait_until((run / "best.pt").exists, process)
+        assert wait_until((run / "best.safetensors").exists, process)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (24_000, 24_000))
         assert exit_code(process) == 2
     error = output.read_text()
     assert error.count("\n") == 1
-    assert error.startswith(f"{run / 'last.pt'}: ")
+    assert error.startswith(f"{run / 'last.safetensors'}: ")
     assert os.strerror(errno.EFBIG) in error
-    load_checkpoint(run / "last.pt")
+    load_checkpoint(run / "last.safetensors")
     assert cli.run([*command(run), *long, "--resume"]) == 0
     expect_the_same(run, undisturbed)

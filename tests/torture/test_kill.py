@@ -100,9 +100,9 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 def place(run: Path) -> tuple[int, int]:
     """Return how far a run has come: epoch and step."""
-    if not (run / "last.pt").exists():
+    if not (run / "last.safetensors").exists():
         return (0, 0)
-    state = load_checkpoint(run / "last.pt").training
+    state = load_checkpoint(run / "last.safetensors").training
     assert state
     return state.progress.epoch, state.progress.step
 
@@ -111,8 +111,8 @@ def expect_whole(run: Path, undisturbed: Path) -> None:
     """Hold what lies in a run directory, at any moment, to what may lie there."""
     files = {file.name for file in run.iterdir()} if run.exists() else set()
     assert files <= {".lock", *RUN_FILES, *(f".{name}.part" for name in RUN_FILES)}
-    assert "last.pt" in files or "best.pt" not in files
-    for name in files & {"best.pt", "last.pt"}:
+    assert "last.safetensors" in files or "best.safetensors" not in files
+    for name in files & {"best.safetensors", "last.safetensors"}:
         load_checkpoint(run / name)
     if "metrics.jsonl" in files:
         lines = without_times(metrics(run))
@@ -133,7 +133,7 @@ def interrupt(
     Return its exit code, and the place it had reached in that moment. Half of the moments are any
     moment of a run; half lie behind a state that was just saved.
     """
-    last = run / "last.pt"
+    last = run / "last.safetensors"
     before, started = identity(last), time.monotonic()
     with training(undisturbed.command(run), Path("out"), fork=not full) as process:
         if rng.random() < 0.5:

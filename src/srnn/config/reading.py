@@ -16,6 +16,8 @@ from srnn.config.tables import Config, schemas
 from srnn.config.writing import expectation, toml_value
 from srnn.errors import InputError
 
+_PACKAGE = Path(__file__).parents[1]
+
 _LONGEST_VALUE = 200  # characters of a wrong value that an error message repeats
 
 # What other libraries call a key; they count samples.
@@ -111,7 +113,10 @@ def is_named(config: Config, table: str, key: str) -> bool:
 
 
 def find(name: str | Path) -> Path:
-    """Return the configuration file `name`: itself or, for a bare name, the one in configs/.
+    """Return the configuration file `name`.
+
+    A bare name is looked up in the working directory, in its configs/, and then among the
+    configurations of the package: srnn/configs/ of a wheel, configs/ of a clone.
 
     Raises
     ------
@@ -119,7 +124,11 @@ def find(name: str | Path) -> Path:
         If there is none.
     """
     path = Path(name)
-    places = [path, "configs" / path] if len(path.parts) == 1 else [path]
+    places = [path]
+    if len(path.parts) == 1:
+        installed = _PACKAGE / "configs"
+        own = installed if installed.is_dir() else _PACKAGE.parents[1] / "configs"
+        places += ["configs" / path, *([own / path] if own != Path("configs").absolute() else [])]
     existing = [place for place in places if place.exists()]
     for place in existing:
         if not place.is_dir():

@@ -42,9 +42,11 @@ class DataConfig(DataKeys):
 
     normalisation: Literal["dataset", "standardise", "batch"] = key(
         "dataset",
-        "whose standard deviation divides the features: that of the training partition, the same "
-        "after its mean is subtracted (`standardise`), or that of each batch as in the reference "
-        "(a prediction then depends on its batch)",
+        "feature normalisation for each channel and mel band: `dataset` divides by the "
+        "standard deviation over the training partition; `standardise` also subtracts the mean "
+        "first; `batch` divides by the standard deviation of the current batch, as the "
+        "reference implementation does (a prediction then depends on the other clips of its "
+        "batch)",
         shapes_weights=True,
     )
 
@@ -54,13 +56,14 @@ class SrnnConfig(TrainingKeys):
 
     network_size: _Size | _Sizes = key(
         256,
-        "size of every hidden layer in order; N alone means [N, N]",
+        "number of neurons of each hidden layer, first to last; a single number N means [N, N]",
         "neurons",
         shapes_weights=True,
     )
     size: int = key(
         16_000,
-        "length every clip is padded or cut to",
+        "length of a clip: shorter recordings are padded with zeros, of longer ones the "
+        "loudest window is taken",
         "samples",
         ge=1,
         le=10_000_000,
@@ -68,7 +71,7 @@ class SrnnConfig(TrainingKeys):
     )
     sample_rate: int = key(
         16_000,
-        "sample rate every clip is brought to",
+        "sample rate; recordings with another rate are resampled",
         "Hz",
         ge=1_000,
         le=192_000,
@@ -82,61 +85,69 @@ class SrnnConfig(TrainingKeys):
     )
     neuron: Literal["adaptive_threshold", "adaptive_current"] = key(
         "adaptive_threshold",
-        "what adapts in a hidden neuron: its threshold, raised by its spikes (the reference's), or "
-        "a current that potential and spikes feed and that counteracts the input (RadLIF)",
+        "neuron model of the hidden layers: `adaptive_threshold`, adaptive LIF with a "
+        "threshold that rises with each spike (Yin et al. 2021); `adaptive_current`, adaptive "
+        "LIF with an adaptation current that is driven by potential and spikes (RadLIF, Bittar "
+        "and Garner 2022)",
         shapes_weights=True,
     )
     recurrent: Literal["auto"] | _Switches = key(
-        "auto", "which hidden layers are recurrent; `auto`: all but the first", shapes_weights=True
+        "auto",
+        "recurrent connections: one true or false for each hidden layer; `auto`: all layers "
+        "but the first are recurrent",
+        shapes_weights=True,
     )
     encoder: Literal["ternary", "none"] = key(
         "ternary",
-        "what the first layer sees: ternary events, or the features themselves, as a current",
+        "input encoding: `ternary`, events of -1, 0 and 1 from a learnable threshold on the "
+        "features; `none`, the features themselves as an input current",
         shapes_weights=True,
     )
     batch_norm: bool = key(
         False,
-        "whether the currents that come from below are normalised over time and batch; with it no "
-        "layer has a bias",
+        "batch normalisation of the feed-forward input currents of each hidden layer, over "
+        "batch and time; the layers then have no biases",
         shapes_weights=True,
     )
     dropout: float = key(
         0.0,
-        "share of the neurons, others for each clip, whose spikes the layer above does not see in "
-        "training",
+        "dropout probability of the spikes of hidden neurons; a neuron is dropped for a whole clip",
         ge=0,
         lt=1,
     )
     readout: Literal["mean", "last", "max"] = key(
         "mean",
-        "which potential of the readout counts: its mean over time, the last, the largest",
+        "readout: `mean`, `last` or `max` of the readout potentials over time",
         shapes_weights=True,
     )
     readout_scale: float = key(
         1.0,
-        "what these potentials are multiplied by before the softmax",
+        "factor of the readout potentials before the softmax (inverse temperature)",
         gt=0,
         le=1000,
         shapes_weights=True,
     )
     unknown_readouts: int = key(
         1,
-        "readouts of `_unknown_`, whose probabilities add up: one for each of the words in it that "
-        "have most training clips, and one for all others",
+        "number of outputs for `_unknown_`: one for each of its words with the most training "
+        "clips, the last for all other words; their probabilities are summed",
+        "outputs",
         ge=1,
         le=1000,
     )
     surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = key(
-        "multi_gaussian", "what stands in for the derivative of a spike"
+        "multi_gaussian",
+        "surrogate gradient: function that replaces the derivative of the spike in the "
+        "backward pass",
     )
     backend: Literal["auto", "reference"] = key(
         "auto",
-        "what computes the network: the fast kernels of the device, or their plain definition, "
-        "slowly",
+        "implementation of the network: `auto`, the compiled kernels of the device; "
+        "`reference`, the definition in plain PyTorch (slow)",
     )
     threshold: float = key(
         1.6,
-        "firing threshold of `adaptive_threshold`, before its adaptation is added",
+        "firing threshold; of `adaptive_threshold` the baseline, without adaptation",
         gt=0,
         le=1000,
         shapes_weights=True,
@@ -144,7 +155,8 @@ class SrnnConfig(TrainingKeys):
     )
     adaptation: float = key(
         0.184,
-        "how strongly past spikes raise the threshold of `adaptive_threshold`",
+        "adaptation strength of `adaptive_threshold`: factor of the filtered spike train in "
+        "the threshold",
         ge=0,
         le=1000,
         shapes_weights=True,
@@ -152,51 +164,57 @@ class SrnnConfig(TrainingKeys):
     )
     encoder_threshold: float = key(
         0.05,
-        "size a feature must exceed to become a spike, at the start of training",
+        "initial threshold of the ternary encoder, on the normalised features",
         ge=0,
         le=1000,
         idle_if={"srnn.encoder": "none"},
     )
     tau_mem: _Distribution = key(
         (20.0, 5.0),
-        "membrane time constants of `adaptive_threshold` at the start of training",
+        "membrane time constants at initialisation: mean and standard deviation of a normal "
+        "distribution",
         STEPS,
         idle_unless={"srnn.neuron": "adaptive_threshold"},
     )
     tau_adapt: _Distribution = key(
         (200.0, 50.0),
-        "time constants of the adaptation of `adaptive_threshold` at the start of training",
+        "adaptation time constants of `adaptive_threshold` at initialisation: mean and "
+        "standard deviation of a normal distribution",
         STEPS,
         idle_unless={"srnn.neuron": "adaptive_threshold"},
     )
     tau_mem_range: _Limits = key(
         (5.0, 25.0),
-        "limits of the membrane time constants of `adaptive_current`; at the start what they leave "
-        "after a step is evenly spread",
+        "range of the membrane time constants of `adaptive_current`; at initialisation the "
+        "decay exp(-1/tau) is uniform over the range",
         STEPS,
         shapes_weights=True,
         idle_unless={"srnn.neuron": "adaptive_current"},
     )
     tau_adapt_range: _Limits = key(
         (30.0, 120.0),
-        "the same of its adaptation",
+        "range of the adaptation time constants of `adaptive_current`; initialised in the same way",
         STEPS,
         shapes_weights=True,
         idle_unless={"srnn.neuron": "adaptive_current"},
     )
     tau_readout: _Distribution = key(
-        (10.0, 1.0), "time constants of the readout at the start of training", STEPS
+        (10.0, 1.0),
+        "time constants of the readout at initialisation: mean and standard deviation of a "
+        "normal distribution",
+        STEPS,
     )
     tau_range: _Limits = key(
         (0.1, 10_000.0),
-        "limits within which every other time constant is kept",
+        "range to which all other time constants are clamped",
         STEPS,
         shapes_weights=True,
     )
     firing_start: float = key(
         0.0,
-        "firing rate of every hidden layer before training: its input weights are scaled until it "
-        "fires so on training clips; 0: they stay as they are drawn, as in the reference",
+        "firing rate of every hidden layer at initialisation: the input weights are scaled "
+        "until the layer has this rate on training clips; 0: no scaling, as in the reference "
+        "implementation",
         "spikes per neuron and time step",
         ge=0,
         le=0.5,
@@ -222,14 +240,15 @@ class MelConfig(Keys):
 
     features: Literal["reference", "log_mel"] = key(
         "reference",
-        "power of the mel bands relative to the loudest, as log(1 + x), each band divided by its "
-        "deviation within the clip, or the logarithm of their power as it is",
+        "features: `reference`, log(1 + P / max P) of the mel power P, each band divided by "
+        "its standard deviation within the clip (Yin et al. 2021; loudness is lost); "
+        "`log_mel`, log(`floor` + P) (loudness is kept)",
         shapes_weights=True,
     )
     floor: float = key(
         1e-6,
-        "power that `log_mel` adds to each band, below which nothing is heard; a sine of full "
-        "scale has some hundreds",
+        "constant added to the mel power before the logarithm of `log_mel`; for comparison, a "
+        "full-scale sine has a power of some hundreds",
         ge=1e-7,
         le=1000,
         shapes_weights=True,
@@ -237,7 +256,7 @@ class MelConfig(Keys):
     )
     window: float = key(
         30.0,
-        "length of the stretch of sound that a frame is taken of, in whole samples (rounded down)",
+        "window length of the short-time Fourier transform, rounded down to whole samples",
         "ms",
         gt=0,
         le=1000,
@@ -245,9 +264,9 @@ class MelConfig(Keys):
     )
     hop: float = key(
         10.0,
-        "time from one frame to the next, the time step of the network, in whole samples (rounded "
-        "down); time constants, masks and deltas span as many steps whatever it is, and so more or "
-        "less time",
+        "hop of the short-time Fourier transform, rounded down to whole samples: the time step "
+        "of the network. Time constants, masks and deltas are counted in time steps and do not "
+        "follow it",
         "ms",
         gt=0,
         le=1000,
@@ -255,7 +274,7 @@ class MelConfig(Keys):
     )
     delta_order: int = key(
         2,
-        "highest order of time differences (deltas) of the features; 0: none",
+        "highest order of delta features (time derivatives); 0: no deltas",
         ge=0,
         le=8,
         shapes_weights=True,
@@ -265,7 +284,8 @@ class MelConfig(Keys):
     n_mels: int = key(40, "number of mel bands", ge=1, le=1024, shapes_weights=True)
     stack: bool = key(
         True,
-        "whether the features and all their deltas are used, or the highest delta alone",
+        "whether the features and all their deltas are stacked as channels; false: the highest "
+        "delta alone",
         shapes_weights=True,
     )
 
@@ -279,74 +299,79 @@ class AugmentConfig(Keys):
 
     shift: float = key(
         0.0,
-        "most that a clip is moved in time, either way; what is uncovered is zeros",
+        "time shift: maximum in either direction; the gap is filled with zeros",
         "ms",
         ge=0,
         le=10_000,
     )
     speed: float = key(
         0.0,
-        "most by which a clip is faster or slower, and higher or lower with it, in steps of 0.01",
-        "share of its speed",
+        "speed perturbation by resampling, which also changes the pitch: maximum change in "
+        "either direction, a multiple of 0.01",
+        "fraction of the speed",
         ge=0,
         le=0.5,
     )
-    volume: float = key(0.0, "most by which a clip is louder or quieter", "dB", ge=0, le=100)
+    volume: float = key(
+        0.0, "volume perturbation: maximum gain in either direction", "dB", ge=0, le=100
+    )
     noise: float = key(
         0.0,
-        "how probably a cut from a background recording, scaled to full scale, is added to a clip, "
-        "times a number up to `noise_level`",
+        "background noise: probability that a cut of a background recording is added to a clip",
         ge=0,
         le=1,
     )
     noise_level: float = key(
         0.1,
-        "largest peak of what is added",
-        "share of full scale",
+        "background noise: maximum peak of the added noise, drawn uniformly from 0 to this value",
+        "fraction of full scale",
         ge=0,
         le=100,
         idle_if={"augment.noise": 0},
     )
     fresh_silence: bool = key(
         False,
-        "whether silence is cut anew from its recording in every epoch",
+        "whether silence clips are cut at a new random position in every epoch",
         idle_if={"data.silence": False},
     )
     time_masks: int = key(
         0,
-        "masks over time on the features of a clip; what they cover is 0 to the network (`mixup` "
-        "comes later)",
+        "SpecAugment time masks: number of masks for each clip; masked features are set to the "
+        "value that is 0 after normalisation",
         ge=0,
         le=100,
     )
     time_mask: int = key(
         10,
-        "longest such mask, the shortest being none",
+        "SpecAugment time masks: maximum width, drawn uniformly from 0 to this value",
         STEPS,
         ge=0,
         le=MANY,
         idle_if={"augment.time_masks": 0},
     )
-    band_masks: int = key(0, "masks over mel bands on the features of a clip", ge=0, le=100)
+    band_masks: int = key(
+        0, "SpecAugment frequency masks: number of masks for each clip", ge=0, le=100
+    )
     band_mask: int = key(
         8,
-        "widest such mask, the narrowest being none",
-        "bands",
+        "SpecAugment frequency masks: maximum width, drawn uniformly from 0 to this value",
+        "mel bands",
         ge=0,
         le=1024,
         idle_if={"augment.band_masks": 0},
     )
     warp: float = key(
         0.0,
-        "most by which the mel bands of a clip are stretched, either way: other vocal tracts",
-        "share of their place",
+        "vocal tract length perturbation (VTLP): maximum stretch of the mel axis in either "
+        "direction",
+        "fraction",
         ge=0,
         le=0.5,
     )
     mixup: float = key(
         0.0,
-        "evenness of the mixtures of two clips, with their labels, that training hears: alpha of "
-        "the beta distribution of their shares; 0: clips stay by themselves",
+        "mixup alpha: two clips and their labels are mixed with a weight drawn from "
+        "Beta(alpha, alpha); 0: no mixup",
         ge=0,
         le=100,
     )
@@ -356,7 +381,7 @@ class LoggerConfig(Keys):
     """The log."""
 
     level: Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"] = key(
-        "INFO", "least severity that is logged", free_on_resume=True
+        "INFO", "minimum level of logged messages", free_on_resume=True
     )
 
 

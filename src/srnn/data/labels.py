@@ -60,19 +60,20 @@ class ClassKeys(Keys):
 
     words: Literal["all"] | _SomeWords = key(
         ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
-        "keywords, in the order of their labels; `all`: every word of the data set, with "
-        "`unknown` off",
+        "keywords, in the order of their labels; `all`: every word of the data set (`unknown` "
+        "is then off)",
     )
-    unknown: bool = key(True, "whether all other words together are a class, `_unknown_`")
+    unknown: bool = key(True, "whether all other words form a class, `_unknown_`")
     held_out: _Words = key(
         (),
-        "unknown words, and background recordings without their suffix, that are left out of the "
-        "training partition: their validation accuracy is that of unheard words and noises",
+        "held-out words and background recordings (names without suffix): kept out of "
+        "training, kept in validation and testing, to measure generalisation to unseen words "
+        "and noises",
     )
-    silence: bool = key(True, "whether background noise is a class, `_silence_`")
+    silence: bool = key(True, "whether background noise forms a class, `_silence_`")
     silence_clips: _ClipCounts = key(
         (2300, 260, 260),
-        "largest number of silence clips of each partition; fewer where the keywords have fewer",
+        "maximum number of silence clips in each partition; fewer if the mean keyword has fewer",
         "clips",
         idle_if={"data.silence": False},
     )

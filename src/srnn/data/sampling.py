@@ -19,15 +19,15 @@ class SamplingKeys(Keys):
 
     sampling: Sampling = key(
         "natural",
-        "how often an epoch presents a clip: once (`natural`); in proportion to the square root of "
-        "the clips of its word, all synthetic words being one (`square_root`); or so that every "
-        "class, every word of a class and every clip of a word are presented equally often "
-        "(`balanced`)",
+        "sampling of training clips in an epoch: `natural`, each clip once; `square_root`, "
+        "each word in proportion to the square root of its number of clips (all synthetic "
+        "words count as one); `balanced`, each class equally often, each word of a class "
+        "equally often. The number of clips in an epoch is the same",
     )
     synthetic_share: float = key(
         0.3,
-        "share of synthetic clips in `_unknown_` with `balanced` sampling",
-        "share of its clips",
+        "fraction of the clips of `_unknown_` that are synthetic, with `balanced` sampling",
+        "fraction of its clips",
         ge=0,
         le=1,
         idle_if={"data.synthetic_unknown": 0},

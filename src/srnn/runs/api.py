@@ -114,7 +114,7 @@ def evaluate(
     Parameters
     ----------
     run : str, Path or Recogniser
-        A run directory (its ``best.pt`` counts), a checkpoint file, or what `load` returned.
+        A run directory (``best.safetensors`` in it), a checkpoint file, or what `load` returned.
     partition : "testing" or "validation"
     dataroot : str or Path, optional
         Where another data set or a test archive lies; the one trained on if not given.

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Checkpoints: everything that a trained network is, in one file, and what training goes on from.
+"""Checkpoints: weights, configuration and labels, and what training goes on from, in one file.
 
-Only tensors, numbers, text, lists and dictionaries are stored, so that loading one runs no code.
+A file is in the safetensors format (https://github.com/huggingface/safetensors): tensors, and JSON
+in its metadata. Loading one runs no code. The metadata hold the fields of `Checkpoint`, a checksum,
+and the version of the layout.
 """
 
-import io
-import pickle
-import zipfile
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import safetensors
+import safetensors.torch
 import torch
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
@@ -21,10 +24,12 @@ from srnn.config import Config, from_tables
 from srnn.errors import InputError
 from srnn.files import write_atomically
 from srnn.runs.directory import RunDirectory
+from srnn.runs.legacy import is_legacy, read_legacy
+from srnn.runs.refusal import RefusedError
 from srnn.training.progress import TrainingState
 
-_FORMAT = "srnn checkpoint"
-_VERSION = 2  # of the layout; keys that a configuration lacks have their defaults
+FORMAT = "srnn checkpoint"
+_VERSION = 3  # of the layout; keys that a configuration lacks have their defaults
 
 _Count = Annotated[int, Field(ge=0)]
 
@@ -46,7 +51,7 @@ class Checkpoint:
     weights : dict of Tensor
         State of the `srnn.training.spotter.Spotter`: finite float32.
     training : TrainingState, or None
-        What else resuming needs (``last.pt`` only).
+        What else resuming needs (``last.safetensors`` only).
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -66,13 +71,33 @@ class Checkpoint:
         InputError
             If the disk does not take it.
         """
-        content = {"format": _FORMAT, "version": _VERSION, "srnn": srnn.__version__, **vars(self)}
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return the content of a file."""
+        tensors = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
+        fields: dict[str, object] = {
+            "format": FORMAT,
+            "version": _VERSION,
+            "srnn": srnn.__version__,
+            "config": self.config,
+            "labels": self.labels,
+            "clips": self.clips,
+            "epoch": self.epoch,
+        }
         if self.training:
-            progress = asdict(self.training.progress)
-            content["training"] = {**vars(self.training), "progress": progress}
-        file = io.BytesIO()  # in one piece: torch says nothing sensible where a disk is full
-        torch.save(content, file)
-        write_atomically(path, file.getbuffer())
+            fields["progress"] = asdict(self.training.progress)
+            tensors |= {
+                f"moments.{index}.{name}": moment
+                for index, moments in self.training.moments.items()
+                for name, moment in moments.items()
+            }
+            average = self.training.average or {}
+            tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        metadata = {name: json.dumps(value) for name, value in fields.items()}
+        metadata["sha256"] = _digest(metadata, tensors)
+        return safetensors.torch.save(tensors, metadata)
 
     def parsed_config(self) -> Config:
         """Return the configuration as a `Config`."""
@@ -83,7 +108,7 @@ _SCHEMA = TypeAdapter(Checkpoint)
 
 
 def checkpoint_path(run: Path) -> Path:
-    """Return the checkpoint that RUN means: a run directory's ``best.pt``, or the file itself.
+    """Return the checkpoint that RUN means: ``best.safetensors`` of a run directory, or a file.
 
     Raises
     ------
@@ -93,13 +118,15 @@ def checkpoint_path(run: Path) -> Path:
     path = RunDirectory(run).best if run.is_dir() else run
     if not path.is_file():
         found = "a directory without one" if run.is_dir() else "nothing there"
-        expected = "a run directory that holds best.pt, or a checkpoint file"
+        expected = "a run directory that holds best.safetensors, or a checkpoint file"
         raise InputError(f"{run}: expected {expected}, found {found}")
     return path
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint file, which may be anybody's: nothing in it is run, all of it is checked.
+
+    Files of earlier versions (``.pt``) are read, too.
 
     Raises
     ------
@@ -108,16 +135,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         weights are not finite.
     """
     try:
-        content = _read(path)
-        if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-            raise _RefusedError("another file of torch")
-        version = content.pop("version", None)
+        content = read_legacy(path) if is_legacy(path) else _read(path)
         writer = str(content.pop("srnn", "0.1.0"))[:20]
-        if version == 1:
-            _upgrade(content)
-        elif version != _VERSION:
-            found = version if isinstance(version, int) else "unknown"
-            raise _RefusedError(f"version {found} of it, written by srnn {writer}, not {_VERSION}")
         checkpoint = _SCHEMA.validate_python(content)
         _expect_sound(checkpoint.weights)
         if checkpoint.training:
@@ -128,7 +147,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         place = ".".join(map(str, error.errors()[0]["loc"])) or "it"
         found = f"other contents ({place}: {error.errors()[0]['msg']})"
         raise InputError(f"{path}: expected a checkpoint of srnn, found {found}") from error
-    except _RefusedError as error:
+    except RefusedError as error:
         raise InputError(f"{path}: expected a checkpoint of srnn, found {error}") from error
     try:
         from_tables(checkpoint.config, f"{path} (written by srnn {writer})")
@@ -138,40 +157,57 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return checkpoint
 
 
-class _RefusedError(Exception):
-    """What was found instead of a checkpoint."""
-
-
-def _read(path: Path) -> object:
-    """Return what torch has saved in a file."""
+def _read(path: Path) -> dict[str, Any]:
+    """Return the fields of `Checkpoint`, and ``srnn``, as a file has them."""
     try:
-        _expect_whole(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        checksum = metadata.pop("sha256", None)
+        found_checksum = _digest(metadata, tensors)
     except OSError as error:
-        raise _RefusedError(error.strerror or str(error)) from error
-    except pickle.UnpicklingError as error:
-        raise _RefusedError("more than data in it, none of which was run") from error
-    except _RefusedError:
-        raise
-    except Exception as error:  # of any kind: foreign bytes break zipfile and torch anywhere
-        raise _RefusedError("a damaged or foreign file") from error
+        raise RefusedError(error.strerror or str(error)) from error
+    except Exception as error:  # of any kind: foreign bytes break safetensors and torch anywhere
+        raise RefusedError("a damaged or foreign file") from error
+    try:
+        fields = {name: json.loads(value) for name, value in metadata.items()}
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("another safetensors file") from error
+    if fields.pop("format", None) != FORMAT:
+        raise RefusedError("another safetensors file")
+    version = fields.pop("version", None)
+    if version != _VERSION:
+        found = version if isinstance(version, int) else "unknown"
+        writer = str(fields.get("srnn"))[:20]
+        raise RefusedError(f"version {found} of it, written by srnn {writer}, not {_VERSION}")
+    if checksum != found_checksum:
+        raise RefusedError("a damaged file")
+    fields["weights"] = dict(_named(tensors, "weights."))
+    if "progress" in fields:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, moment in _named(tensors, "moments."):
+            index, _, what = name.partition(".")
+            moments.setdefault(int(index) if index.isdecimal() else -1, {})[what] = moment
+        average = dict(_named(tensors, "average.")) or None
+        progress = fields.pop("progress")
+        fields["training"] = {"moments": moments, "progress": progress, "average": average}
+    return fields
 
 
-def _expect_whole(path: Path) -> None:
-    """Compare the checksums of all parts of a file; torch itself does not."""
-    with zipfile.ZipFile(path) as parts:
-        sizes = [part.file_size for part in parts.infolist()]
-        stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist())
-        # torch compresses nothing: what would grow on reading is not torch's.
-        if not stored or sum(sizes) > path.stat().st_size or parts.testzip():
-            raise _RefusedError("a damaged or foreign file")
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors whose names begin with a prefix, by the rest of their names."""
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix), tensor
 
 
-def _upgrade(content: dict[Any, Any]) -> None:
-    """Turn version 1, which held the whole state of the optimizer, into version 2."""
-    training = content.get("training")
-    if isinstance(training, dict) and isinstance(training.get("optimizer"), dict):
-        training["moments"] = training.pop("optimizer").get("state")
+def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of everything in a file: the format itself has no checksum."""
+    total = hashlib.sha256(json.dumps(dict(sorted(metadata.items()))).encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def _expect_sound(tensors: Mapping[str, Tensor], owner: str = "") -> None:
@@ -183,7 +219,7 @@ def _expect_sound(tensors: Mapping[str, Tensor], owner: str = "") -> None:
             and tensor.device.type == "cpu"
             and tensor.is_contiguous()
         ):
-            raise _RefusedError(f"{name} {owner}in another form than dense float32")
+            raise RefusedError(f"{name} {owner}in another form than dense float32")
         wrong = tensor.numel() - int(tensor.isfinite().sum())
         if wrong:
-            raise _RefusedError(f"NaN or infinity in {wrong} of {tensor.numel()} values of {name}")
+            raise RefusedError(f"NaN or infinity in {wrong} of {tensor.numel()} values of {name}")

@@ -5,16 +5,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import Timeout
 
 from srnn.config import Config, load, to_toml, toml_value
 from srnn.data.fetch.locks import locked
 from srnn.errors import InputError
-from srnn.files import write_text
+from srnn.files import write_atomically, write_text
 
 _OVERRIDDEN = "# set on the command line: "
 """Begins the first line of a ``config.toml``, if some keys were; their names follow."""
+
+_SUFFIX, _LEGACY_SUFFIX = ".safetensors", ".pt"
 
 
 class RunDirectory:
@@ -35,12 +38,8 @@ class RunDirectory:
         Everything logged, ``train.log``.
     metrics : Path
         A JSON object a finished epoch, ``metrics.jsonl``.
-    best, last : Path
-        Checkpoints: the best epoch by validation accuracy, and the state to resume from.
     test : Path
         The result on the testing partition, ``test.json``.
-    init : Path
-        The weights that training started from, ``init.pt``, if it was those of another run.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
@@ -49,10 +48,38 @@ class RunDirectory:
         self.config = path / "config.toml"
         self.log = path / "train.log"
         self.metrics = path / "metrics.jsonl"
-        self.best = path / "best.pt"
-        self.last = path / "last.pt"
         self.test = path / "test.json"
-        self.init = path / "init.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch by validation accuracy, ``best.safetensors``."""
+        return self._checkpoint("best")
+
+    @property
+    def last(self) -> Path:
+        """The state to resume from, ``last.safetensors``."""
+        return self._checkpoint("last")
+
+    @property
+    def init(self) -> Path:
+        """The weights of another run that training started from, ``init.safetensors``, if any."""
+        return self._checkpoint("init")
+
+    def _checkpoint(self, name: str) -> Path:
+        """Return the file of a checkpoint; of a run that an earlier version began, its ``.pt``."""
+        path, legacy = (self.path / f"{name}{suffix}" for suffix in (_SUFFIX, _LEGACY_SUFFIX))
+        return legacy if legacy.exists() and not path.exists() else path
+
+    def write_checkpoint(self, name: Literal["best", "last"], content: bytes) -> None:
+        """Write a checkpoint, whole or not at all, in the place of an earlier one.
+
+        Raises
+        ------
+        InputError
+            If the disk does not take it.
+        """
+        write_atomically(self.path / f"{name}{_SUFFIX}", content)
+        (self.path / f"{name}{_LEGACY_SUFFIX}").unlink(missing_ok=True)
 
     def write_config(self, config: Config) -> None:
         """Write ``config.toml``, with a note of the keys that the command line sets."""

@@ -247,7 +247,7 @@ def load(run: str | Path) -> Recogniser:
     Parameters
     ----------
     run : str or Path
-        A run directory (its ``best.pt`` is loaded) or a checkpoint file.
+        A run directory (its ``best.safetensors`` is loaded) or a checkpoint file.
 
     Raises
     ------

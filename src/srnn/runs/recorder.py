@@ -35,11 +35,12 @@ class RunRecorder:
 
     def save_best(self, epoch: int, spotter: Spotter) -> None:
         """Write the checkpoint of the best epoch."""
-        self._checkpoint(epoch, spotter).save(self.run.best)
+        self.run.write_checkpoint("best", self._checkpoint(epoch, spotter).to_bytes())
 
     def save_state(self, spotter: Spotter, state: TrainingState) -> None:
         """Write the checkpoint that training is resumed from."""
-        self._checkpoint(state.progress.epoch - 1, spotter, state).save(self.run.last)
+        checkpoint = self._checkpoint(state.progress.epoch - 1, spotter, state)
+        self.run.write_checkpoint("last", checkpoint.to_bytes())
 
     def write_metrics(self, history: Sequence[EpochMetrics]) -> None:
         """Write ``metrics.jsonl``."""

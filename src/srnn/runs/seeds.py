@@ -22,7 +22,7 @@ def summary(runs: Sequence[RunDirectory]) -> str:
     Raises
     ------
     InputError
-        If a run has no ``best.pt`` that can be read.
+        If a run has no ``best.safetensors`` that can be read.
     """
     rows = [_row(run) for run in runs]
     names = [run.path.name for run in runs]

@@ -13,11 +13,11 @@ _log = logging.getLogger(__name__)
 class CudaKeys(Keys):
     """The device."""
 
-    cuda: bool = key(True, "whether to compute on a CUDA device, if there is one")
+    cuda: bool = key(True, "whether to use a CUDA device if there is one")
     graphs: bool = key(
         True,
-        "whether a CUDA device replays training steps as a CUDA graph; false launches every "
-        "operation of every step, which is slow",
+        "whether training steps on a CUDA device are replayed as a CUDA graph; false: each "
+        "operation is launched separately (slow)",
         free_on_resume=True,
         idle_if={"cuda.cuda": False},
     )

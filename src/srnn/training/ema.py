@@ -17,9 +17,10 @@ class EmaKeys(Keys):
 
     averaging: float = key(
         0.0,
-        "EMA decay: decay per step of an exponential moving average of the weights, which is "
-        "validated, kept and tested in their place; in the first 9 / (1 - `averaging`) steps the "
-        "decay is lower, so that the average spans the last ninth of all steps; 0: no average",
+        "EMA decay: decay per step of an exponential moving average of the weights, which "
+        "replaces the weights in validation, testing and the checkpoint of the best epoch; the "
+        "decay is limited to (1 + s) / (10 + s) at step s, so that the average follows the "
+        "first steps; 0: no average",
         ge=0,
         lt=1,
     )

@@ -44,11 +44,11 @@ _log = logging.getLogger(__name__)
 class TrainingKeys(StepKeys, ScheduleKeys, EmaKeys, SeedKeys):
     """What the loop reads."""
 
-    batch_size: int = key(32, "clips per training step", ge=1, le=65_536)
+    batch_size: int = key(32, "batch size", "clips", ge=1, le=65_536)
     patience: int = key(
         0,
-        "early stopping: epochs without a higher validation accuracy after which training ends; "
-        "0: none",
+        "early stopping: training ends after this many epochs without a new best validation "
+        "accuracy; 0: no early stopping",
         "epochs",
         free_on_resume=True,
         ge=0,
@@ -56,7 +56,8 @@ class TrainingKeys(StepKeys, ScheduleKeys, EmaKeys, SeedKeys):
     )
     checkpoint_minutes: float = key(
         5.0,
-        "time between two saved states within an epoch; 0: only at the end of each epoch",
+        "interval at which the state is saved within an epoch (it is also saved at the end of "
+        "each epoch); 0: only at the end",
         "minutes",
         free_on_resume=True,
         ge=0,

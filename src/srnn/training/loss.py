@@ -20,22 +20,22 @@ class LossKeys(Keys):
 
     label_smoothing: float = key(
         0.0,
-        "label smoothing: the probability that is spread evenly over all outputs of the readout "
-        "(as many as labels, and more with `unknown_readouts`) instead of belonging to the label",
+        "label smoothing: probability mass of the target that is spread evenly over all "
+        "outputs of the readout",
         ge=0,
         lt=1,
     )
     firing_penalty: float = key(
         0.0,
-        "weight of the firing-rate penalty: added to the loss for each spike per hidden neuron and "
-        "time step beyond `firing_target`",
-        "nats",
+        "firing-rate penalty: weight of the term max(0, r - `firing_target`) of the loss, "
+        "where r is the firing rate averaged over all hidden neurons",
+        "nats per spike per neuron and time step",
         ge=0,
         le=1000,
     )
     firing_target: float = key(
         0.0,
-        "firing rate, averaged over all hidden neurons, up to which there is no penalty",
+        "firing rate below which there is no firing-rate penalty",
         "spikes per neuron and time step",
         idle_if={"srnn.firing_penalty": 0},
         ge=0,

@@ -18,11 +18,11 @@ class OptimizerKeys(Keys):
     """Adam and its learning rates."""
 
     learning_rate: float = key(
-        3e-3, "learning rate of weights and biases before the schedule", gt=0, le=1000
+        3e-3, "learning rate of weights and biases, before the schedule", gt=0, le=1000
     )
     encoder_learning_rate: float = key(
         0.01,
-        "learning rate of the encoder threshold",
+        "learning rate of the encoder threshold, relative to `learning_rate`",
         "multiples of `learning_rate`",
         idle_if={"srnn.encoder": "none"},
         ge=0,
@@ -30,18 +30,19 @@ class OptimizerKeys(Keys):
     )
     tau_learning_rate: float = key(
         2.0,
-        "learning rate of time constants and other learnable parameters of neurons",
+        "learning rate of time constants and other parameters of neurons, relative to "
+        "`learning_rate`",
         "multiples of `learning_rate`",
         ge=0,
         le=1000,
     )
     weight_decay: float = key(
-        0.0, "decoupled weight decay (AdamW) of weights and biases; 0: Adam", ge=0, le=1
+        0.0, "weight decay of weights and biases, decoupled as in AdamW; 0: Adam", ge=0, le=1
     )
     gradient_clip: float = key(
         0.0,
-        "gradient clipping: the largest norm of the gradient of all parameters together, to which "
-        "a larger one is scaled; 0: none",
+        "gradient clipping: maximum norm of the gradient of all parameters together; 0: no "
+        "clipping",
         ge=0,
     )
 

@@ -12,7 +12,8 @@ class ScheduleKeys(Keys):
 
     epochs: int = key(
         30,
-        "passes over the training partition",
+        "number of passes over the training partition",
+        "epochs",
         free_on_resume=True,
         fixed_if={"srnn.schedule": "cosine"},
         ge=1,
@@ -20,12 +21,13 @@ class ScheduleKeys(Keys):
     )
     schedule: Literal["step", "cosine", "constant"] = key(
         "step",
-        "learning-rate schedule: `step` multiplies the rates by `schedule_factor` every "
-        "`schedule_epochs`, `cosine` anneals them to 0 over all epochs",
+        "learning-rate schedule: `step` multiplies the learning rates by `schedule_factor` "
+        "every `schedule_epochs`; `cosine` anneals them to 0 over all epochs; `constant` keeps "
+        "them",
     )
     schedule_epochs: int = key(
         10,
-        "epochs from one drop of the step schedule to the next",
+        "step schedule: epochs between two drops of the learning rates",
         "epochs",
         idle_unless={"srnn.schedule": "step"},
         ge=1,
@@ -33,14 +35,14 @@ class ScheduleKeys(Keys):
     )
     schedule_factor: float = key(
         0.1,
-        "factor of each drop of the step schedule",
+        "step schedule: factor of each drop",
         idle_unless={"srnn.schedule": "step"},
         gt=0,
         le=1,
     )
     warmup_epochs: float = key(
         0.0,
-        "linear warm-up: time in which the learning rates rise from 0, with any schedule",
+        "linear warm-up: duration of the rise of the learning rates from 0, with any schedule",
         "epochs",
         ge=0,
     )

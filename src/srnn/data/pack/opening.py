@@ -37,21 +37,22 @@ class PackKeys(Keys):
 
     cache: TextLine = key(
         "auto",
-        "directory for decoded recordings, created where missing; `auto`: `.cache` in the folder "
-        "of the data set, or, where that cannot be written, `$XDG_CACHE_HOME/srnn` or "
-        "`~/.cache/srnn`",
+        "folder for the decoded recordings; created if missing; `auto`: `.cache` in the folder "
+        "of the data set or, if that is not writable, `$XDG_CACHE_HOME/srnn` or `~/.cache/srnn`",
         free_on_resume=True,
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = key(
         "auto",
-        "worker processes that decode the recordings, once for all runs; 0: the main process "
-        "decodes; `auto`: one per core",
+        "number of processes that decode the recordings, once for all runs; 0: the main "
+        "process decodes them; `auto`: one process per core",
+        "processes",
         free_on_resume=True,
     )
     max_unreadable: float = key(
         0.01,
-        "largest share of unreadable recordings, which are skipped; more of them end the run",
-        "share of all recordings",
+        "maximum fraction of unreadable recordings; they are skipped with a warning, and more "
+        "of them are an error",
+        "fraction of all recordings",
         ge=0,
         le=1,
         free_on_resume=True,

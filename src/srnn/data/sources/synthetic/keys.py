@@ -12,15 +12,15 @@ class SyntheticKeys(Keys):
 
     synthetic_unknown: int = key(
         0,
-        "training clips of `_unknown_` that a synthesiser adds, of some 700 common words that do "
-        "not sound like a keyword",
+        "number of synthetic training clips added to `_unknown_`: about 700 common words, "
+        "without those that sound like a keyword, spoken by the speech synthesiser",
         "clips",
         ge=0,
         le=MANY,
     )
     synthetic_clips: int = key(
         325,
-        "size of the synthetic data set",
+        'size of the synthetic data set (`gsc_url = "synthetic"`)',
         "clips per word",
         ge=20,
         le=10_000,
