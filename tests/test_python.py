@@ -195,8 +195,8 @@ def test_a_script_need_not_be_written_for_worker_processes(tones: Path, tmp_path
     script = tmp_path / "script.py"
     script.write_text(
         "import srnn\n"
-        "from srnn.data import pack\n"
-        "pack._RECORDINGS_WORTH_A_POOL = 1\n"
+        "from srnn.data.pack import decoding\n"
+        "decoding._RECORDINGS_WORTH_A_POOL = 1\n"
         f"tables = {tables(epochs=1)!r}\n"
         f"tables['data'] |= {{'workers': 2, 'dataroot': {str(tmp_path / 'tones')!r}}}\n"
         f"print(srnn.train(tables, {str(tmp_path / 'run')!r}).test['partition'])\n"

@@ -23,7 +23,8 @@ from processes import exit_code, say, send, training, wait_until
 
 from run_results import RUN_FILES, expect_the_same, metrics, without_times
 from srnn.data import audio
-from srnn.data.pack import open_pack
+from srnn.data.pack.opening import open_pack
+from srnn.data.sources.folder import source as folders
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.training.examples import Batch
 from srnn.training.step import Step
@@ -251,7 +252,7 @@ def test_a_killed_packer_takes_its_workers_with_it(tmp_path: Path, full: bool) -
             packer.wait()
             left = sorted(f"{file.suffix} {file.stat().st_size:9,}" for file in cache.iterdir())
             say(f"killed a packer; there: {'; '.join(left)}")
-            opened = open_pack(folder, str(cache), workers=0)
+            opened = open_pack(folders.read(folder), str(cache), workers=0)
             for name in opened.recordings:
                 np.testing.assert_array_equal(opened[name], audio.decode(folder / name)[0])
             assert len(opened.recordings) == 12

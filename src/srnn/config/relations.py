@@ -23,23 +23,6 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
 
 
 def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
-    if data.words != "all" and len(data.words) == 1 and not (data.unknown or data.silence):
-        yield BrokenRelation(
-            ("data.words", "data.unknown", "data.silence"),
-            "at least two words where data.unknown and data.silence are false",
-            data.words,
-        )
-
-    if shared := [word for word in data.held_out if data.words != "all" and word in data.words]:
-        yield BrokenRelation(("data.held_out", "data.words"), "no keyword", shared[0])
-
-    if data.silence and data.silence_clips[0] == 0:
-        yield BrokenRelation(
-            ("data.silence_clips", "data.silence"),
-            "training clips of silence (or data.silence = false)",
-            data.silence_clips,
-        )
-
     for key, none, found in (
         ("data.synthetic_unknown", 0, data.synthetic_unknown),
         ("srnn.unknown_readouts", 1, srnn.unknown_readouts),

@@ -7,51 +7,17 @@ must satisfy together stands in `relations`.
 """
 
 import math
-import unicodedata
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, Strict, StringConstraints
+from pydantic import Field, Strict
 
+from srnn.data.task import DataKeys
 from srnn.log import LoggerKeys
-from srnn.settings import MANY, STEPS, Keys, TextLine, key, noun
+from srnn.settings import MANY, STEPS, Keys, key
 from srnn.training.device import CudaKeys
 from srnn.training.loop import TrainingKeys
 
-
-def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names in the composed form of Unicode: how an accent is coded makes no other name."""
-    words = tuple(unicodedata.normalize("NFC", word) for word in words)
-    for position, word in enumerate(words):
-        if word in words[:position]:
-            raise ValueError(f'"{word}" twice')
-    return words
-
-
-_Sha256 = Annotated[
-    str,
-    StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True),
-    noun("string of 64 hexadecimal digits"),
-]
-# A word is a folder of the data set; names with "_" or "." in front are the data set's own.
-_Word = Annotated[
-    str,
-    StringConstraints(pattern=r"^[^/\\_.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,59}$"),
-    noun('name (1 to 60 characters, no slash, not starting with "_" or ".")'),
-]
-# TOML has lists only, hence the lax tuples; what lies in them stays strict.
-_Words = Annotated[
-    tuple[_Word, ...],
-    Strict(False),
-    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
-]
-_FewWords = Annotated[
-    tuple[_Word, ...],
-    Strict(False),
-    Field(json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
-]
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
 _Switches = Annotated[tuple[bool, ...], Strict(False), Field(min_length=1)]
@@ -70,83 +36,11 @@ _Limits = Annotated[
     ],
     Strict(False),
 ]
-_ClipCounts = Annotated[
-    tuple[
-        Annotated[int, Field(ge=0, le=MANY, title="training")],
-        Annotated[int, Field(ge=0, le=MANY, title="validation")],
-        Annotated[int, Field(ge=0, le=MANY, title="testing")],
-    ],
-    Strict(False),
-]
 
 
-class DataConfig(Keys):
+class DataConfig(DataKeys):
     """Where the recordings come from and which classes they make."""
 
-    dataroot: TextLine = key(
-        "google", "folder of the data set; created if missing", free_on_resume=True
-    )
-    gsc_url: TextLine = key(
-        "speech_commands_v0.01",
-        "data set: `speech_commands_v0.01` or `speech_commands_v0.02` (downloaded if missing); "
-        "`synthetic` (spoken by the speech synthesiser eSpeak NG); a manifest, `FILE.tsv` or "
-        "`FILE.jsonl`; the http, https or file URL of an archive; or the name of a folder in "
-        "`dataroot`/SpeechCommands (any name if the folders of words lie in `dataroot` itself)",
-    )
-    gsc_sha256: Literal[""] | _Sha256 = key(
-        "", 'SHA-256 checksum of the archive, if `gsc_url` is a URL; `""`: no check'
-    )
-    test_url: Literal[""] | TextLine = key(
-        "",
-        "test archive: `speech_commands_test_set_v0.01`, `speech_commands_test_set_v0.02` or a "
-        'URL; `""`: the testing partition of the data set',
-    )
-    test_sha256: Literal[""] | _Sha256 = key(
-        "", 'SHA-256 checksum of the archive at `test_url`; `""`: no check'
-    )
-    words: Literal["all"] | _Words = key(
-        ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
-        "keywords, in the order of their labels; `all`: every word of the data set (`unknown` "
-        "is then off)",
-    )
-    unknown: bool = key(True, "whether all other words form a class, `_unknown_`")
-    held_out: _FewWords = key(
-        (),
-        "held-out words and background recordings (names without suffix): kept out of "
-        "training, kept in validation and testing, to measure generalisation to unseen words "
-        "and noises",
-    )
-    silence: bool = key(True, "whether background noise forms a class, `_silence_`")
-    silence_clips: _ClipCounts = key(
-        (2300, 260, 260),
-        "maximum number of silence clips in each partition; fewer if the mean keyword has fewer",
-        "clips",
-        idle_if={"data.silence": False},
-    )
-    sampling: Literal["natural", "square_root", "balanced"] = key(
-        "natural",
-        "sampling of training clips in an epoch: `natural`, each clip once; `square_root`, "
-        "each word in proportion to the square root of its number of clips (all synthetic "
-        "words count as one); `balanced`, each class equally often, each word of a class "
-        "equally often. The number of clips in an epoch is the same",
-    )
-    synthetic_unknown: int = key(
-        0,
-        "number of synthetic training clips added to `_unknown_`: about 700 common words, "
-        "without those that sound like a keyword, spoken by the speech synthesiser",
-        "clips",
-        ge=0,
-        le=MANY,
-    )
-    synthetic_share: float = key(
-        0.3,
-        "fraction of the clips of `_unknown_` that are synthetic, with `balanced` sampling",
-        "fraction of its clips",
-        ge=0,
-        le=1,
-        idle_if={"data.synthetic_unknown": 0},
-        idle_unless={"data.sampling": "balanced"},
-    )
     normalisation: Literal["dataset", "standardise", "batch"] = key(
         "dataset",
         "feature normalisation for each channel and mel band: `dataset` divides by the "
@@ -155,36 +49,6 @@ class DataConfig(Keys):
         "reference implementation does (a prediction then depends on the other clips of its "
         "batch)",
         shapes_weights=True,
-    )
-    cache: TextLine = key(
-        "auto",
-        "folder for the decoded recordings; created if missing; `auto`: `.cache` in the folder "
-        "of the data set or, if that is not writable, `$XDG_CACHE_HOME/srnn` or `~/.cache/srnn`",
-        free_on_resume=True,
-    )
-    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = key(
-        "auto",
-        "number of processes that decode the recordings, once for all runs; 0: the main "
-        "process decodes them; `auto`: one process per core",
-        "processes",
-        free_on_resume=True,
-    )
-    max_unreadable: float = key(
-        0.01,
-        "maximum fraction of unreadable recordings; they are skipped with a warning, and more "
-        "of them are an error",
-        "fraction of all recordings",
-        ge=0,
-        le=1,
-        free_on_resume=True,
-    )
-    synthetic_clips: int = key(
-        325,
-        'size of the synthetic data set (`gsc_url = "synthetic"`)',
-        "clips per word",
-        ge=20,
-        le=10_000,
-        idle_unless={"data.gsc_url": "synthetic"},
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from srnn.config import Config
 from srnn.data import audio
+from srnn.data.levels import FULL_SCALE
 from srnn.data.selection import select_recordings
 from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
@@ -203,7 +204,7 @@ class Recogniser:
             start=stretch.start / rate,
             end=(stretch.start + len(stretch.samples)) / rate,
             duration=stretch.length / rate,
-            digital_silence=bool(np.ptp(stretch.samples) * audio.FULL_SCALE < 1),
+            digital_silence=bool(np.ptp(stretch.samples) * FULL_SCALE < 1),
         )
 
     def record(self, recording: str | Path | NDArray[np.float32]) -> Activity:

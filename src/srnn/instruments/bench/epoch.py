@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from srnn.config import Config
-from srnn.data.acquire import locate
-from srnn.data.corpus import partition_of_speaker
-from srnn.data.layout import is_recording, words_in
+from srnn.data.names import is_recording
+from srnn.data.partitions import partition_of_speaker
+from srnn.data.sources.folder.layout import words_in
+from srnn.data.sources.folder.source import locate
 from srnn.data.workers import one_core_each
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, spread
