@@ -5,10 +5,20 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from loguru import logger
 from tqdm import tqdm
+
+from srnn.settings import Keys, key
+
+
+class LoggerKeys(Keys):
+    """The log."""
+
+    level: Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"] = key(
+        "INFO", "minimum level of logged messages", free_on_resume=True
+    )
 
 
 class _LogFile:

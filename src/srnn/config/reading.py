@@ -2,35 +2,19 @@
 """Read a configuration file and its overrides, and name everything that is wrong with them."""
 
 import copy
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import tomli
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
+from srnn.config.messages import Document, Place, expected_found, key_problems
+from srnn.config.overrides import override
 from srnn.config.relations import broken_relations
-from srnn.config.tables import Config, schemas
-from srnn.config.writing import expectation, toml_value
+from srnn.config.tables import Config
+from srnn.config.writing import toml_value
 from srnn.errors import InputError
 
 _PACKAGE = Path(__file__).parents[1]
-
-_LONGEST_VALUE = 200  # characters of a wrong value that an error message repeats
-
-# What other libraries call a key; they count samples.
-_ELSEWHERE = {
-    "n_fft": "mel.window (ms)",
-    "win_length": "mel.window (ms)",
-    "frame_length": "mel.window (ms)",
-    "hop_length": "mel.hop (ms)",
-    "frame_shift": "mel.hop (ms)",
-}
-
-Document = dict[str, Any]
-Place = tuple[str, ...]  # (table, key), or (name,) of a table or of a key outside any table
 
 
 def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -61,7 +45,7 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
-    overridden, problems = _override(document, overrides)
+    overridden, problems = override(document, overrides)
     return _validated(document, str(path), overridden, problems)
 
 
@@ -86,7 +70,7 @@ def _validated(
         source = "--set " if is_override else f"{path}: "
         problems.append(f"{source}{'.'.join(places[0])}: {text}")
 
-    bad = _key_problems(document)
+    bad = key_problems(document)
     for place, text in bad.items():
         report([place], text)
         _remove(document, place)
@@ -94,7 +78,7 @@ def _validated(
     for relation in broken_relations(config):
         places = [tuple(key.split(".")) for key in relation.keys]
         if not any(place in bad or place[:1] in bad for place in places):
-            report(places, _expected_found(relation.expected, toml_value(relation.found)))
+            report(places, expected_found(relation.expected, toml_value(relation.found)))
 
     if problems:
         raise InputError(*problems)
@@ -152,116 +136,6 @@ def _parse(path: Path) -> Document:
         raise InputError(f"{path}: {text}") from error
     except (ValueError, RecursionError) as error:  # integers too long, brackets too deep
         raise InputError(f"{path}: not valid TOML: {error}") from error
-
-
-def _override(document: Document, overrides: Sequence[str]) -> tuple[set[Place], list[str]]:
-    """Put `overrides` into `document`; return the keys they set, and those that set none."""
-    overridden: set[Place] = set()
-    problems: list[str] = []
-    for override in overrides:
-        left, equals, right = override.partition("=")
-        table, _, key = (part.strip() for part in left.partition("."))
-        if not (equals and table and key and left.isprintable()):
-            hint = "" if key else _nearest_key(table)
-            problems.append(f"--set {override}: expected table.key=value{hint}")
-            continue
-        keys = document.setdefault(table, {})
-        if isinstance(keys, dict):  # else the file is at fault, which `load` reports
-            schema = schemas().get(table, {}).get(key, {})
-            keys[key] = _override_value(right.strip(), schema)
-            overridden.add((table, key))
-    return overridden, problems
-
-
-def _override_value(text: str, schema: dict[str, Any]) -> Any:
-    """Return a value as TOML has it; where it is none, a list or text as the key's schema has it.
-
-    A shell takes the quotes from ``["yes","no"]``, and ``yes,no`` is quicker to type.
-    """
-    try:
-        return _toml_value(text)
-    except ValueError:
-        options = schema.get("anyOf", [schema])
-    lists = [option for option in options if option.get("type") == "array"]
-    if not (text and lists) or text in [option.get("const") for option in options]:
-        return text
-    enclosed = text.startswith("[") and text.endswith("]")
-    parts = [part.strip() for part in (text[1:-1] if enclosed else text).split(",")]
-    if lists[0].get("items", {}).get("type") == "string":
-        return [part.strip("\"'") for part in parts]
-    return [_override_value(part, {}) for part in parts] if len(parts) > 1 else text
-
-
-def _toml_value(text: str) -> Any:
-    """Return the value that a text is in TOML; raise ValueError where it is none."""
-    try:
-        document = tomli.loads(f"value = {text}")
-    except RecursionError as error:
-        raise ValueError(text) from error
-    if len(document) > 1:
-        raise ValueError(text)
-    return document["value"]
-
-
-def _key_problems(document: Document) -> dict[Place, str]:
-    """Return what is wrong with each key or table of `document`, by itself."""
-    try:
-        Config.model_validate(document)
-    except ValidationError as failure:
-        errors: dict[Place, list[ErrorDetails]] = {}
-        for error in failure.errors():
-            place = tuple(str(part) for part in error["loc"][:2])
-            errors.setdefault(place, []).append(error)
-        return {place: _key_problem(document, place, group) for place, group in errors.items()}
-    return {}
-
-
-def _key_problem(document: Document, place: Place, errors: list[ErrorDetails]) -> str:
-    unknown = errors[0]["type"] == "extra_forbidden"
-    match place:
-        case (name,) if not unknown:
-            return _expected_found(f"a table, [{name}]", toml_value(document[name]))
-        case (name,) if isinstance(document[name], dict):
-            tables = {table: table for table in schemas()}
-            hint = _nearest(name, tables, 0.6) or f"; the tables are {', '.join(tables)}"
-            return f"unknown table{hint}"
-        case (name,):
-            return f"unknown key outside any table{_nearest_key(name)}"
-        case (table, key) if unknown:
-            return f"unknown key{_nearest_key(key, table)}"
-    table, key = place
-    return _expected_found(expectation(schemas()[table][key]), _found(document[table][key], errors))
-
-
-def _found(value: Any, errors: list[ErrorDetails]) -> str:
-    """Return the wrong value, or the part of a list that is wrong with it."""
-    for error in errors:
-        index = error["loc"][-1]
-        if error["type"] == "value_error":
-            return str(error["ctx"]["error"])
-        if isinstance(value, list) and isinstance(index, int) and index < len(value):
-            return f"{toml_value(value[index])} as item {index + 1} of the list"
-    return toml_value(value)
-
-
-def _expected_found(expected: str, found: str) -> str:
-    if len(found) > _LONGEST_VALUE:
-        found = f"{found[:_LONGEST_VALUE]}..."
-    return f"expected {expected}, found {found}"
-
-
-def _nearest_key(name: str, table: str = "") -> str:
-    """Suggest a key of `table` that resembles `name`, or one elsewhere that does so closely."""
-    if name in _ELSEWHERE:
-        return f"; did you mean {_ELSEWHERE[name]}?"
-    own = {key: f"{table}.{key}" for key in schemas().get(table, {})}
-    every = {key: f"{home}.{key}" for home, keys in schemas().items() for key in keys}
-    return _nearest(name, own, 0.6) or _nearest(name, every, 0.75)
-
-
-def _nearest(name: str, known: dict[str, str], resemblance: float) -> str:
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=resemblance)
-    return f"; did you mean {known[nearest[0]]}?" if nearest else ""
 
 
 def _remove(document: Document, place: Place) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 
 from srnn.data.task import DataKeys
+from srnn.log import LoggerKeys
 from srnn.settings import MANY, STEPS, Keys, key
 from srnn.training.device import CudaKeys
 from srnn.training.loop import TrainingKeys
@@ -377,14 +378,6 @@ class AugmentConfig(Keys):
     )
 
 
-class LoggerConfig(Keys):
-    """The log."""
-
-    level: Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"] = key(
-        "INFO", "minimum level of logged messages", free_on_resume=True
-    )
-
-
 class Config(Keys):
     """A whole configuration. `load` checks the relations between its keys, too."""
 
@@ -392,7 +385,7 @@ class Config(Keys):
     srnn: SrnnConfig = SrnnConfig()
     mel: MelConfig = MelConfig()
     augment: AugmentConfig = AugmentConfig()
-    logger: LoggerConfig = LoggerConfig()
+    logger: LoggerKeys = LoggerKeys()
     cuda: CudaKeys = CudaKeys()
 
     @property

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Keys and values as text: TOML, what a key expects, the table of all keys."""
+"""Keys and values as TOML."""
 
 from typing import Any
 
 import tomli_w
 
-from srnn.config.tables import Config, schemas
+from srnn.config.tables import Config
 
 _TOML_INTEGERS = 2**63  # beyond, Python may refuse to print decimals; TOML has hexadecimals
 
@@ -47,60 +47,3 @@ def changes(config: Config) -> list[str]:
         for key, value in keys.items()
         if value != usual[table][key]
     ]
-
-
-def expectation(schema: dict[str, Any]) -> str:
-    """Say which values a JSON schema admits, as what follows "expected"."""
-    match schema:
-        case {"anyOf": options}:
-            return _alternatives([expectation(option) for option in options])
-        case {"const": value}:
-            return toml_value(value)
-        case {"enum": values}:
-            return _alternatives([toml_value(value) for value in values])
-        case {"type": "boolean"}:
-            return "true or false"
-        case {"prefixItems": items}:
-            members = (f"{item['title']}: {_noun(item)}" for item in items)
-            return f"a list [{', '.join(members)}]"
-        case {"items": item}:
-            distinct = "distinct " if schema.get("uniqueItems") else ""
-            noun, _, rest = _noun(item).partition(" ")
-            some = "non-empty " if schema.get("minItems") else ""
-            return f"a {some}list of {distinct}{noun}s {rest}".rstrip()
-    noun = _noun(schema)
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _noun(schema: dict[str, Any]) -> str:
-    """Return the kind and range of a single value, without article."""
-    kind: str = schema.get("noun", schema["type"])
-    match schema:
-        case {"minimum": low, "maximum": high}:
-            return f"{kind} from {low} to {high}"
-        case {"exclusiveMinimum": low, "maximum": high}:
-            return f"{kind} > {low} and <= {high}"
-        case {"minimum": low, "exclusiveMaximum": high}:
-            return f"{kind} >= {low} and < {high}"
-        case {"minimum": low}:
-            return f"{kind} >= {low}"
-        case {"exclusiveMinimum": low}:
-            return f"{kind} > {low}"
-    return kind
-
-
-def _alternatives(options: list[str]) -> str:
-    return " or ".join([", ".join(options[:-1]), options[-1]])
-
-
-def key_table() -> str:
-    """Return the Markdown table of all keys: key, meaning and unit, range, default."""
-    lines = ["| key | meaning | range | default |", "|---|---|---|---|"]
-    for table, keys in schemas().items():
-        for key, schema in keys.items():
-            unit = f" ({schema['unit']})" if schema["unit"] else ""
-            lines.append(
-                f"| `{table}.{key}` | {schema['description']}{unit} | {expectation(schema)} "
-                f"| `{toml_value(schema['default'])}` |"
-            )
-    return "\n".join(lines) + "\n"
