@@ -236,7 +236,7 @@ def test_a_killed_packer_takes_its_workers_with_it(tmp_path: Path, full: bool) -
     (folder / "on").mkdir(parents=True)
     for number in range(12):  # compressed, so that they take a while
         sound = 0.1 * random_sound.normal(size=16_000 * 10)
-        path = folder / "on" / f"{number:02}.wav"
+        path = folder / "on" / f"{number:02}_nohash_0.wav"
         soundfile.write(path, sound, 16_000, format="OGG", subtype="VORBIS")
     script = Path(__file__).with_name("packing.py")
     for number in range(20 if full else 1):
