@@ -21,9 +21,10 @@ import torch
 
 import srnn
 from run_results import assert_same_results
-from srnn.config import Config, MelConfig, load, to_toml
+from srnn.config import Config, load, to_toml
 from srnn.data import audio
 from srnn.data.workers import without_main
+from srnn.features.reference import MelKeys
 from srnn.network.model import Output
 from srnn.training.examples import Batch
 from srnn.training.interrupt import Interrupted
@@ -155,7 +156,7 @@ def test_another_signal_reaches_the_handler_that_was_there(
         ({"srnn": {5: 5}}, "config: expected a TOML file, its tables (dicts of keys, by name)"),
         (None, "config: expected a TOML file, its tables (dicts of keys, by name) or a Config, "),
         (
-            Config(mel=MelConfig(hop=40)),
+            Config(mel=MelKeys(hop=40)),
             "config: mel.hop: expected a number <= mel.window = 30.0 (sound between two windows is",
         ),
         ("no.toml", "no.toml: expected a TOML file, found nothing at "),

@@ -36,8 +36,9 @@ from srnn.data.preparation import (
 )
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
+from srnn.features.reference import MelSpec
 from srnn.runs import evaluate as testing
-from srnn.runs.assemble import make_network, make_spec, make_task
+from srnn.runs.assemble import make_network, make_task
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.directory import RunDirectory, new_run_path
 from srnn.runs.recorder import RunRecorder
@@ -591,7 +592,8 @@ def test_the_definition_is_recorded_too_and_recording_is_a_switch_of_its_own(
     keys = [f"srnn.backend={backend}", f"cuda.graphs={str(graphs).lower()}"]
     config = load_config("tones.toml", keys)
     corpus = make_training_corpus(make_task(config))
-    clips = make_examples(corpus, ["training"], make_spec(config), CPU, room=0)["training"]
+    spec = MelSpec.from_keys(config.mel, config.srnn)
+    clips = make_examples(corpus, ["training"], spec, CPU, room=0)["training"]
     spotter = Spotter(Normaliser(None), make_network(config, len(corpus.labels)))
     recorder = RunRecorder(RunDirectory(tmp_path), config, corpus.labels, "")
     data = TrainingData(corpus, clips, clips, np.arange)
@@ -990,20 +992,14 @@ def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
     config = load_config("tones.toml")
     corpus = make_training_corpus(make_task(config))
     clips = corpus.partitions["validation"]
-    made = make_examples(corpus, ["validation"], make_spec(config), CPU, room=0)
+    spec = MelSpec.from_keys(config.mel, config.srnn)
+    made = make_examples(corpus, ["validation"], spec, CPU, room=0)
     (batch,) = made["validation"].batches(torch.arange(len(clips)), len(clips), CPU)
     together = recogniser.spotter(batch.features).log_probabilities.exp()
     for clip, probabilities in zip(clips, together, strict=True):
         if clip.frames == -1:
             alone = list(recogniser.predict(clip.path).probabilities.values())
             assert alone == pytest.approx(probabilities.tolist(), abs=1e-5)
-
-
-@pytest.mark.parametrize(("rate", "size"), [(16_000, 16_000), (44_100, 44_100), (11_025, 9_999)])
-def test_configuration_and_features_count_the_same_frames(rate: int, size: int) -> None:
-    rates = [f"srnn.sample_rate={rate}", f"srnn.size={size}"]
-    config = load_config("tones.toml", rates)
-    assert make_spec(config).shape[1] == config.frames
 
 
 def test_a_run_on_other_frames_goes_on_and_passes_its_weights_on_only_to_such(
@@ -1014,7 +1010,7 @@ def test_a_run_on_other_frames_goes_on_and_passes_its_weights_on_only_to_such(
     command = ["tones.toml", "--run-dir", str(run)]
     assert cli.run([*command, *framing]) == 0
     recogniser = srnn.load(run)
-    assert make_spec(recogniser.config).shape == (2, 101, 8)
+    assert MelSpec.from_keys(recogniser.config.mel, recogniser.config.srnn).shape == (2, 101, 8)
     assert len(recogniser.spotter(torch.ones(1, 2, 101, 8)).inputs) == 101
     assert cli.run(["evaluate", str(run)]) == 0
     assert cli.run([*command, *framing, "--resume", "--set", "srnn.epochs=3"]) == 0

@@ -6,13 +6,14 @@ Error messages and the table in the README are derived from it (see `writing`). 
 must satisfy together stands in `relations`.
 """
 
-import math
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
 from srnn.data.task import DataKeys
+from srnn.features.normaliser import NormalisationKeys
+from srnn.features.reference import ClipKeys, MelKeys
 from srnn.log import LoggerKeys
 from srnn.settings import MANY, STEPS, Keys, key
 from srnn.training.device import CudaKeys
@@ -38,44 +39,17 @@ _Limits = Annotated[
 ]
 
 
-class DataConfig(DataKeys):
-    """Where the recordings come from and which classes they make."""
-
-    normalisation: Literal["dataset", "standardise", "batch"] = key(
-        "dataset",
-        "feature normalisation for each channel and mel band: `dataset` divides by the "
-        "standard deviation over the training partition; `standardise` also subtracts the mean "
-        "first; `batch` divides by the standard deviation of the current batch, as the "
-        "reference implementation does (a prediction then depends on the other clips of its "
-        "batch)",
-        shapes_weights=True,
-    )
+class DataConfig(DataKeys, NormalisationKeys):
+    """Where the recordings come from, which classes they make, and how features are normalised."""
 
 
-class SrnnConfig(TrainingKeys):
+class SrnnConfig(TrainingKeys, ClipKeys):
     """The network, its training, and the length of a clip."""
 
     network_size: _Size | _Sizes = key(
         256,
         "number of neurons of each hidden layer, first to last; a single number N means [N, N]",
         "neurons",
-        shapes_weights=True,
-    )
-    size: int = key(
-        16_000,
-        "length of a clip: shorter recordings are padded with zeros, of longer ones the "
-        "loudest window is taken",
-        "samples",
-        ge=1,
-        le=10_000_000,
-        shapes_weights=True,
-    )
-    sample_rate: int = key(
-        16_000,
-        "sample rate; recordings with another rate are resampled",
-        "Hz",
-        ge=1_000,
-        le=192_000,
         shapes_weights=True,
     )
     bias: bool = key(
@@ -236,61 +210,6 @@ class SrnnConfig(TrainingKeys):
         return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
 
 
-class MelConfig(Keys):
-    """The features of a clip."""
-
-    features: Literal["reference", "log_mel"] = key(
-        "reference",
-        "features: `reference`, log(1 + P / max P) of the mel power P, each band divided by "
-        "its standard deviation within the clip (Yin et al. 2021; loudness is lost); "
-        "`log_mel`, log(`floor` + P) (loudness is kept)",
-        shapes_weights=True,
-    )
-    floor: float = key(
-        1e-6,
-        "constant added to the mel power before the logarithm of `log_mel`; for comparison, a "
-        "full-scale sine has a power of some hundreds",
-        ge=1e-7,
-        le=1000,
-        shapes_weights=True,
-        idle_unless={"mel.features": "log_mel"},
-    )
-    window: float = key(
-        30.0,
-        "window length of the short-time Fourier transform, rounded down to whole samples",
-        "ms",
-        gt=0,
-        le=1000,
-        shapes_weights=True,
-    )
-    hop: float = key(
-        10.0,
-        "hop of the short-time Fourier transform, rounded down to whole samples: the time step "
-        "of the network. Time constants, masks and deltas are counted in time steps and do not "
-        "follow it",
-        "ms",
-        gt=0,
-        le=1000,
-        shapes_weights=True,
-    )
-    delta_order: int = key(
-        2,
-        "highest order of delta features (time derivatives); 0: no deltas",
-        ge=0,
-        le=8,
-        shapes_weights=True,
-    )
-    fmax: float = key(4000.0, "highest frequency of the mel bands", "Hz", gt=0, shapes_weights=True)
-    fmin: float = key(20.0, "lowest frequency of the mel bands", "Hz", ge=0, shapes_weights=True)
-    n_mels: int = key(40, "number of mel bands", ge=1, le=1024, shapes_weights=True)
-    stack: bool = key(
-        True,
-        "whether the features and all their deltas are stacked as channels; false: the highest "
-        "delta alone",
-        shapes_weights=True,
-    )
-
-
 class AugmentConfig(Keys):
     """How training clips are varied, anew in every epoch. Nothing else is: not what is measured.
 
@@ -383,30 +302,10 @@ class Config(Keys):
 
     data: DataConfig = DataConfig()
     srnn: SrnnConfig = SrnnConfig()
-    mel: MelConfig = MelConfig()
+    mel: MelKeys = MelKeys()
     augment: AugmentConfig = AugmentConfig()
     logger: LoggerKeys = LoggerKeys()
     cuda: CudaKeys = CudaKeys()
-
-    @property
-    def hop(self) -> int:
-        """Samples from one frame to the next."""
-        return self._samples(self.mel.hop)
-
-    @property
-    def n_fft(self) -> int:
-        """Samples in the window of one frame."""
-        return self._samples(self.mel.window)
-
-    @property
-    def frames(self) -> int:
-        """Frames (time steps) of one clip, the first centred on its first sample."""
-        padded = self.srnn.size + 2 * (self.n_fft // 2)
-        return 1 + (padded - self.n_fft) // self.hop
-
-    def _samples(self, milliseconds: float) -> int:
-        # 4.35 ms at 100 kHz are 435 samples, and 434.99999999999994 in binary.
-        return math.floor(round(milliseconds * self.srnn.sample_rate / 1000, 6))
 
 
 @cache

@@ -21,24 +21,6 @@ from srnn.network.surrogate import SURROGATES
 from srnn.training.examples import Variation
 
 
-def make_spec(config: Config) -> MelSpec:
-    """Return the features that ``config`` describes."""
-    srnn, mel = config.srnn, config.mel
-    return MelSpec(
-        size=srnn.size,
-        sample_rate=srnn.sample_rate,
-        n_fft=config.n_fft,
-        hop=config.hop,
-        n_mels=mel.n_mels,
-        fmin=mel.fmin,
-        fmax=mel.fmax,
-        delta_order=mel.delta_order,
-        stack=mel.stack,
-        kind=mel.features,
-        floor=mel.floor,
-    )
-
-
 def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augmenter | None:
     """Return what varies the waveforms of the training clips, on ``device``; None: nothing does.
 
@@ -77,7 +59,8 @@ def make_variations(
         variations.append(Warper(augment.warp, seed))
     masking = Masking(augment.time_masks, augment.time_mask, augment.band_masks, augment.band_mask)
     if masking.count:
-        channels, _, bands = make_spec(config).shape
+        spec = MelSpec.from_keys(config.mel, config.srnn)
+        channels, bands = len(spec.orders), spec.n_mels
         fill = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
         variations.append(Masker(masking, fill.to(device), seed))
     if augment.mixup:
@@ -88,9 +71,8 @@ def make_variations(
 def make_network(config: Config, classes: int) -> SpikingNetwork:
     """Return a network with fresh weights, drawn from torch's global random generator."""
     srnn = config.srnn
-    channels, _, bands = make_spec(config).shape
     return SpikingNetwork(
-        channels * bands,
+        MelSpec.from_keys(config.mel, srnn).inputs,
         srnn.layer_sizes,
         classes,
         last_class_readouts=srnn.unknown_readouts,

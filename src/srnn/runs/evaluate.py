@@ -8,7 +8,8 @@ from pathlib import Path
 from srnn.data.corpus import describe
 from srnn.data.preparation import make_evaluation_corpus
 from srnn.errors import InputError
-from srnn.runs.assemble import make_spec, make_task
+from srnn.features.reference import MelSpec
+from srnn.runs.assemble import make_task
 from srnn.runs.recogniser import Recogniser
 from srnn.runs.resources import limit_threads, resources
 from srnn.training.device import make_device
@@ -43,7 +44,8 @@ def evaluate_recogniser(
     if not corpus.partitions[partition]:
         raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
     with resources(config, device):
-        examples = make_examples(corpus, [partition], make_spec(config), device, room=0)[partition]
+        spec = MelSpec.from_keys(config.mel, config.srnn)
+        examples = make_examples(corpus, [partition], spec, device, room=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels
         size, unheard = config.srnn.batch_size, config.data.held_out

@@ -19,12 +19,12 @@ from srnn.data.corpus import Corpus, describe
 from srnn.data.preparation import expect_data_sets, make_training_corpus
 from srnn.data.sampling import Pool, epoch_order
 from srnn.features.normaliser import Normaliser, moments
+from srnn.features.reference import MelSpec
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
 from srnn.runs.assemble import (
     make_augmenter,
     make_network,
-    make_spec,
     make_task,
     make_variations,
 )
@@ -161,7 +161,7 @@ def _make_examples(
     config: Config, corpus: Corpus, device: torch.device, room: int
 ) -> tuple[Examples, Examples, Examples]:
     """Return the examples of the three partitions; testing, heard once, takes no memory."""
-    spec = make_spec(config)
+    spec = MelSpec.from_keys(config.mel, config.srnn)
     augmenter = make_augmenter(config, corpus, device)
     readouts = config.srnn.unknown_readouts
     made = make_examples(
