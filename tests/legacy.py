@@ -13,6 +13,7 @@ from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 
 def legacy_content(checkpoint: Checkpoint) -> dict[str, Any]:
     content = {"format": "srnn checkpoint", "version": 2, "srnn": "0.1.0", **vars(checkpoint)}
+    del content["draws"]
     if checkpoint.training:
         progress = asdict(checkpoint.training.progress)
         content["training"] = {**vars(checkpoint.training), "progress": progress}

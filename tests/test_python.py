@@ -26,7 +26,7 @@ from srnn.data import audio
 from srnn.data.workers import without_main
 from srnn.features.reference import MelKeys
 from srnn.network.model import Output
-from srnn.training.examples import Batch
+from srnn.training.batch import Batch
 from srnn.training.interrupt import Interrupted
 from srnn.training.step import Step
 

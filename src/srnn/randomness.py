@@ -20,10 +20,7 @@ class Purpose(IntEnum):
     ORDER = 1
     SILENCE = 2
     AUGMENTATION = 3
-    MASKS = 4
     DROPOUT = 5
-    MIXTURES = 6
-    WARPS = 7
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

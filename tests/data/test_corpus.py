@@ -18,7 +18,7 @@ from srnn.data.checks import (
     warn_of_few_for_validation,
     warn_of_many_unknown,
 )
-from srnn.data.corpus import Clip, Corpus, describe, readouts_of
+from srnn.data.corpus import Clip, Corpus, describe, targets_of
 from srnn.data.labels import SILENCE, UNKNOWN, choose_labels, keywords, label_names
 from srnn.data.partitions import PARTITIONS
 from srnn.data.sources.folder import source as folders
@@ -137,7 +137,7 @@ def test_a_recording_is_a_visible_wav_file_in_any_letter_case(tmp_path: Path) ->
     assert names(read(tmp_path, ("go",)), "testing") == ["go/B.Wav", "go/a.wav", "go/b.WAV"]
 
 
-def test_unknown_words_with_most_clips_have_readouts_of_their_own(tmp_path: Path) -> None:
+def test_unknown_words_with_most_clips_have_targets_of_their_own(tmp_path: Path) -> None:
     counts = {"go": 2, "bed": 1, "cat": 3, "dog": 3, "zoo": 1}
     touch(
         tmp_path, *(f"{w}/{TRAINING}_nohash_{i}.wav" for w, n in counts.items() for i in range(n))
@@ -145,11 +145,11 @@ def test_unknown_words_with_most_clips_have_readouts_of_their_own(tmp_path: Path
     corpus = read(tmp_path, ("go", UNKNOWN))
     words = [clip.word for clip in corpus.partitions["training"]]
     expected = {"go": 0, "bed": 1, "cat": 2, "dog": 3, "zoo": 1}
-    assert readouts_of(corpus, 3) == [expected[word] for word in words]
-    assert readouts_of(corpus, 1) == [clip.label for clip in corpus.partitions["training"]]
-    assert set(readouts_of(corpus, 100)) == {0, 2, 3, 4, 5}
+    assert targets_of(corpus, 3) == [expected[word] for word in words]
+    assert targets_of(corpus, 1) == [clip.label for clip in corpus.partitions["training"]]
+    assert set(targets_of(corpus, 100)) == {0, 2, 3, 4, 5}
     other = read(tmp_path, ("bed", "cat", "dog", "go", "zoo"))  # no `_unknown_`
-    assert readouts_of(other, 3) == [clip.label for clip in other.partitions["training"]]
+    assert targets_of(other, 3) == [clip.label for clip in other.partitions["training"]]
 
 
 def test_clips_are_sorted_by_folder_and_name(tmp_path: Path) -> None:

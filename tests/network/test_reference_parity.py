@@ -25,7 +25,7 @@ from srnn.features.batched import MelFeatures
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec, features
 from srnn.runs.assemble import make_network
-from srnn.training.examples import Batch
+from srnn.training.batch import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step
@@ -244,7 +244,7 @@ def make_step(size: int, plain: Plain, dtype: torch.dtype) -> Step:
 
 def make_batch(size: int, dtype: torch.dtype) -> Batch:
     batch = Batch.unmixed(clip_features(size).to(dtype), LABELS)
-    return batch._replace(shares=batch.shares.to(dtype))
+    return batch._replace(weights=batch.weights.to(dtype))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import pytest
 from run_results import assert_same_results, metrics
 from srnn import cli
 from srnn.config import load, to_toml
-from srnn.training.examples import Batch
+from srnn.training.batch import Batch
 from srnn.training.step import Step
 
 WIDER = ["--set", "srnn.network_size=[20, 16]", "--set", "srnn.seed=3"]

@@ -46,9 +46,10 @@ from srnn.runs.seeds import summary
 from srnn.runs.start import Start
 from srnn.runs.train import train
 from srnn.training import examples, loop
+from srnn.training.batch import Batch
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.display import Pace
-from srnn.training.examples import Batch, make_examples
+from srnn.training.examples import make_examples
 from srnn.training.loop import Trainer, TrainingData
 from srnn.training.progress import Progress
 from srnn.training.spotter import Spotter
@@ -593,7 +594,7 @@ def test_the_definition_is_recorded_too_and_recording_is_a_switch_of_its_own(
     config = load_config("tones.toml", keys)
     corpus = make_training_corpus(make_task(config))
     spec = MelSpec.from_keys(config.mel, config.srnn)
-    clips = make_examples(corpus, ["training"], spec, CPU, room=0)["training"]
+    clips = make_examples(corpus, ["training"], spec, CPU, memory_budget=0)["training"]
     spotter = Spotter(Normaliser(None), make_network(config, len(corpus.labels)))
     recorder = RunRecorder(RunDirectory(tmp_path), config, corpus.labels, "")
     data = TrainingData(corpus, clips, clips, np.arange)
@@ -993,7 +994,7 @@ def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
     corpus = make_training_corpus(make_task(config))
     clips = corpus.partitions["validation"]
     spec = MelSpec.from_keys(config.mel, config.srnn)
-    made = make_examples(corpus, ["validation"], spec, CPU, room=0)
+    made = make_examples(corpus, ["validation"], spec, CPU, memory_budget=0)
     (batch,) = made["validation"].batches(torch.arange(len(clips)), len(clips), CPU)
     together = recogniser.spotter(batch.features).log_probabilities.exp()
     for clip, probabilities in zip(clips, together, strict=True):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import srnn
+from legacy import make_legacy
 from run_results import assert_same_results, metrics
 from srnn import cli
 from srnn.config import load as load_config
@@ -19,7 +20,7 @@ from srnn.data.sources.synthetic import corpus as corpora
 from srnn.data.sources.synthetic import pronunciation
 from srnn.runs.assemble import make_task
 from srnn.runs.checkpoint import load_checkpoint
-from srnn.training.examples import Batch
+from srnn.training.batch import Batch
 from srnn.training.step import Step
 
 CHANGES = (
@@ -208,3 +209,21 @@ def test_synthetic_words_join_the_unknown_in_training(
     assert noisy.synthetic
     assert corpus.synthetic
     assert noisy.synthetic.folder == corpus.synthetic.folder
+
+
+def test_a_run_that_drew_otherwise_is_not_resumed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Version 1 of the draws, which files of torch have."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    make_legacy(run)
+    before = (run / "last.pt").read_bytes()
+    assert cli.run([*command(run, "srnn.epochs=9"), "--resume"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"{run / 'last.pt'}: expected a run whose augmentation this version of srnn draws (version "
+        "2 of the draws), found version 1: finish it with the version that began it, or start a "
+        "new run"
+    )
+    assert (run / "last.pt").read_bytes() == before
+    assert srnn.load(run).labels

@@ -26,7 +26,7 @@ from srnn.data import audio
 from srnn.data.pack.opening import open_pack
 from srnn.data.sources.folder import source as folders
 from srnn.runs.checkpoint import load_checkpoint
-from srnn.training.examples import Batch
+from srnn.training.batch import Batch
 from srnn.training.step import Step
 
 EVERY_STEP, NEVER = 1e-9, 0.0  # srnn.checkpoint_minutes

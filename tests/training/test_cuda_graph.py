@@ -16,9 +16,9 @@ from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveThreshold
 from srnn.training import cuda_graph
+from srnn.training.batch import Batch
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.ema import WeightEma
-from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step

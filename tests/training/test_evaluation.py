@@ -9,7 +9,8 @@ import torch
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import Operations, SpikingNetwork
 from srnn.training.evaluation import Evaluation, evaluate, wilson_interval
-from srnn.training.examples import Examples, Kept
+from srnn.training.examples import Examples
+from srnn.training.sources import Kept
 from srnn.training.spotter import Spotter
 
 CPU = torch.device("cpu")

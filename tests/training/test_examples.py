@@ -12,18 +12,22 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from srnn.augment.masks import BandMasks, TimeMasks
+from srnn.augment.mixup import Mixup
+from srnn.augment.noise import Noise as AddedNoise
+from srnn.augment.shift import Shift
+from srnn.augment.speed import Speed
+from srnn.augment.volume import Volume
 from srnn.data import audio
-from srnn.data.augment import Augmentation, Augmenter
 from srnn.data.corpus import Clip, Corpus
 from srnn.data.pack.opening import open_pack
 from srnn.data.silence import Noise
 from srnn.data.sources.folder import source as folders
 from srnn.features.batched import MelFeatures
-from srnn.features.masks import Masker, Masking
-from srnn.features.mixing import Mixer
 from srnn.features.reference import MelSpec, fit
 from srnn.features.reference import features as reference
-from srnn.training.examples import Computed, Examples, Kept, make_examples
+from srnn.training.examples import Examples, make_examples
+from srnn.training.sources import Computed, Kept
 from srnn.training.waveforms import Waveforms
 
 CPU = torch.device("cpu")
@@ -119,14 +123,14 @@ def test_silence_is_a_part_of_a_background_recording(folder: Path) -> None:
 @pytest.mark.parametrize("size", [1, 5, 28, 100])
 def test_kept_and_computed_features_are_the_same_bits(folder: Path, size: int) -> None:
     made = corpus(folder, training=clips(folder))
-    kept = make_examples(made, ["training"], SPEC, CPU, room=2**30)["training"]
-    computed = make_examples(made, ["training"], SPEC, CPU, room=0)["training"]
+    kept = make_examples(made, ["training"], SPEC, CPU, memory_budget=2**30)["training"]
+    computed = make_examples(made, ["training"], SPEC, CPU, memory_budget=0)["training"]
     assert isinstance(kept.source, Kept)
     assert isinstance(computed.source, Computed)
     assert kept.shape == computed.shape == SPEC.shape
     whole = waveforms(folder, clips(folder))[torch.arange(len(LENGTHS))]
     from_memory = Examples(
-        kept.labels, kept.readouts, Computed(whole, MelFeatures(SPEC)), kept.words
+        kept.labels, kept.targets, Computed(whole, MelFeatures(SPEC)), kept.words
     )
     one = everything(kept, size)
     for other in (everything(computed, size), everything(from_memory, size)):
@@ -139,7 +143,7 @@ def test_kept_and_computed_features_are_the_same_bits(folder: Path, size: int) -
 
 def test_features_are_those_of_the_reference(folder: Path) -> None:
     made = corpus(folder, testing=clips(folder))
-    examples = make_examples(made, ["testing"], SPEC, CPU, room=0)["testing"]
+    examples = make_examples(made, ["testing"], SPEC, CPU, memory_budget=0)["testing"]
     (batch,) = examples.chunks(CPU)
     for clip, heard in zip(clips(folder), batch.features.numpy(), strict=True):
         expected = reference(audio.read(clip.path, RATE), SPEC)
@@ -210,12 +214,11 @@ def test_an_error_in_reading_ends_the_batches(folder: Path) -> None:
 def test_how_a_clip_is_varied_depends_on_its_place_in_the_epoch_alone(folder: Path) -> None:
     made = corpus(folder, training=clips(folder))
     background = made.training_background(SPEC.size, RATE, CPU)
-    kinds = Augmentation(shift=80, speed=10, volume=3, noise=0.5)
-    augmenter = Augmenter(kinds, background, made.partitions["training"], seed=0)
-    examples = make_examples(made, ["training"], SPEC, CPU, 2**30, augmenter)["training"]
+    waveform = [Shift(80), Speed(10, CPU), Volume(3.0), AddedNoise(0.5, 0.1, background)]
+    examples = make_examples(made, ["training"], SPEC, CPU, 2**30, waveform)["training"]
     assert isinstance(examples.source, Computed)  # though there is room to keep them
-    masker = Masker(Masking(1, 5, 1, 2), torch.zeros(3, 8), seed=0)
-    examples = replace(examples, variations=[masker])
+    masks = [TimeMasks(1, 5, torch.zeros(3, 8)), BandMasks(1, 2, torch.zeros(3, 8))]
+    examples = replace(examples, augmentations=masks)
     order = torch.randint(28, (40,), generator=torch.Generator().manual_seed(0))  # some twice
 
     def heard(size: int, epoch: int | None, first: int = 0) -> torch.Tensor:
@@ -242,17 +245,19 @@ def test_what_is_learnt_may_tell_more_apart_than_the_labels(folder: Path) -> Non
         corpus(folder, training=clips(folder), validation=clips(folder)),
         labels=("a", "_silence_", "_unknown_"),
     )
-    made_examples = make_examples(made, ["training", "validation"], SPEC, CPU, 0, None, 3)
-    mixed = replace(made_examples["training"], variations=[Mixer(1.0, seed=0)])
+    made_examples = make_examples(
+        made, ["training", "validation"], SPEC, CPU, 0, unknown_readouts=3
+    )
+    mixed = replace(made_examples["training"], augmentations=[Mixup(1.0)])
     order = torch.arange(28)
     (batch,) = mixed.batches(order, 28, CPU, epoch=1)
     labels = torch.tensor([clip.label for clip in clips(folder)])
     assert torch.equal(batch.labels, labels)
-    assert torch.equal(batch.readouts, torch.where(labels == 2, 3, labels))  # of "go", a word in 2
-    assert torch.equal(batch.others, batch.readouts.roll(1))
-    assert batch.shares.min() >= 0.5
+    assert torch.equal(batch.targets, torch.where(labels == 2, 3, labels))  # of "go", a word in 2
+    assert torch.equal(batch.mixed_targets, batch.targets.roll(1))
+    assert batch.weights.min() >= 0.5
     for plain in (mixed, made_examples["validation"]):
         (batch,) = plain.batches(order, 28, CPU)
         assert torch.equal(batch.labels, labels)
-        assert batch.shares.min() == 1
-    assert torch.equal(batch.readouts, labels)
+        assert batch.weights.min() == 1
+    assert torch.equal(batch.targets, labels)

@@ -12,8 +12,8 @@ from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveThreshold
+from srnn.training.batch import Batch
 from srnn.training.ema import WeightEma
-from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step
@@ -89,10 +89,10 @@ def test_smoothed_labels_have_the_gradient_that_torch_finds() -> None:
 def test_the_loss_of_mixtures_has_the_gradient_of_mixed_labels() -> None:
     plain, step = make_step(), make_step(label_smoothing=0.1)
     batch = make_batch()
-    mixed = batch._replace(others=batch.labels.roll(2), shares=torch.linspace(0.5, 1, 6))
+    mixed = batch._replace(mixed_targets=batch.labels.roll(2), weights=torch.linspace(0.5, 1, 6))
     loss, _, _ = step.differentiate(mixed)
-    own, other = F.one_hot(mixed.labels, 3), F.one_hot(mixed.others, 3)
-    targets = mixed.shares[:, None] * own + (1 - mixed.shares[:, None]) * other
+    own, other = F.one_hot(mixed.labels, 3), F.one_hot(mixed.mixed_targets, 3)
+    targets = mixed.weights[:, None] * own + (1 - mixed.weights[:, None]) * other
     log_probabilities = plain.spotter(batch.features).log_probabilities
     torch.testing.assert_close(loss, F.cross_entropy(log_probabilities, targets).detach())
     F.cross_entropy(log_probabilities, targets, label_smoothing=0.1).backward()

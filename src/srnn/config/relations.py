@@ -3,22 +3,21 @@
 
 from collections.abc import Iterator
 
-from srnn.config.tables import AugmentConfig, Config, DataConfig, SrnnConfig
+from srnn.config.tables import Config, DataConfig, SrnnConfig
 from srnn.features.reference import DELTA_WIDTH, MelKeys, MelSpec
 from srnn.settings import BrokenRelation, Keys
 
 
 def broken_relations(config: Config) -> Iterator[BrokenRelation]:
     """Yield everything that is wrong between the keys of `config`."""
-    yield from _of_classes(config.data, config.srnn)
-    yield from _of_framing(config)
-    yield from _of_features(config.srnn, config.mel)
-    yield from _of_neurons(config.srnn)
-    yield from _of_augmentation(config.augment)
     for _, table in config:
         for component in type(table).__mro__:
             if issubclass(component, Keys) and "broken_relations" in vars(component):
                 yield from component.broken_relations(table)
+    yield from _of_classes(config.data, config.srnn)
+    yield from _of_framing(config)
+    yield from _of_features(config.srnn, config.mel)
+    yield from _of_neurons(config.srnn)
 
 
 def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
@@ -98,8 +97,3 @@ def _of_neurons(srnn: SrnnConfig) -> Iterator[BrokenRelation]:
                 f"a mean within srnn.tau_range = [{low}, {high}]",
                 mean,
             )
-
-
-def _of_augmentation(augment: AugmentConfig) -> Iterator[BrokenRelation]:
-    if abs(100 * augment.speed - round(100 * augment.speed)) > 1e-9:
-        yield BrokenRelation(("augment.speed",), "a multiple of 0.01", augment.speed)

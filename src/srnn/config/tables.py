@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
+from srnn.augment.registry import key_classes
 from srnn.data.task import DataKeys
 from srnn.features.normaliser import NormalisationKeys
 from srnn.features.reference import ClipKeys, MelKeys
 from srnn.log import LoggerKeys
-from srnn.settings import MANY, STEPS, Keys, key
+from srnn.settings import STEPS, Keys, key
 from srnn.training.device import CudaKeys
 from srnn.training.loop import TrainingKeys
 
@@ -210,91 +211,12 @@ class SrnnConfig(TrainingKeys, ClipKeys):
         return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
 
 
-class AugmentConfig(Keys):
-    """How training clips are varied, anew in every epoch. Nothing else is: not what is measured.
+class AugmentConfig(*reversed(key_classes())):  # type: ignore[misc] # from a registry
+    """How training clips are varied, anew in every epoch; validation and testing are not.
 
-    In this order: silence is cut, clips are shifted and sped up, their volume is changed, noise is
-    added; then, of their features, bands are warped and masks laid on; then clips are mixed.
+    Waveforms: silence is cut anew, clips are shifted and sped up, their volume is changed, noise is
+    added. Features: mel bands are warped, masks are laid on, clips are mixed.
     """
-
-    shift: float = key(
-        0.0,
-        "time shift: maximum in either direction; the gap is filled with zeros",
-        "ms",
-        ge=0,
-        le=10_000,
-    )
-    speed: float = key(
-        0.0,
-        "speed perturbation by resampling, which also changes the pitch: maximum change in "
-        "either direction, a multiple of 0.01",
-        "fraction of the speed",
-        ge=0,
-        le=0.5,
-    )
-    volume: float = key(
-        0.0, "volume perturbation: maximum gain in either direction", "dB", ge=0, le=100
-    )
-    noise: float = key(
-        0.0,
-        "background noise: probability that a cut of a background recording is added to a clip",
-        ge=0,
-        le=1,
-    )
-    noise_level: float = key(
-        0.1,
-        "background noise: maximum peak of the added noise, drawn uniformly from 0 to this value",
-        "fraction of full scale",
-        ge=0,
-        le=100,
-        idle_if={"augment.noise": 0},
-    )
-    fresh_silence: bool = key(
-        False,
-        "whether silence clips are cut at a new random position in every epoch",
-        idle_if={"data.silence": False},
-    )
-    time_masks: int = key(
-        0,
-        "SpecAugment time masks: number of masks for each clip; masked features are set to the "
-        "value that is 0 after normalisation",
-        ge=0,
-        le=100,
-    )
-    time_mask: int = key(
-        10,
-        "SpecAugment time masks: maximum width, drawn uniformly from 0 to this value",
-        STEPS,
-        ge=0,
-        le=MANY,
-        idle_if={"augment.time_masks": 0},
-    )
-    band_masks: int = key(
-        0, "SpecAugment frequency masks: number of masks for each clip", ge=0, le=100
-    )
-    band_mask: int = key(
-        8,
-        "SpecAugment frequency masks: maximum width, drawn uniformly from 0 to this value",
-        "mel bands",
-        ge=0,
-        le=1024,
-        idle_if={"augment.band_masks": 0},
-    )
-    warp: float = key(
-        0.0,
-        "vocal tract length perturbation (VTLP): maximum stretch of the mel axis in either "
-        "direction",
-        "fraction",
-        ge=0,
-        le=0.5,
-    )
-    mixup: float = key(
-        0.0,
-        "mixup alpha: two clips and their labels are mixed with a weight drawn from "
-        "Beta(alpha, alpha); 0: no mixup",
-        ge=0,
-        le=100,
-    )
 
 
 class Config(Keys):

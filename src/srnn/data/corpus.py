@@ -239,7 +239,7 @@ def with_test_archive(corpus: Corpus, archive: Corpus) -> Corpus:
     )
 
 
-def readouts_of(corpus: Corpus, unknown_readouts: int) -> list[int]:
+def targets_of(corpus: Corpus, unknown_readouts: int) -> list[int]:
     """Return the index of the readout that each training clip is a target of: that of its label.
 
     `_unknown_`, the last label, may have several: the first for all its words but those with most

@@ -47,7 +47,7 @@ class MelFeatures(nn.Module):
         # a quarter of it: too little to be seen beside the rounding errors of float32. They matter
         # where such a band is scaled up, and not beside a floor.
         rounded = spec.kind == "log_mel" or spec.fmax <= spec.sample_rate / 4
-        real = torch.float32 if rounded else torch.float64
+        real = torch.float32 if rounded and _is_smooth(spec.n_fft) else torch.float64
         window = torch.from_numpy(librosa("filters.get_window")("hann", spec.n_fft)).to(real)
         self._used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
@@ -99,6 +99,17 @@ class MelFeatures(nn.Module):
             if self.spec.kind == "log_mel"
             else _relative_log(power)
         )
+
+
+def _is_smooth(length: int) -> bool:
+    """Return whether a length has small prime factors only; other Fourier transforms lose digits.
+
+    On some processors those of 1439 samples, in float32, differ from float64 by 1e-4.
+    """
+    for factor in (2, 3, 5, 7, 11, 13):
+        while length % factor == 0:
+            length //= factor
+    return length == 1
 
 
 def _split(tensor: Tensor, nbytes: int) -> tuple[Tensor, ...]:

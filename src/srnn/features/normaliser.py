@@ -39,8 +39,8 @@ def moments(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Return mean and population standard deviation over examples and time, both of shape (C, M).
 
     A standard deviation of 0 becomes 1. Only one chunk at a time is in memory. The moments of
-    chunks are combined by equation 2.1 of Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise
-    algorithm for computing sample variances").
+    chunks are combined by equation 2.1 of Chan, Golub and LeVeque (1979, "Updating formulae and
+    a pairwise algorithm for computing sample variances").
 
     Parameters
     ----------

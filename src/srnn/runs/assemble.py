@@ -1,71 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
 """From a configuration to the parts of a run: task, feature specification, network, device."""
 
-import torch
-
 from srnn.config import Config
-from srnn.data.augment import Augmentation, Augmenter
-from srnn.data.corpus import Corpus
-from srnn.data.preparation import no_noise
 from srnn.data.task import Task
-from srnn.errors import InputError
-from srnn.features.masks import Masker, Masking
-from srnn.features.mixing import Mixer
-from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
-from srnn.features.warping import Warper
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Range, Spread
 from srnn.network.surrogate import SURROGATES
-from srnn.training.examples import Variation
-
-
-def make_augmenter(config: Config, corpus: Corpus, device: torch.device) -> Augmenter | None:
-    """Return what varies the waveforms of the training clips, on ``device``; None: nothing does.
-
-    Raises
-    ------
-    InputError
-        If noise is to be added and there are no background recordings.
-    """
-    srnn, augment = config.srnn, config.augment
-    augmentation = Augmentation(
-        shift=min(srnn.size, round(augment.shift * srnn.sample_rate / 1000)),
-        speed=round(100 * augment.speed),
-        volume=augment.volume,
-        noise=augment.noise,
-        noise_level=augment.noise_level,
-        fresh_silence=augment.fresh_silence and config.data.silence,
-    )
-    if augmentation.changes_nothing:
-        return None
-    background = corpus.training_background(srnn.size, srnn.sample_rate, device)
-    if augmentation.noise and not background.names:
-        raise InputError(no_noise(corpus.place))
-    return Augmenter(augmentation, background, corpus.partitions["training"], srnn.seed)
-
-
-def make_variations(
-    config: Config, normaliser: Normaliser, device: torch.device
-) -> list[Variation]:
-    """Return what varies the features of the training clips, on ``device``, in its order.
-
-    What masks cover is 0 once ``normaliser`` has been at it.
-    """
-    augment, seed = config.augment, config.srnn.seed
-    variations: list[Variation] = []
-    if augment.warp:
-        variations.append(Warper(augment.warp, seed))
-    masking = Masking(augment.time_masks, augment.time_mask, augment.band_masks, augment.band_mask)
-    if masking.count:
-        spec = MelSpec.from_keys(config.mel, config.srnn)
-        channels, bands = len(spec.orders), spec.n_mels
-        fill = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
-        variations.append(Masker(masking, fill.to(device), seed))
-    if augment.mixup:
-        variations.append(Mixer(augment.mixup, seed))
-    return variations
 
 
 def make_network(config: Config, classes: int) -> SpikingNetwork:

@@ -50,6 +50,8 @@ class Checkpoint:
         Epochs that the weights were trained for.
     weights : dict of Tensor
         State of the `srnn.training.spotter.Spotter`: finite float32.
+    draws : int
+        `srnn.augment.augmentation.DRAWS` of the version that trained them.
     training : TrainingState, or None
         What else resuming needs (``last.safetensors`` only).
     """
@@ -62,6 +64,7 @@ class Checkpoint:
     epoch: _Count
     weights: dict[str, Tensor]
     training: TrainingState | None = None
+    draws: int = 1
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to ``path``, whole or not at all.
@@ -84,6 +87,7 @@ class Checkpoint:
             "labels": self.labels,
             "clips": self.clips,
             "epoch": self.epoch,
+            "draws": self.draws,
         }
         if self.training:
             fields["progress"] = asdict(self.training.progress)

@@ -7,6 +7,8 @@ import logging
 
 import torch
 
+from srnn.augment.augmentation import DRAWS
+from srnn.augment.registry import augmented
 from srnn.config import Config, fixed_on_resume, shaping, toml_value, values
 from srnn.data.corpus import Corpus
 from srnn.data.labels import UNKNOWN
@@ -44,6 +46,22 @@ def expect_same_configuration(config: Config, saved: Config, epochs_done: int, s
     if problems:
         remedy = "leave out CONFIG and --set to go on with the run as it is, or start a new run"
         raise InputError(*problems, f"{source}: {remedy}")
+
+
+def expect_same_draws(config: Config, draws: int, source: str) -> None:
+    """Check that a run's clips would go on being augmented as they have been.
+
+    Raises
+    ------
+    InputError
+        If the run augments clips, and its version of srnn drew other random numbers for it.
+    """
+    if augmented(config.augment) and draws != DRAWS:
+        raise InputError(
+            f"{source}: expected a run whose augmentation this version of srnn draws (version "
+            f"{DRAWS} of the draws), found version {draws}: finish it with the version that began "
+            "it, or start a new run"
+        )
 
 
 def clips_digest(corpus: Corpus) -> str:

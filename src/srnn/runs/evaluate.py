@@ -45,7 +45,7 @@ def evaluate_recogniser(
         raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
     with resources(config, device):
         spec = MelSpec.from_keys(config.mel, config.srnn)
-        examples = make_examples(corpus, [partition], spec, device, room=0)[partition]
+        examples = make_examples(corpus, [partition], spec, device, memory_budget=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels
         size, unheard = config.srnn.batch_size, config.data.held_out

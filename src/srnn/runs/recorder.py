@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from srnn.augment.augmentation import DRAWS
 from srnn.config import Config
 from srnn.files import write_text
 from srnn.runs.checkpoint import Checkpoint
@@ -50,4 +51,12 @@ class RunRecorder:
     def _checkpoint(
         self, epoch: int, spotter: Spotter, state: TrainingState | None = None
     ) -> Checkpoint:
-        return Checkpoint(self.config, self.labels, self.clips, epoch, spotter.state_dict(), state)
+        return Checkpoint(
+            self.config,
+            self.labels,
+            self.clips,
+            epoch,
+            spotter.state_dict(),
+            state,
+            DRAWS,
+        )

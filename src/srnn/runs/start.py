@@ -9,7 +9,11 @@ from pathlib import Path
 from srnn.config import Config
 from srnn.errors import InputError
 from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
-from srnn.runs.compatibility import expect_same_configuration, same_weights
+from srnn.runs.compatibility import (
+    expect_same_configuration,
+    expect_same_draws,
+    same_weights,
+)
 from srnn.runs.directory import RunDirectory
 
 
@@ -103,6 +107,7 @@ def _state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
         found = "weights only" if state is None else "another number of epochs than it says"
         raise InputError(f"{run.last}: expected a state to resume from, found {found}", *offers)
     expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
+    expect_same_draws(config, last.draws, str(run.last))
     if last.epoch:
         load_checkpoint(run.best)
     return last

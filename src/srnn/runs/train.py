@@ -14,20 +14,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 import srnn
+from srnn.augment.augmentation import FeatureContext, WaveformAugmentation, WaveformContext
+from srnn.augment.registry import augmented, feature_augmentations, waveform_augmentations
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
-from srnn.data.preparation import expect_data_sets, make_training_corpus
+from srnn.data.labels import BACKGROUND
+from srnn.data.preparation import expect_data_sets, make_training_corpus, no_noise
 from srnn.data.sampling import Pool, epoch_order
+from srnn.data.silence import Background
+from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
 from srnn.features.reference import MelSpec
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
-from srnn.runs.assemble import (
-    make_augmenter,
-    make_network,
-    make_task,
-    make_variations,
-)
+from srnn.runs.assemble import make_network, make_task
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.compatibility import (
     clips_digest,
@@ -40,9 +40,10 @@ from srnn.runs.recorder import RunRecorder
 from srnn.runs.resources import limit_threads, resources
 from srnn.runs.restore import restore_spotter
 from srnn.runs.start import Start
+from srnn.training.batch import Batch
 from srnn.training.device import make_device
 from srnn.training.evaluation import evaluate
-from srnn.training.examples import Batch, Examples, make_examples, room_for_examples
+from srnn.training.examples import Examples, make_examples, memory_budget_of
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer, TrainingData
 from srnn.training.spotter import Spotter
@@ -70,7 +71,7 @@ def train(
     start : Start
         What `prepared_run` yields for ``run``.
     memory_budget : int, optional
-        Memory that examples may take (bytes); by default what `room_for_examples` returns.
+        Memory that examples may take (bytes); by default what `memory_budget_of` returns.
     first : bool
         Whether this is the first of several runs that differ in their seed only. What all of them
         have in common is logged on the terminal for the first run only.
@@ -107,7 +108,7 @@ def train(
             init.save(run.init)
         run.write_config(config)
     with resources(config, device):
-        budget = room_for_examples(device) if memory_budget is None else memory_budget
+        budget = memory_budget_of(device) if memory_budget is None else memory_budget
         examples = _make_examples(config, corpus, device, budget)
         _train(config, corpus, examples, run, device, last, init)
 
@@ -130,7 +131,10 @@ def _train(
         transfer(init, spotter, config, corpus.labels)
     elif config.srnn.firing_start and not last:
         _scale_to_firing_rate(spotter, training, config.srnn.firing_start, device)
-    training = replace(training, variations=make_variations(config, normaliser, device))
+    channels, _, bands = training.shape
+    masked = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
+    augmentations = feature_augmentations(config.augment, FeatureContext(masked.to(device)))
+    training = replace(training, augmentations=augmentations, seed=config.srnn.seed)
     recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus))
     data = TrainingData(corpus, training, validation, _order(config, corpus))
     trainer = Trainer(config.srnn, spotter, data, recorder, device, graphs=config.cuda.graphs)
@@ -158,17 +162,37 @@ def _order(config: Config, corpus: Corpus) -> Callable[[int], NDArray[np.int64]]
 
 
 def _make_examples(
-    config: Config, corpus: Corpus, device: torch.device, room: int
+    config: Config, corpus: Corpus, device: torch.device, memory_budget: int
 ) -> tuple[Examples, Examples, Examples]:
-    """Return the examples of the three partitions; testing, heard once, takes no memory."""
-    spec = MelSpec.from_keys(config.mel, config.srnn)
-    augmenter = make_augmenter(config, corpus, device)
-    readouts = config.srnn.unknown_readouts
+    """Return the examples of the three partitions; testing, evaluated once, takes no memory."""
+    spec, seed = MelSpec.from_keys(config.mel, config.srnn), config.srnn.seed
+    augmentations = _waveform_augmentations(config, corpus, spec, device)
+    partitions, targets = ["training", "validation"], config.srnn.unknown_readouts
     made = make_examples(
-        corpus, ["training", "validation"], spec, device, room, augmenter, readouts
+        corpus, partitions, spec, device, memory_budget, augmentations, seed, targets
     )
-    made |= make_examples(corpus, ["testing"], spec, device, room=0)
+    made |= make_examples(corpus, ["testing"], spec, device, 0)
     return made["training"], made["validation"], made["testing"]
+
+
+def _waveform_augmentations(
+    config: Config, corpus: Corpus, spec: MelSpec, device: torch.device
+) -> list[WaveformAugmentation]:
+    if not augmented(config.augment):
+        return []
+    background = corpus.training_background(spec.size, spec.sample_rate, device)
+    if config.augment.noise and not background.names:
+        raise InputError(no_noise(corpus.place))
+    silence = _silence(corpus, background).to(device)
+    context = WaveformContext(spec.size, spec.sample_rate, background, silence, device)
+    return waveform_augmentations(config.augment, context)
+
+
+def _silence(corpus: Corpus, background: Background) -> Tensor:
+    """Return the background recording that each training clip is cut from; -1: it is a word."""
+    places = {name: place for place, name in enumerate(background.names)}
+    clips = corpus.partitions["training"]
+    return torch.tensor([places[c.name] if c.word == BACKGROUND else -1 for c in clips])
 
 
 def _scale_to_firing_rate(

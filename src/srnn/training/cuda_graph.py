@@ -9,7 +9,7 @@ import logging
 import torch
 from torch import Tensor
 
-from srnn.training.examples import Batch
+from srnn.training.batch import Batch
 from srnn.training.step import Step
 
 _WARM_UP = 3  # steps in which kernels are compiled and the optimizer makes its state

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srnn.network.model import Output
 from srnn.settings import Keys, key
-from srnn.training.examples import Batch
+from srnn.training.batch import Batch
 
 
 class LossKeys(Keys):
@@ -76,9 +76,10 @@ class LossLimits:
 def cross_entropy(log_probs: Tensor, batch: Batch) -> Tensor:
     """Return the mean cross entropy of log-probabilities (B, R), mixed as the examples are."""
     own, other = (
-        F.nll_loss(log_probs, right, reduction="none") for right in (batch.readouts, batch.others)
+        F.nll_loss(log_probs, right, reduction="none")
+        for right in (batch.targets, batch.mixed_targets)
     )
-    return torch.lerp(other, own, batch.shares).mean()
+    return torch.lerp(other, own, batch.weights).mean()
 
 
 def objective(cross_entropy: Tensor, output: Output, keys: LossKeys) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from srnn.training.batch import Batch
 from srnn.training.ema import WeightEma
-from srnn.training.examples import Batch
 from srnn.training.loss import LossKeys, LossLimits, cross_entropy, objective
 from srnn.training.optimizer import OptimizerKeys, SkippingAdam, clamp_parameters
 from srnn.training.spotter import Spotter

@@ -20,8 +20,8 @@ from srnn.instruments.bench.firing import calibrate, random_features
 from srnn.instruments.bench.timing import ENGINE, TORCH, Regime, Work
 from srnn.network.model import SpikingNetwork
 from srnn.network.ops.threads import own_cores
+from srnn.training.batch import Batch
 from srnn.training.cuda_graph import GraphedStep
-from srnn.training.examples import Batch
 from srnn.training.optimizer import SkippingAdam, make_optimizer, set_learning_rates
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step

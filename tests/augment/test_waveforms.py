@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: MPL-2.0
 """How clips are varied: each kind by itself, and that seed, epoch and place alone decide it."""
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recordings import corpus_of
-from srnn.data.augment import Augmentation, Augmenter
+from srnn.augment.augmentation import WaveformContext
+from srnn.augment.registry import augmented, waveform_augmentations
+from srnn.config import Config
 from srnn.data.corpus import Corpus
 
 RATE, SIZE = 8_000, 2_050
 CPU = torch.device("cpu")
-EVERYTHING = Augmentation(300, 15, 6.0, 0.8, 0.1, fresh_silence=True)
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +41,37 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     )
 
 
+def context(corpus: Corpus, device: torch.device = CPU) -> WaveformContext:
+    background = corpus.training_background(SIZE, RATE, device)
+    names = [clip.name if clip.label else "" for clip in corpus.partitions["training"]]
+    silence = [background.names.index(name) if name else -1 for name in names]
+    return WaveformContext(SIZE, RATE, background, torch.tensor(silence, device=device), device)
+
+
+def keys(**values: Any) -> Any:
+    return type(Config().augment)(**values)
+
+
 def varied(
-    corpus: Corpus, augmentation: Augmentation, waveforms: torch.Tensor, epoch: int = 1
+    corpus: Corpus,
+    settings: Any,
+    waveforms: Tensor,
+    epoch: int = 1,
+    clips: Tensor | None = None,
+    device: torch.device = CPU,
 ) -> NDArray[np.float32]:
-    augmenter = Augmenter(
-        augmentation,
-        corpus.training_background(SIZE, RATE, CPU),
-        corpus.partitions["training"],
-        seed=0,
-    )
     count = len(waveforms)
-    clips = torch.zeros(count, dtype=torch.int64)  # all of them words
-    return augmenter(waveforms, clips, augmenter.draw(epoch, count)).numpy()
+    clips = torch.zeros(count, dtype=torch.int64) if clips is None else clips  # all of them words
+    waveforms = waveforms.to(device)
+    for augment in waveform_augmentations(settings, context(corpus, device)):
+        draws = augment.draws(0, epoch, count).to(device)
+        waveforms = augment(waveforms, draws, clips.to(device))
+    return waveforms.cpu().numpy()
+
+
+EVERYTHING = keys(
+    shift=37.5, speed=0.15, volume=6.0, noise=0.8, noise_level=0.1, fresh_silence=True
+)
 
 
 def tone(frequency: float, count: int) -> torch.Tensor:
@@ -63,20 +84,20 @@ def tone(frequency: float, count: int) -> torch.Tensor:
 def test_a_clip_is_shifted_either_way(corpus: Corpus) -> None:
     click = torch.zeros(500, SIZE)
     click[:, 1000] = 1
-    heard = varied(corpus, Augmentation(shift=30), click)
+    heard = varied(corpus, keys(shift=3.75), click)
     assert (heard.sum(axis=1) == 1).all()
     assert set(heard.argmax(axis=1)) == set(range(970, 1031))
 
 
 def test_what_is_shifted_out_is_gone_and_what_comes_in_is_zeros(corpus: Corpus) -> None:
-    heard = varied(corpus, Augmentation(shift=300), torch.ones(50, SIZE))
+    heard = varied(corpus, keys(shift=37.5), torch.ones(50, SIZE))
     zeros = (heard == 0).sum(axis=1)
     assert zeros.max() > 200
     assert ((heard[:, 0] == 0) | (heard[:, -1] == 0) | (zeros == 0)).all()
 
 
 def test_speed_moves_the_pitch_and_keeps_the_middle(corpus: Corpus) -> None:
-    heard = varied(corpus, Augmentation(speed=15), tone(1000, 200))
+    heard = varied(corpus, keys(speed=0.15), tone(1000, 200))
     speeds = set()
     for waveform in heard:
         pitch = np.abs(np.fft.rfft(waveform, 2**16)).argmax() * RATE / 2**16
@@ -90,21 +111,14 @@ def test_speed_moves_the_pitch_and_keeps_the_middle(corpus: Corpus) -> None:
 
 
 def test_a_faster_clip_holds_nothing_above_half_its_rate(corpus: Corpus) -> None:
-    heard = varied(corpus, Augmentation(speed=50), tone(3900, 100))
+    heard = varied(corpus, keys(speed=0.5), tone(3900, 100))
     loudness = np.abs(heard).max(axis=1)
     assert loudness.max() > 0.9  # slower ones
     assert loudness.min() < 1e-3  # beyond 4000 Hz after 3900 Hz * 1.1
 
 
-def test_integers_become_shares_of_full_scale(corpus: Corpus) -> None:
-    half = torch.full((3, SIZE), 2**14, dtype=torch.int16)
-    heard = varied(corpus, replace(EVERYTHING, volume=0, noise=0, speed=0, shift=0), half)
-    assert heard.dtype == np.float32
-    assert (heard == 0.5).all()
-
-
 def test_volume_is_uniform_in_decibels(corpus: Corpus) -> None:
-    heard = varied(corpus, Augmentation(volume=6), torch.ones(1000, SIZE))
+    heard = varied(corpus, keys(volume=6.0), torch.ones(1000, SIZE))
     decibels = 20 * np.log10(heard[:, 0])
     assert decibels.min() == pytest.approx(-6, abs=0.1)
     assert decibels.max() == pytest.approx(6, abs=0.1)
@@ -112,7 +126,7 @@ def test_volume_is_uniform_in_decibels(corpus: Corpus) -> None:
 
 
 def test_noise_comes_from_every_recording_up_to_its_level(corpus: Corpus) -> None:
-    heard = varied(corpus, Augmentation(noise=0.8, noise_level=0.1), torch.zeros(1000, SIZE))
+    heard = varied(corpus, keys(noise=0.8, noise_level=0.1), torch.zeros(1000, SIZE))
     peaks = np.abs(heard).max(axis=1)
     assert (peaks > 0).mean() == pytest.approx(0.8, abs=0.04)
     assert 0.099 < peaks.max() <= 0.1
@@ -123,13 +137,11 @@ def test_noise_comes_from_every_recording_up_to_its_level(corpus: Corpus) -> Non
 def test_fresh_silence_is_cut_from_the_training_stretch_of_its_own_recording(
     corpus: Corpus,
 ) -> None:
-    background = corpus.training_background(SIZE, RATE, CPU)
     clips = corpus.partitions["training"]
-    augmenter = Augmenter(Augmentation(fresh_silence=True), background, clips, seed=0)
     silent = [index for index, clip in enumerate(clips) if clip.label == 1]
     order = torch.tensor([*silent, 0] * 50)
-    loud = torch.full((len(order), SIZE), 2**14, dtype=torch.int16)
-    heard = augmenter(loud, order, augmenter.draw(1, len(order))).numpy()
+    loud = torch.full((len(order), SIZE), 0.5)
+    heard = varied(corpus, keys(fresh_silence=True), loud, clips=order)
     for index, waveform in zip(order.tolist(), heard, strict=True):
         if clips[index].label == 0:
             assert (waveform == 0.5).all()
@@ -156,18 +168,16 @@ def test_seed_epoch_and_place_decide(corpus: Corpus) -> None:
     assert (once != varied(corpus, EVERYTHING, waveforms, epoch=2)).any(axis=1).all()
 
 
-def test_nothing_is_drawn_where_nothing_is_asked_for() -> None:
-    assert Augmentation().changes_nothing
-    assert not Augmentation(volume=1).changes_nothing
+def test_what_is_off_is_not_made(corpus: Corpus) -> None:
+    assert waveform_augmentations(keys(), context(corpus)) == []
+    assert not augmented(keys(noise_level=0.5, time_mask=3))
+    assert augmented(keys(volume=1.0))
+    assert augmented(keys(fresh_silence=True))
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_varies_clips_alike(corpus: Corpus) -> None:
     waveforms = torch.randn(20, SIZE, generator=torch.Generator().manual_seed(0))
-    clips, device = corpus.partitions["training"], torch.device("cuda")
-    augmenter = Augmenter(EVERYTHING, corpus.training_background(SIZE, RATE, device), clips, seed=0)
-    heard = augmenter(
-        waveforms.cuda(), torch.zeros(20, dtype=torch.int64, device=device), augmenter.draw(1, 20)
-    ).cpu()
-    np.testing.assert_allclose(heard, varied(corpus, EVERYTHING, waveforms), atol=1e-3)
+    found = varied(corpus, EVERYTHING, waveforms, device=torch.device("cuda"))
+    np.testing.assert_allclose(found, varied(corpus, EVERYTHING, waveforms), atol=1e-3)

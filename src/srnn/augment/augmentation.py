@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What an augmentation is: parameters drawn for each clip of an epoch, and a function of them.
+
+The draws of an augmentation are a function of its name, the seed, the epoch and the place of a clip
+in the epoch. Another augmentation, other batches or an interruption change none of them. They go to
+the device once an epoch; nothing waits for the device afterwards.
+
+Legend: B batch, S samples of a clip, C channels, T frames, M mel bands, n draws of a clip.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srnn.randomness import Purpose, generator
+from srnn.settings import Keys
+
+DRAWS = 2
+"""Version of the draws. Runs that were augmented with another one cannot be resumed.
+
+1: one table of numbers for all augmentations of waveforms. 2: a stream for each augmentation.
+"""
+
+
+class Background(Protocol):
+    """Background recordings to cut from; there may be none."""
+
+    names: list[str]
+
+    def cuts(self, recordings: Tensor, places: Tensor) -> Tensor:
+        """Return cuts (B, S) of recordings (B,), at places (B,) in [0, 1) within them."""
+
+
+@dataclass(frozen=True)
+class WaveformContext:
+    """What augmentations of waveforms are made for.
+
+    Attributes
+    ----------
+    size : int
+        Samples of a clip, S.
+    sample_rate : int
+        Samples a second (Hz).
+    background : Background
+        On ``device``.
+    silence : Tensor, shape (clips,), int64
+        For each training clip, the background recording that it is cut from; -1: it is a word.
+    device : torch.device
+        Where the waveforms are.
+    """
+
+    size: int
+    sample_rate: int
+    background: Background
+    silence: Tensor
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class FeatureContext:
+    """What augmentations of features are made for.
+
+    Attributes
+    ----------
+    masked : Tensor, shape (C, M)
+        The value of each feature that normalisation turns into 0, on the device of the features.
+    """
+
+    masked: Tensor
+
+
+class Augmentation(ABC):
+    """One way to vary training clips.
+
+    Attributes
+    ----------
+    name : str
+        Decides its stream of draws. It must not change, and no two may have the same.
+    keys : type
+        Its keys, in the table [augment]; the first of them turns it on, if it is not 0 or false.
+    """
+
+    name: ClassVar[str]
+    keys: ClassVar[type[Keys]]
+
+    @classmethod
+    @abstractmethod
+    def make(cls, keys: Any, context: Any) -> Self | None:
+        """Return the augmentation that the keys describe; None if they turn it off.
+
+        Parameters
+        ----------
+        keys : an instance of ``cls.keys``
+        context : WaveformContext or FeatureContext
+        """
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """Return the draws of ``count`` clips, shape (count, n), one clip after the other."""
+
+    def draws(self, seed: int, epoch: int, count: int) -> Tensor:
+        """Return the draws of the first ``count`` clips of an epoch, shape (count, n), float64."""
+        rng = generator(Purpose.AUGMENTATION, seed, epoch, *self.name.encode())
+        return torch.from_numpy(self.draw(rng, count))
+
+
+class WaveformAugmentation(Augmentation):
+    """Varies waveforms."""
+
+    @abstractmethod
+    def __call__(self, waveforms: Tensor, draws: Tensor, clips: Tensor) -> Tensor:
+        """Return varied waveforms, shape (B, S), float32.
+
+        Parameters
+        ----------
+        waveforms : Tensor, shape (B, S), float32
+            Full scale is [-1, 1).
+        draws : Tensor, shape (B, n)
+            On their device.
+        clips : Tensor, shape (B,), int64
+            Which training clips they are.
+        """
+
+
+class FeatureAugmentation(Augmentation):
+    """Varies features, before they are normalised."""
+
+    @abstractmethod
+    def __call__(self, features: Tensor, draws: Tensor) -> Tensor:
+        """Return varied features, shape (B, C, T, M); the given ones may be overwritten.
+
+        Parameters
+        ----------
+        features : Tensor, shape (B, C, T, M)
+            In memory frame by frame: a transposed (B, T, C, M).
+        draws : Tensor, shape (B, n)
+        """
+
+    def own_weights(self, draws: Tensor) -> Tensor | None:
+        """Return the weight of a clip's own label, shape (B,), float32; None: labels stay.
+
+        The rest of the weight is that of the label of its `neighbours`.
+        """
+        return None
+
+
+def neighbours(batch: Tensor) -> Tensor:
+    """Return what the clips of a batch (B, ...) are mixed with: each with the one before it.
+
+    The first one is mixed with the last.
+    """
+    return batch.roll(1, dims=0)
+
+
+def uniform_integers(low: int, high: int, draws: Tensor) -> Tensor:
+    """Return integers from low to high, both included, for draws in [0, 1)."""
+    return low + (draws * (high - low + 1)).long()
+
+
+def windows(waveforms: Tensor, starts: Tensor, width: int, margin: int) -> Tensor:
+    """Return the windows of waveforms (B, S) at some start samples (B, w): (B, w, width).
+
+    Beyond the ends of a waveform are zeros; no window may reach further than ``margin`` of them.
+    """
+    padded = torch.nn.functional.pad(waveforms, (margin, margin))
+    clips = torch.arange(len(waveforms), device=waveforms.device)[:, None]
+    return padded.unfold(1, width, 1)[clips, starts + margin]

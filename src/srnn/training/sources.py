@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Where the features of a partition come from: memory, or the waveforms of each batch.
+
+Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a clip.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from srnn.augment.augmentation import WaveformAugmentation
+from srnn.data.levels import FULL_SCALE
+from srnn.features.batched import MelFeatures
+from srnn.training.waveforms import Waveforms
+
+
+class Kept:
+    """Features in memory, a tensor (N, C, T, M) that lies there time step by time step."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+        self.shape = features.shape
+
+    def batches(
+        self,
+        order: Tensor,
+        size: int,
+        device: torch.device,
+        epoch: int | None = None,
+        first: int = 0,
+    ) -> Iterator[Tensor]:
+        """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`."""
+        for indices in parts(order[first:].to(self.features.device), size):
+            yield self.features.transpose(1, 2)[indices].transpose(1, 2).to(device)
+
+
+class Computed:
+    """Features that are computed for each batch, on the device of ``extract``.
+
+    Parameters
+    ----------
+    waveforms : Waveforms, or Tensor of shape (N, S)
+        In the second case on that device, too.
+    extract : MelFeatures
+    augmentations : sequence of WaveformAugmentation
+        Of the epochs of training, in their order.
+    seed : int >= 0
+        Of their draws.
+    """
+
+    def __init__(
+        self,
+        waveforms: Waveforms | Tensor,
+        extract: MelFeatures,
+        augmentations: Sequence[WaveformAugmentation] = (),
+        seed: int = 0,
+    ) -> None:
+        self.waveforms = waveforms
+        self.extract = extract
+        self.augmentations = augmentations
+        self.seed = seed
+        self.shape = (waveforms.shape[0], *extract.spec.shape)
+
+    def on_device(self, waveforms: Tensor) -> "Computed":
+        """Return the same features, of waveforms (N, S) on the device of ``extract``."""
+        return Computed(waveforms, self.extract, self.augmentations, self.seed)
+
+    def batches(
+        self,
+        order: Tensor,
+        size: int,
+        device: torch.device,
+        epoch: int | None = None,
+        first: int = 0,
+    ) -> Iterator[Tensor]:
+        """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`.
+
+        What the processor has to do for it, a thread of its own does one batch ahead: all of it, or
+        for a GPU the reading from disk.
+        """
+        left = order[first:]
+        waveforms: Iterator[Tensor]
+        if isinstance(self.waveforms, Tensor):
+            indices = parts(left.to(self.waveforms.device), size)
+            waveforms = map(self.waveforms.__getitem__, indices)
+        else:
+            waveforms = map(self.waveforms.__getitem__, parts(left, size))
+            if device.type == "cuda":
+                waveforms = (_on_device(some, device) for some in ahead(waveforms))
+        if self.augmentations and epoch is not None:
+            where = self.extract.window.device
+            waveforms = map(_full_scale, waveforms)
+            for augment in self.augmentations:
+                draws = augment.draws(self.seed, epoch, len(order))[first:].to(where)
+                clips = left.to(where)
+                waveforms = map(augment, waveforms, parts(draws, size), parts(clips, size))
+        features = map(self.extract, waveforms)
+        yield from features if device.type == "cuda" else ahead(features)
+
+
+Source = Kept | Computed
+
+
+def parts(whole: Tensor, size: int) -> Iterator[Tensor]:
+    """Yield a tensor in parts of ``size``; the last may be smaller."""
+    return (whole[first : first + size] for first in range(0, len(whole), size))
+
+
+def ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Yield the items of an iterator, which a thread asks one item ahead."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
+
+
+def _on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to the device; from pinned memory, so that the host need not wait."""
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _full_scale(waveforms: Tensor) -> Tensor:
+    return waveforms if waveforms.is_floating_point() else waveforms / FULL_SCALE
