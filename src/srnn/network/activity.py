@@ -2,7 +2,7 @@
 """What a network does with one clip, step by step: its events, spikes and potentials.
 
 The kernels keep no potentials. They follow from what a layer received and from the spikes it fired,
-one step after the other by the equations of `srnn.network.neuron`.
+one step after the other by the equations of `srnn.network.neurons`.
 
 Legend: T time steps, F inputs, H neurons, R readouts.
 """

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.jit._trace import is_tracing
 
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Spread, State
+from srnn.network.learnable import Learnable
+from srnn.network.neurons import AdaptiveThreshold, Neuron, Normal, State
 from srnn.network.ops import BACKENDS
 
 
@@ -20,8 +21,8 @@ class CurrentNorm(nn.Module):
     """Batch normalisation of the currents W x that come from below, over time steps and clips.
 
     In training by the mean and variance of the batch, else by their running averages (exponential,
-    momentum 0.1, the variance unbiased), as `torch.nn.BatchNorm1d` does. What is learnt is a gain
-    and a shift of each neuron.
+    momentum 0.1, the variance unbiased), as `torch.nn.BatchNorm1d` does. A weight and a bias of
+    each neuron are learnt.
 
     Parameters
     ----------
@@ -37,20 +38,24 @@ class CurrentNorm(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(size))
-        self.shift = nn.Parameter(torch.zeros(size))
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("variance", torch.ones(size))
 
+    def learnables(self) -> dict[str, Learnable]:
+        """Return the optimizer group of weight and bias."""
+        return {"weight": Learnable("norm"), "bias": Learnable("norm")}
+
     def forward(self, current: Tensor) -> Tensor:
         """Normalise currents (T, B, H) of few neurons."""
-        rows = current.transpose(0, 1).flatten(0, 1)
+        vectors = current.transpose(0, 1).flatten(0, 1)
         normalised = F.batch_norm(
-            rows,
+            vectors,
             self.mean,
             self.variance,
-            self.gain,
-            self.shift,
+            self.weight,
+            self.bias,
             self.training,
             self.momentum,
             self.epsilon,
@@ -76,8 +81,8 @@ class CurrentNorm(nn.Module):
         return self._fold(weight, self.mean, self.variance)
 
     def _fold(self, weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        scale = self.gain * torch.rsqrt(variance + self.epsilon)
-        return scale[:, None] * weight, self.shift - scale * mean
+        scale = self.weight * torch.rsqrt(variance + self.epsilon)
+        return scale[:, None] * weight, self.bias - scale * mean
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -99,8 +104,8 @@ class AdaptiveLIF(nn.Module):
         are in their place.
     batch_norm : bool
         Whether the current from the inputs is normalised, see `CurrentNorm`.
-    neuron : AdaptiveThreshold or AdaptiveCurrent
-        The kind of neurons, and their constants.
+    neuron : Neuron
+        The kind of neurons, and their constants; `AdaptiveThreshold` by default.
     backend : "auto" or "reference"
         See `srnn.network.ops.BACKENDS`.
 
@@ -144,13 +149,13 @@ class AdaptiveLIF(nn.Module):
         if self.recurrent is None:
             nn.init.xavier_normal_(self.input.weight)
             _zero_bias(self.input)
-        elif isinstance(self.neuron, AdaptiveCurrent):
-            nn.init.orthogonal_(self.recurrent.weight)
-            self.recurrent.weight.fill_diagonal_(0)
-            _zero_bias(self.recurrent)
         else:
-            nn.init.kaiming_normal_(self.recurrent.weight)
+            self.neuron.start_recurrent(self.recurrent.weight)
             _zero_bias(self.recurrent)
+
+    def learnables(self) -> dict[str, Learnable]:
+        """Return optimizer group and bounds of the neurons' parameters."""
+        return self.neuron.learnables()
 
     def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the layer over a sequence.
@@ -191,9 +196,9 @@ class AdaptiveLIF(nn.Module):
         return self._run(inputs, state)
 
     def _run(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-        weight, bias, recurrent_weight, rows = self.weights(inputs)
+        weight, bias, recurrent_weight, parameters = self.weights(inputs)
         spikes, state = BACKENDS[self.backend].layer(
-            inputs, weight, bias, recurrent_weight, rows, self.neuron, state
+            inputs, weight, bias, recurrent_weight, parameters, self.neuron, state
         )
         return spikes, state
 
@@ -207,7 +212,7 @@ class AdaptiveLIF(nn.Module):
             The sum of the biases.
         recurrent_weight : Tensor, shape (H, H), or None
         parameters : Tensor, shape (L, H)
-            Those of the neurons: what ``neuron.rows`` returns.
+            Those of the neurons: what ``neuron.parameters`` returns.
         """
         weight: Tensor = self.input.weight
         bias: Tensor | None = self.input.bias
@@ -218,8 +223,8 @@ class AdaptiveLIF(nn.Module):
                 bias = bias + self.recurrent.bias
         if self.norm is not None:
             weight, bias = self.norm.weights(weight, inputs, self.backend)
-        rows = self.neuron.rows(getattr(self, name) for name in self.neuron.learnable)
-        return weight, bias, recurrent_weight, rows
+        parameters = self.neuron.parameters(getattr(self, name) for name in self.neuron.learnable)
+        return weight, bias, recurrent_weight, parameters
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Refuse `torch.jit.script`, which asks for this method."""
@@ -243,7 +248,7 @@ def _refuse_jit() -> NoReturn:
     raise RuntimeError("srnn: torch.jit is not supported: use torch.compile or torch.export")
 
 
-_TAU = Spread(10.0, 1.0)
+_TAU = Normal(10.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -256,13 +261,13 @@ class Readout:
         The mean of the potentials over all time steps, those after the last one, or the largest.
     scale : float > 0
         What they are multiplied by.
-    tau : Spread
-        Where the time constants start, in time steps.
+    tau : Normal
+        Distribution of the time constants, in time steps.
     """
 
     over_time: Literal["mean", "last", "max"] = "mean"
     scale: float = 1.0
-    tau: Spread = _TAU
+    tau: Normal = _TAU
 
 
 class LeakyReadout(nn.Module):
@@ -312,6 +317,10 @@ class LeakyReadout(nn.Module):
                 f"{tuple(spikes.shape)}"
             )
         return self.readout.scale * self._over_time(self._current(spikes))
+
+    def learnables(self) -> dict[str, Learnable]:
+        """Return optimizer group and bounds of the time constants."""
+        return {"tau_mem": Learnable(self.readout.tau.group, self.readout.tau.bounds)}
 
     def potentials(self, spikes: Tensor) -> Tensor:
         """Map spikes (T, B, H), T >= 1, to the potentials u of all steps, (T, B, K)."""

@@ -17,7 +17,7 @@ from torch.utils._pytree import _register_namedtuple as register_namedtuple
 from srnn.network.dropout import drop
 from srnn.network.encoder import TernaryEncoder
 from srnn.network.layers import AdaptiveLIF, LeakyReadout, Readout
-from srnn.network.neuron import AdaptiveThreshold, Neuron
+from srnn.network.neurons import AdaptiveThreshold, Neuron
 
 
 class Output(NamedTuple):
@@ -25,7 +25,7 @@ class Output(NamedTuple):
 
     Attributes
     ----------
-    readouts : Tensor, shape (B, R)
+    log_probs : Tensor, shape (B, R)
         The log-probabilities of single readouts.
     classes : int
         How many classes they belong to: those from the last class on are all its own.
@@ -35,7 +35,7 @@ class Output(NamedTuple):
         The spikes of each hidden layer, none dropped.
     """
 
-    readouts: Tensor
+    log_probs: Tensor
     classes: int
     inputs: Tensor
     hidden: tuple[Tensor, ...]
@@ -43,10 +43,10 @@ class Output(NamedTuple):
     @property
     def log_probabilities(self) -> Tensor:
         """Log-probabilities of the classes, shape (B, K)."""
-        if self.readouts.shape[1] == self.classes:
-            return self.readouts
-        last = self.readouts[:, self.classes - 1 :].logsumexp(dim=1, keepdim=True)
-        return torch.cat([self.readouts[:, : self.classes - 1], last], dim=1)
+        if self.log_probs.shape[1] == self.classes:
+            return self.log_probs
+        last = self.log_probs[:, self.classes - 1 :].logsumexp(dim=1, keepdim=True)
+        return torch.cat([self.log_probs[:, : self.classes - 1], last], dim=1)
 
     @property
     def spikes(self) -> Tensor:
@@ -97,7 +97,7 @@ class SpikingNetwork(nn.Module):
         something else. There are R = K - 1 + ``last_class_readouts`` readouts.
     bias : bool
         Whether the products with the weights have biases.
-    neuron : AdaptiveThreshold or AdaptiveCurrent
+    neuron : Neuron
         The kind of the hidden neurons, and their constants.
     recurrent : sequence of bool, optional
         Which hidden layers are recurrent; by default all but the first.
@@ -188,8 +188,8 @@ class SpikingNetwork(nn.Module):
             spikes, _ = layer(seen)  # (T, B, H)
             hidden.append(spikes)
             seen = drop(spikes, self.dropout) if self.dropout and self.training else spikes
-        readouts = F.log_softmax(self.readout(seen), dim=-1)
-        return Output(readouts, self.classes, inputs, tuple(hidden))
+        log_probs = F.log_softmax(self.readout(seen), dim=-1)
+        return Output(log_probs, self.classes, inputs, tuple(hidden))
 
     def encode(self, features: Tensor) -> Tensor:
         """Return what the first layer receives, (T, B, F), of features (B, C, T, M)."""

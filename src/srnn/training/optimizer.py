@@ -63,40 +63,21 @@ class SkippingAdam(Adam):
 
 
 def make_optimizer(network: SpikingNetwork, keys: OptimizerKeys) -> SkippingAdam:
-    """Return Adam with a group each for what has its own learning rate, decay or limits.
+    """Return Adam with a group for each that `srnn.network.learnable` names in ``network``.
 
-    Groups are ``weights`` (with biases), ``norm`` (gains and shifts), ``tau``, ``encoder`` and one
-    for each further parameter of neurons, as far as ``network`` has such; every parameter is in
-    exactly one. A group's ``peak_lr`` is the learning rate before the schedule, ``limits`` what
-    `clamp_parameters` keeps it in. With a weight decay it is AdamW, and the weights alone decay. On
-    a CUDA device its steps can be recorded in a CUDA graph.
+    Groups other than ``weights``, ``norm`` and ``encoder`` are parameters of neurons and readout. A
+    group's ``peak_lr`` is the learning rate before the schedule, ``bounds`` those of each of its
+    parameters, see `clamp_parameters`. With a weight decay it is AdamW, and the weights alone
+    decay. On a CUDA device its steps can be recorded in a CUDA graph.
     """
     device = next(network.parameters()).device
-    encoder = {
-        id(parameter)
-        for module in network.modules()
-        if isinstance(module, TernaryEncoder)
-        for parameter in module.parameters()
-    }
-    ranges = {
-        name: limits
-        for module in network.modules()
-        if isinstance(module, AdaptiveLIF)
-        for name, limits in module.neuron.ranges.items()
-    }
-    factors = {
-        "weights": 1.0,
-        "norm": 1.0,
-        "tau": keys.tau_learning_rate,
-        "encoder": keys.encoder_learning_rate,
-        **dict.fromkeys(ranges, keys.tau_learning_rate),
-    }
-    limits = {name: (each.lowest, each.highest) for name, each in ranges.items()}
-    limits["tau"] = network.readout.readout.tau.limits
-    groups: dict[str, list[nn.Parameter]] = {name: [] for name in factors}
-    for name, parameter in network.named_parameters():
-        group = "encoder" if id(parameter) in encoder else _group(name.rpartition(".")[2], factors)
-        groups[group].append(parameter)
+    factors = {"weights": 1.0, "norm": 1.0, "encoder": keys.encoder_learning_rate}
+    # In the order in which checkpoints hold the moments of the parameters.
+    groups: dict[str, _Group] = {name: ([], []) for name in ("weights", "norm", "tau", "encoder")}
+    for name, (group, bounds) in by_layer(network):
+        parameters, all_bounds = groups.setdefault(group, ([], []))
+        parameters.append(network.get_parameter(name))
+        all_bounds.append(bounds)
     optimizer = SkippingAdam(
         [
             {
