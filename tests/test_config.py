@@ -25,6 +25,7 @@ from srnn.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "configs" / "config-v1-cuda.toml"
+KEY_REFERENCE = ROOT / "configs" / "README.md"
 SIZE = "an integer from 1 to 4096"
 WORDS = (
     '"all" or a non-empty list of distinct names '
@@ -520,11 +521,18 @@ def test_key_table_has_a_row_of_four_cells_for_every_key() -> None:
     )
 
 
+def with_current_keys(text: str) -> str:
+    """Return the text of configs/README.md with the key reference that the code gives."""
+    before, _, rest = text.partition("<!-- keys -->\n")
+    _, end, after = rest.partition("<!-- /keys -->")
+    assert end, "configs/README.md has no place for the keys"
+    return f"{before}<!-- keys -->\n{key_table().strip()}\n{end}{after}"
+
+
 def test_the_key_reference_is_current() -> None:
-    readme = (ROOT / "configs" / "README.md").read_text("utf-8")
-    assert "<!-- keys -->" in readme, "configs/README.md has no table of keys"
-    block = readme.split("<!-- keys -->")[1].split("<!-- /keys -->")[0]
-    assert block.strip() == key_table().strip()
+    """`python tests/test_config.py` writes it."""
+    text = KEY_REFERENCE.read_text("utf-8")
+    assert text == with_current_keys(text)
 
 
 def test_the_other_neuron_does_not_care_for_time_constants_it_has_not() -> None:
@@ -595,3 +603,7 @@ def test_what_a_key_affects_follows_its_declaration() -> None:
     assert not {"srnn.epochs", "data.workers"} & fixed_on_resume(usual).keys()
     assert {"srnn.learning_rate", "srnn.seed"} <= fixed_on_resume(usual).keys()
     assert "srnn.epochs" in fixed_on_resume(read('[srnn]\nschedule = "cosine"'))
+
+
+if __name__ == "__main__":
+    KEY_REFERENCE.write_text(with_current_keys(KEY_REFERENCE.read_text("utf-8")), "utf-8")

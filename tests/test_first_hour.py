@@ -2,6 +2,7 @@
 """What a newcomer is told before, and instead of, a wait in vain."""
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from srnn.config import Config, doubtful_keys, load
 from srnn.data import audio, voices
 from srnn.errors import InputError
 from srnn.runs.assemble import make_training_corpus
+
+ROOT = Path(__file__).parents[1]
+READMES = ["configs/README.md", "src/srnn/README.md", "tests/README.md"]
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +119,27 @@ def test_what_synthetic_voices_take_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(voices, "available_cores", lambda: 2)
     assert voices._what_it_takes(38 * 325) == "about 32 s on 2 cores"
     assert voices._what_it_takes(100_000) == "about 4 min on 2 cores"
+
+
+def anchors(file: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a Markdown file."""
+    headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["README.md", *READMES])
+def test_the_links_of_a_readme_lead_somewhere(name: str) -> None:
+    file = ROOT / name
+    links = re.findall(r"\]\((?!https?:)([^)]*)\)", file.read_text("utf-8"))
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = file.parent / path if path else file
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_front_door_is_short_and_leads_to_the_other_readmes() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 200
+    for name in READMES:
+        assert f"]({name})" in text

@@ -300,7 +300,8 @@ def test_a_trained_network_is_exported_whole(finished: Path, tmp_path: Path) -> 
 
 
 def readme_examples() -> list[str]:
-    section = (ROOT / "README.md").read_text("utf-8").split("### From Python")[1]
+    text = (ROOT / "src" / "srnn" / "README.md").read_text("utf-8")
+    section = text.split("## From Python")[1]
     return re.findall(r"```python\n(.*?)```", section.split("\n## ")[0], re.DOTALL)
 
 

@@ -27,7 +27,8 @@ ALLOWED = {
     "config": {*BASE, *PARTS, "log", "training"},
     "runs": {*BASE, *PARTS, "config", "training", ""},
     "instruments": {*BASE, *PARTS, "config", "training", "runs"},
-    "cli": {"errors", "files", "log", "config", "training", "runs", "instruments", ""},
+    "process": {"errors", "log", "training"},
+    "cli": {"errors", "files", "log", "process", "config", "training", "runs", "instruments", ""},
     "": {"errors", "training", "runs", "network"},
     "__main__": {"cli"},
 }

@@ -1,27 +1,19 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The command ``srnn``: the only place that turns logging on, prints results, and ends the process.
+"""The command ``srnn``: its commands and their options.
 
-Logs and errors go to stderr, results to stdout. The process leaves with 0 when all is done, 2 when
-the user's input is wrong, 1 when anything else failed, 128 and the number of the signal that ended
-it: 130 after Ctrl-C, 143 after SIGTERM.
-What needs torch is imported by the command that needs it, so that ``--help`` answers at once.
+Logs and errors go to stderr, results to stdout. A command imports what needs torch when it is
+called, so that ``--help`` answers at once.
 """
 
-import contextlib
 import difflib
-import errno
-import io
 import itertools
 import json
 import os
 import shlex
 import shutil
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -31,7 +23,8 @@ import srnn
 from srnn.errors import DivergenceError, InputError, printable
 from srnn.files import write_text
 from srnn.log import set_up_logging
-from srnn.training.interrupt import Interrupted, stop_signals
+from srnn.process import exit_code, open_standard_streams
+from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from srnn.config import Config
@@ -69,81 +62,16 @@ class _TrainByDefault(click.Group):
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
-    _open_standard_streams()
+    open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    set_up_logging("INFO")
-    for number in stop_signals():
-        signal.signal(number, _interrupt)
-    debug = "--debug" in arguments
-    try:
-        code = cli.main(list(arguments), prog_name="srnn", standalone_mode=False)
-    except (InputError, click.ClickException) as error:
-        text = _misuse(error) if isinstance(error, click.ClickException) else str(error)
-        return _complain(text, 2, debug)
-    except Interrupted as error:
-        return _complain(str(error), 128 + error.signal, debug)
-    except DivergenceError as error:
-        return _complain(str(error), 1, debug)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            return _complain(f"{error.filename}: {error.strerror}", 2, debug)
-        advice = "" if debug else " (--debug shows where)"
-        return _complain(f"{type(error).__name__}: {error}{advice}", 1, debug)
-    return int(code or 0)
+    return exit_code(cli, arguments)
 
 
-def _misuse(error: click.ClickException) -> str:
-    """Return what is wrong with a command line, and how it is used where an argument is at fault.
-
-    Without any argument it is the help.
-    """
-    text = error.format_message()
-    is_argument = isinstance(error, click.MissingParameter) or type(error) is click.UsageError
-    if is_argument and isinstance(error, click.UsageError) and error.ctx:
-        usage = " ".join(error.ctx.get_usage().split())
-        return f"{text.rstrip('.')}; {usage[0].lower()}{usage[1:]}"
-    return text
-
-
-def _complain(text: str, code: int, debug: bool) -> int:
-    with contextlib.suppress(OSError):  # as where `tee` has ended at Ctrl-C, too: nobody listens
-        if debug:
-            traceback.print_exc()
-        click.echo(text, err=True)
-    logger.bind(file_only=True).error(text)
-    return code
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    if number != signal.SIGINT:  # clusters send it again while the process ends
-        signal.signal(number, signal.SIG_IGN)
-    raise Interrupted(number)
-
-
-def _open_standard_streams() -> None:
-    """Open what of stdin, stdout and stderr this process was started without (as by ``2>&-``).
-
-    Otherwise the next file that is opened takes its place, and gets what is printed there.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            # The lowest number that is free is this one. Other processes are to inherit it.
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-        if getattr(sys, name) is None:
-            mode = "r" if name == "stdin" else "w"
-            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (stays open)
-            setattr(sys, name, stream)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a word in letters that a terminal does not know
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-# `run` reads the flag itself: an error may come before click has parsed anything.
+# `exit_code` reads the flag itself: an error may come before click has parsed anything.
 _debug = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _overrides = click.option(
