@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent
+from srnn.network.neurons import AdaptiveCurrent
 from srnn.network.scaling import scale_to_firing_rate
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from srnn.network.ops import BACKENDS
 
 
 class CurrentNorm(nn.Module):
-    """Batch normalisation of the currents W x that come from below, over time steps and clips.
+    """Batch normalisation of the input currents W x over time steps and clips.
 
     In training by the mean and variance of the batch, else by their running averages (exponential,
     momentum 0.1, the variance unbiased), as `torch.nn.BatchNorm1d` does. A weight and a bias of
@@ -98,12 +98,12 @@ class AdaptiveLIF(nn.Module):
     input_size, hidden_size : int
         Inputs I and neurons H.
     recurrent : bool
-        Whether each neuron also sees the spikes of all neurons one step earlier.
+        Whether each neuron also receives the spikes of all neurons one step earlier.
     bias : bool
-        Whether the products with the weights have biases. With ``batch_norm`` none has: its shifts
-        are in their place.
+        Whether the products with the weights have biases. With ``batch_norm`` none has: the biases
+        of the normalisation replace them.
     batch_norm : bool
-        Whether the current from the inputs is normalised, see `CurrentNorm`.
+        Whether the input current is normalised, see `CurrentNorm`.
     neuron : Neuron
         The kind of neurons, and their constants; `AdaptiveThreshold` by default.
     backend : "auto" or "reference"
@@ -167,7 +167,7 @@ class AdaptiveLIF(nn.Module):
         ----------
         inputs : Tensor, shape (T, B, I), or (T, I) without a batch; T >= 1
         state : State, optional
-            What an earlier call returned, to go on from there; at rest if not given.
+            The state that an earlier call returned; ``neuron.initial_state`` if not given.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class AdaptiveLIF(nn.Module):
         return spikes, state
 
     def weights(self, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
-        """Return what inputs (T, B, I) meet, as the operators receive it.
+        """Return the weights and parameters for inputs (T, B, I), as the operators receive them.
 
         Returns
         -------
@@ -231,7 +231,7 @@ class AdaptiveLIF(nn.Module):
         _refuse_jit()
 
     def fold(self) -> None:
-        """Put the running averages of the normalisation into weights and biases, and leave it out.
+        """Fold the normalisation, by its running averages, into weights and biases, and remove it.
 
         The layer is then one with biases that has never had a normalisation.
         """
@@ -248,9 +248,6 @@ def _refuse_jit() -> NoReturn:
     raise RuntimeError("srnn: torch.jit is not supported: use torch.compile or torch.export")
 
 
-_TAU = Normal(10.0, 1.0)
-
-
 @dataclass(frozen=True)
 class Readout:
     """How potentials of the readout become scores of the classes.
@@ -258,16 +255,16 @@ class Readout:
     Attributes
     ----------
     over_time : "mean", "last" or "max"
-        The mean of the potentials over all time steps, those after the last one, or the largest.
+        The mean of the potentials over all time steps, the last ones, or the largest.
     scale : float > 0
-        What they are multiplied by.
+        Factor of the scores.
     tau : Normal
         Distribution of the time constants, in time steps.
     """
 
     over_time: Literal["mean", "last", "max"] = "mean"
     scale: float = 1.0
-    tau: Normal = _TAU
+    tau: Normal = Normal(10.0, 1.0)
 
 
 class LeakyReadout(nn.Module):
@@ -346,25 +343,25 @@ class LeakyReadout(nn.Module):
         match self.readout.over_time:
             case "mean":
                 # (T, K): how much of each step's current, 1 - alpha^(T - t), is in the mean
-                share = torch.expm1(remaining / self.tau_mem) / -steps
+                weights = torch.expm1(remaining / self.tau_mem) / -steps
             case "last":
                 gained = -torch.expm1(-1 / self.tau_mem)  # 1 - alpha
-                share = gained * torch.exp((remaining + 1) / self.tau_mem)
+                weights = gained * torch.exp((remaining + 1) / self.tau_mem)
             case "max":
                 return self._potentials(current).amax(dim=0)
-        return (share[:, None] * current).sum(dim=0)
+        return (weights[:, None] * current).sum(dim=0)
 
     def _potentials(self, current: Tensor) -> Tensor:
         """Map currents (T, B, K) to the potentials of all steps, in one product of matrices."""
         time = torch.arange(len(current), device=current.device)
         ago = (time[:, None] - time).clamp(min=0)  # (T, T)
-        share = torch.exp(-ago / self.tau_mem[:, None, None]).tril()  # (K, T, T): alpha^(t - t')
+        weights = torch.exp(-ago / self.tau_mem[:, None, None]).tril()  # (K, T, T): alpha^(t - t')
         gained = -torch.expm1(-1 / self.tau_mem)  # (K,): 1 - alpha
-        potentials = share @ (gained * current).permute(2, 0, 1)  # (K, T, B)
+        potentials = weights @ (gained * current).permute(2, 0, 1)  # (K, T, B)
         return potentials.permute(1, 2, 0)
 
     def fold(self) -> None:
-        """Put the running averages of the normalisation into weights and bias, and leave it out."""
+        """Fold the normalisation, by its running averages, into weights and bias, and remove it."""
         if self.norm is not None:
             self.output = _linear(*self.norm.fold(self.output.weight))
             self.norm = None

@@ -39,7 +39,7 @@ from srnn.features.reference import MelSpec
 from srnn.features.warping import Warper
 from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Range, Spread
+from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Neuron, Normal, Uniform
 from srnn.network.surrogate import SURROGATES
 from srnn.training.examples import Variation
 
@@ -133,7 +133,7 @@ def make_network(config: Config, classes: int) -> SpikingNetwork:
         dropout=srnn.dropout,
         encoder_threshold=srnn.encoder_threshold if srnn.encoder == "ternary" else None,
         readout=Readout(
-            srnn.readout, srnn.readout_scale, Spread(*srnn.tau_readout, srnn.tau_range)
+            srnn.readout, srnn.readout_scale, Normal(*srnn.tau_readout, srnn.tau_range)
         ),
         backend=srnn.backend,
     )
@@ -144,15 +144,15 @@ def _make_neuron(config: Config) -> Neuron:
     surrogate = SURROGATES[srnn.surrogate]
     if srnn.neuron == "adaptive_current":
         return AdaptiveCurrent(
-            alpha=Range.of_decays(*srnn.tau_mem_range),
-            rho=Range.of_decays(*srnn.tau_adapt_range),
+            alpha=Uniform.of_decays(*srnn.tau_mem_range),
+            rho=Uniform.of_decays(*srnn.tau_adapt_range),
             surrogate=surrogate,
         )
     return AdaptiveThreshold(
         threshold=srnn.threshold,
         adaptation=srnn.adaptation,
-        tau_mem=Spread(*srnn.tau_mem, srnn.tau_range),
-        tau_adapt=Spread(*srnn.tau_adapt, srnn.tau_range),
+        tau_mem=Normal(*srnn.tau_mem, srnn.tau_range),
+        tau_adapt=Normal(*srnn.tau_adapt, srnn.tau_range),
         surrogate=surrogate,
     )
 

@@ -12,7 +12,7 @@ import torch
 from srnn.config import Config
 from srnn.data.workers import available_cores
 from srnn.network.ops import own_cores
-from srnn.network.ops.kernels.compilation import compilation_progress
+from srnn.network.ops.cpu.compilation import compilation_progress
 from srnn.runs.assemble import make_network, make_spec
 
 # Parameters of glibc's mallopt(3).

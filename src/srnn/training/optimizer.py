@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MPL-2.0
 """The optimizer: Adam, its parameter groups, and the bounds of parameters."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from srnn.network.encoder import TernaryEncoder
-from srnn.network.layers import AdaptiveLIF
+from srnn.network.learnable import learnables
 from srnn.network.model import SpikingNetwork
 from srnn.settings import Keys, key
 
@@ -47,6 +46,9 @@ class OptimizerKeys(Keys):
     )
 
 
+_Group = tuple[list[nn.Parameter], list[tuple[float, float] | None]]  # parameters, their bounds
+
+
 class SkippingAdam(Adam):
     """Adam that changes nothing while `found_inf` is 1, which is looked at on the device only.
 
@@ -74,7 +76,7 @@ def make_optimizer(network: SpikingNetwork, keys: OptimizerKeys) -> SkippingAdam
     factors = {"weights": 1.0, "norm": 1.0, "encoder": keys.encoder_learning_rate}
     # In the order in which checkpoints hold the moments of the parameters.
     groups: dict[str, _Group] = {name: ([], []) for name in ("weights", "norm", "tau", "encoder")}
-    for name, (group, bounds) in by_layer(network):
+    for name, (group, bounds) in learnables(network).items():
         parameters, all_bounds = groups.setdefault(group, ([], []))
         parameters.append(network.get_parameter(name))
         all_bounds.append(bounds)
@@ -83,12 +85,12 @@ def make_optimizer(network: SpikingNetwork, keys: OptimizerKeys) -> SkippingAdam
             {
                 "params": parameters,
                 "name": name,
-                "peak_lr": factors[name] * keys.learning_rate,
-                "lr": _rate(factors[name] * keys.learning_rate, device),
+                "peak_lr": factors.get(name, keys.tau_learning_rate) * keys.learning_rate,
+                "lr": _rate(factors.get(name, keys.tau_learning_rate) * keys.learning_rate, device),
                 "weight_decay": keys.weight_decay if name == "weights" else 0.0,
-                "limits": limits.get(name),
+                "bounds": bounds,
             }
-            for name, parameters in groups.items()
+            for name, (parameters, bounds) in groups.items()
             if parameters
         ],
         decoupled_weight_decay=keys.weight_decay > 0,
@@ -97,15 +99,6 @@ def make_optimizer(network: SpikingNetwork, keys: OptimizerKeys) -> SkippingAdam
     )
     optimizer.found_inf = torch.zeros((), device=device)
     return optimizer
-
-
-def _group(name: str, groups: Collection[str]) -> str:
-    """Return the group of a parameter by its name within its layer."""
-    if name.startswith("tau_"):
-        return "tau"
-    if name in ("gain", "shift"):
-        return "norm"
-    return name if name in groups else "weights"
 
 
 def _rate(value: float, device: torch.device) -> float | Tensor:
@@ -154,13 +147,13 @@ def _set_rate(group: dict[str, Any], rate: float) -> None:
 
 
 def clamp_parameters(optimizer: Optimizer) -> None:
-    """Move what a step took out of its group's limits to the nearer one.
+    """Clamp each parameter that has bounds to them.
 
-    At zero a time constant turns the layer into NaN; outside of its range a parameter that is
+    At zero a time constant turns the layer into NaN; outside of its bounds a parameter that is
     clamped in the forward pass has no gradient, and stays there.
     """
     with torch.no_grad():
         for group in optimizer.param_groups:
-            if group["limits"]:
-                for parameter in group["params"]:
-                    parameter.clamp_(*group["limits"])
+            for parameter, bounds in zip(group["params"], group["bounds"], strict=True):
+                if bounds:
+                    parameter.clamp_(*bounds)

@@ -22,7 +22,7 @@ class EagerLoop(nn.Module):
 
     A loop takes each time step through both layers and the readout, and reads the firing rate of
     each layer back to the host. Nothing is shared with the operators of
-    `srnn.network`: this is the equations of `srnn.network.neuron` as one writes them first, for
+    `srnn.network`: this is the equations of `srnn.network.neurons` as one writes them first, for
     the constants of the paper.
 
     Parameters

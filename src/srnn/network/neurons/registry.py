@@ -77,7 +77,6 @@ def register_neuron(kind: _Kind) -> _Kind:
 def kernel_functions(name: str, language: str) -> ModuleType:
     """Return the module of a kind's functions in a language of kernels, "cpu" or "triton"."""
     if name not in WITH_KERNELS:
-        raise RuntimeError(
-            f"srnn: expected a neuron with kernels, one of {', '.join(WITH_KERNELS)}, found {name!r}"
-        )
+        known = ", ".join(WITH_KERNELS)
+        raise RuntimeError(f"srnn: expected a neuron with kernels, one of {known}, found {name!r}")
     return import_module(f"{_folder(name)}.{language}")

@@ -112,9 +112,9 @@ def _choose(
 def _unsupported(tensor: Tensor, surrogate: Surrogate | None, neuron: Neuron | None) -> str | None:
     """Return why the kernels cannot compute with tensors like this one, or None if they can."""
     if surrogate is not None and SURROGATES.get(surrogate.name) != surrogate:
-        return f"they do not know the surrogate {surrogate.name!r}"
+        return f"there are none for the surrogate {surrogate.name!r}"
     if neuron is not None and WITH_KERNELS.get(neuron.name) is not type(neuron):
-        return f"they do not know the neuron {neuron.name!r}"
+        return f"there are none for the neuron {neuron.name!r}"
     if tensor.dtype != torch.float32:
         return f"they compute in torch.float32, not in {tensor.dtype}"
     if tensor.device.type == "cuda":

@@ -3,8 +3,8 @@
 
 Registered with `torch.library`, so that autograd, `torch.compile` and `torch.export` see one
 operator where the kernels do a whole sequence; `signatures` says what each takes and returns. Every
-version of an operator, fake ones included, first checks its arguments (see `shapes`): a kernel reads
-memory where the shapes say there is some.
+version of an operator, fake ones included, first checks its arguments (see `shapes`): a kernel
+reads memory where the shapes say there is some.
 
 The functions `layer`, `spike_linear`, `moments` and `ternary` are those of `reference`, the
 definition, by way of the operators.
@@ -28,6 +28,7 @@ from srnn.network.ops.cpu import operators as cpu
 from srnn.network.ops.cuda import operators as cuda
 from srnn.network.ops.sequences import new_sequence
 from srnn.network.ops.signatures import (
+    OPERATORS,
     Gram,
     GramOutput,
     Layer,
@@ -98,25 +99,19 @@ def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor
     return events
 
 
-def _register(
-    name: str,
-    arguments: Callable[..., Any],
-    returns: Any,
-    check: Callable[[Any], None],
-    fake: Callable[[Any], Any],
-) -> CustomOpDef:
+def _register(name: str, check: Callable[[Any], None], fake: Callable[[Any], Any]) -> CustomOpDef:
     """Register the functions of this name for the CPU and CUDA, and a fake one for tracing.
 
     Parameters
     ----------
-    arguments : subclass of NamedTuple
-    returns : type
-        `Tensor`, or a NamedTuple of tensors.
+    name : str
+        Of an operator in `signatures.OPERATORS`.
     check : Callable
         Raises RuntimeError if the arguments do not fit each other.
     fake : Callable
         Returns tensors of the right shapes.
     """
+    arguments, returns = OPERATORS[name]
     many = tuple[(Tensor,) * len(returns._fields)] if returns is not Tensor else Tensor  # type: ignore[misc]
     signature = inspect.signature(arguments).replace(return_annotation=many)
 
@@ -168,9 +163,7 @@ def _check_alif(a: Layer) -> None:
     learnable = _learnable(a.neuron, a.constants, a.surrogate)
     _expect_float32(a.inputs)
     state = a.spikes0, a.potential0, a.adaptation0
-    shapes.layer(
-        a.inputs, a.weight, a.bias, a.recurrent_weight, a.parameters, state, learnable
-    )
+    shapes.layer(a.inputs, a.weight, a.bias, a.recurrent_weight, a.parameters, state, learnable)
 
 
 def _fake_alif(a: Layer) -> LayerOutput:
@@ -257,10 +250,8 @@ def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if gradient is None else gradient
 
 
-_alif = _register("alif", Layer, LayerOutput, _check_alif, _fake_alif)
-_alif_backward = _register(
-    "alif_backward", LayerBackward, LayerGradients, _check_alif_backward, _fake_alif_backward
-)
+_alif = _register("alif", _check_alif, _fake_alif)
+_alif_backward = _register("alif_backward", _check_alif_backward, _fake_alif_backward)
 _alif.register_autograd(_differentiate_alif, setup_context=_save_alif)
 
 
@@ -302,13 +293,9 @@ def _differentiate_spike_linear(ctx: Any, grad: Tensor) -> tuple[Tensor | None, 
     return tuple(gradient if needed else None for gradient, needed in wanted)
 
 
-_spike_linear = _register(
-    "spike_linear", SpikeLinear, Tensor, _check_spike_linear, _fake_spike_linear
-)
+_spike_linear = _register("spike_linear", _check_spike_linear, _fake_spike_linear)
 _spike_linear_backward = _register(
     "spike_linear_backward",
-    SpikeLinearBackward,
-    SpikeLinearGradients,
     _check_spike_linear_backward,
     _fake_spike_linear_backward,
 )
@@ -341,7 +328,7 @@ def _differentiate_gram(ctx: Any, grad_total: Tensor, grad_scatter: Tensor) -> T
     return gradient
 
 
-_gram = _register("gram", Gram, GramOutput, _check_gram, _fake_gram)
+_gram = _register("gram", _check_gram, _fake_gram)
 _gram.register_autograd(_differentiate_gram, setup_context=_save_gram)
 
 
@@ -379,11 +366,9 @@ def _differentiate_ternary(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return *found, None
 
 
-_ternary = _register("ternary", Ternary, Tensor, _check_ternary, _fake_ternary)
+_ternary = _register("ternary", _check_ternary, _fake_ternary)
 _ternary_backward = _register(
     "ternary_backward",
-    TernaryBackward,
-    TernaryGradients,
     _check_ternary_backward,
     _fake_ternary_backward,
 )

@@ -8,7 +8,7 @@ Legend: T time steps, B batch, I inputs, O outputs, H neurons, L parameters of a
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -179,3 +179,15 @@ class TernaryGradients(NamedTuple):
 
     features: Tensor
     threshold: Tensor
+
+
+OPERATORS: dict[str, tuple[type[Any], type[Any]]] = {
+    "alif": (Layer, LayerOutput),
+    "alif_backward": (LayerBackward, LayerGradients),
+    "spike_linear": (SpikeLinear, Tensor),
+    "spike_linear_backward": (SpikeLinearBackward, SpikeLinearGradients),
+    "gram": (Gram, GramOutput),
+    "ternary": (Ternary, Tensor),
+    "ternary_backward": (TernaryBackward, TernaryGradients),
+}
+"""The operators by name: arguments, and what is returned."""

@@ -8,7 +8,7 @@ also below the threshold. The paper's symbols here:
     alpha, beta      alpha, rho            decay factors of potential and adaptation in one step
     a, b             a, c                  how much potential and spike add to the adaptation
     w                adaptation (state)    the counteracting current
-    u                potential             the membrane potential; a spike subtracts 1, the threshold
+    u                potential             the membrane potential; a spike subtracts 1
 
 The current takes up the potential of the step before, and the potential the current of this step: a
 symplectic Euler step, as Baronig et al. 2024 (https://arxiv.org/abs/2408.07517) argue for.
@@ -27,8 +27,6 @@ from srnn.network.neurons.base import Neuron, State
 from srnn.network.neurons.distributions import Uniform
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
 
-_ALPHA, _RHO = Uniform.of_decays(5, 25), Uniform.of_decays(30, 120)
-
 
 @dataclass(frozen=True)
 class AdaptiveCurrent(Neuron):
@@ -46,8 +44,8 @@ class AdaptiveCurrent(Neuron):
     name: ClassVar[str] = "adaptive_current"
     learnable: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "c")
 
-    alpha: Uniform = _ALPHA
-    rho: Uniform = _RHO
+    alpha: Uniform = Uniform.of_decays(5, 25)
+    rho: Uniform = Uniform.of_decays(30, 120)
     a: Uniform = Uniform(0.0, 1.0)
     c: Uniform = Uniform(0.0, 2.0)
     surrogate: Surrogate = MULTI_GAUSSIAN

@@ -93,9 +93,19 @@ def alif_backward(
             copy(grad_v_state, at, into_v, to, neurons)
             copy(grad_b_state, at, into_b, to, neurons)
             _recall(
-                neuron, potentials, (clip + row) * steps * neurons, s_state, v_state, b_state, at,
-                steps, neurons, adapted, to, together * width,
-            )  # fmt: skip
+                neuron=neuron,
+                potentials=potentials,
+                at=(clip + row) * steps * neurons,
+                s_state=s_state,
+                v_state=v_state,
+                b_state=b_state,
+                state=at,
+                steps=steps,
+                neurons=neurons,
+                adapted=adapted,
+                to=to,
+                step=together * width,
+            )
         for t in range(steps - 1, -1, -1):
             for row in range(rows):
                 at = ((clip + row) * steps + t) * neurons
@@ -155,9 +165,7 @@ def alif_backward(
     for k in range(len(grad_neuron)):
         grad_neuron[k] += sums[k * apart : k * apart + width]
     if len(weights):
-        recurrent_weights(
-            s_state, spikes, grad_current, steps, neurons, grad_weights, first, last
-        )
+        recurrent_weights(s_state, spikes, grad_current, steps, neurons, grad_weights, first, last)
 
 
 @kernel
@@ -244,11 +252,27 @@ def layer_backward(
         state = slice(clip * neurons, (clip + rows) * neurons)
         out = slice(clip * steps * neurons, (clip + rows) * steps * neurons)
         alif_backward(
-            grad_spikes[out], spikes[out], potentials[out], weights, panels, neuron, surrogate, steps, neurons,
-            s_state[state], v_state[state], b_state[state],
-            grad_s_state[state], grad_v_state[state], grad_b_state[state], current,
-            grad_weights, grad_neuron, 0, rows,
-        )  # fmt: skip
+            grad_spikes=grad_spikes[out],
+            spikes=spikes[out],
+            potentials=potentials[out],
+            weights=weights,
+            panels=panels,
+            neuron=neuron,
+            surrogate=surrogate,
+            steps=steps,
+            neurons=neurons,
+            s_state=s_state[state],
+            v_state=v_state[state],
+            b_state=b_state[state],
+            grad_s_state=grad_s_state[state],
+            grad_v_state=grad_v_state[state],
+            grad_b_state=grad_b_state[state],
+            grad_current=current,
+            grad_weights=grad_weights,
+            grad_neuron=grad_neuron,
+            first=0,
+            last=rows,
+        )
         part = slice(clip * steps * inputs, (clip + rows) * steps * inputs)
         if len(grad_x):
             project_back(

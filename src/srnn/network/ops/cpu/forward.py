@@ -92,7 +92,16 @@ def layer_forward(
         clip_in = slice(clip * steps * inputs, (clip + 1) * steps * inputs)
         project(x[clip_in], strips, bias, inputs, neurons, current, 0, steps)
         alif_forward(
-            current, weights, neuron, steps, neurons,
-            s_state[state], v_state[state], b_state[state],
-            spikes[clip_out], potentials[clip_out] if len(potentials) else potentials, 0, 1,
-        )  # fmt: skip
+            current=current,
+            weights=weights,
+            neuron=neuron,
+            steps=steps,
+            neurons=neurons,
+            s_state=s_state[state],
+            v_state=v_state[state],
+            b_state=b_state[state],
+            spikes=spikes[clip_out],
+            potentials=potentials[clip_out] if len(potentials) else potentials,
+            first=0,
+            last=1,
+        )

@@ -2,8 +2,8 @@
 """What the kernels of all kinds of neurons share, and what the functions of a kind are.
 
 Each kind has these functions in the ``triton.py`` of its folder, for values of any shape. They are
-passed to the kernels as constants, so that a kernel is compiled for each kind. ``p`` is a tuple: the
-neuron's parameters, alpha first, then the constants of the kind.
+passed to the kernels as constants, so that a kernel is compiled for each kind. ``p`` is a tuple:
+the neuron's parameters, alpha first, then the constants of the kind.
 
 ``step(inflow, spikes, potential, adapted, p)``
     Returns spikes, potential and adaptation one time step later. Rounded as the definition is.
@@ -25,13 +25,11 @@ LENGTHS = ["steps", "batch"]
 
 
 @triton.jit
-def load_parameters(
-    parameters, constants, neuron, neurons: tl.constexpr, learnable: tl.constexpr
-):
+def load_parameters(parameters, constants, neuron, neurons: tl.constexpr, learnable: tl.constexpr):
     """Return ``p``: parameters (L, H) of these neurons, and the constants."""
     p = ()
     for k in tl.static_range(learnable):
-        p += (tl.load(parameters + k * neurons + neuron, neuron < neurons, 0.0),)
+        p += (tl.load(parameters + k * neurons + neuron, neuron < neurons, 0.0),)  # type: ignore
     return p + constants
 
 
@@ -40,7 +38,7 @@ def zeros(block: tl.constexpr, count: tl.constexpr):
     """Return a tuple of ``count`` blocks of zeros."""
     found = ()
     for _ in tl.static_range(count):
-        found += (tl.zeros((block,), tl.float32),)
+        found += (tl.zeros((block,), tl.float32),)  # type: ignore
     return found
 
 
@@ -49,5 +47,5 @@ def add(sums, summands, count: tl.constexpr):
     """Return the sums of two tuples, item by item."""
     found = ()
     for k in tl.static_range(count):
-        found += (sums[k] + summands[k],)
+        found += (sums[k] + summands[k],)  # type: ignore
     return found

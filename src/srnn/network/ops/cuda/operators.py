@@ -79,7 +79,7 @@ def _missing() -> str | None:
 
 @cache
 def _kernels(name: str) -> Any:
-    """Import a module of this folder when first needed: Triton may be missing, and takes a while."""
+    """Import a module of this folder when first needed: Triton may be missing, and is slow."""
     return import_module(f"srnn.network.ops.cuda.{name}")
 
 
@@ -142,9 +142,10 @@ def alif_backward(a: LayerBackward) -> LayerGradients:
     # Holds the adaptation of every step until the gradient of the current overwrites it.
     grad_current = new_sequence(spikes, neurons)
     functions = kernel_functions(a.neuron, "triton")
+    spikes0 = a.spikes0.contiguous()
     common = {
         "parameters": a.parameters.contiguous(),
-        "spikes0": a.spikes0.contiguous(),
+        "spikes0": spikes0,
         "potential0": a.potential0.contiguous(),
         "adaptation0": a.adaptation0.contiguous(),
         "steps": steps,
@@ -155,7 +156,7 @@ def alif_backward(a: LayerBackward) -> LayerGradients:
         "enable_fp_fusion": False,
     }
     scan = {"block": _CELLS, "stages": _SCAN_STAGES}
-    into_spikes = torch.zeros_like(common["spikes0"])
+    into_spikes = torch.zeros_like(spikes0)
     into_potential, into_adapted = copied(a.grad_potential), copied(a.grad_adaptation)
     parts = spikes.new_zeros(batch, len(a.parameters), neurons)
     back = {
@@ -197,7 +198,7 @@ def alif_backward(a: LayerBackward) -> LayerGradients:
             )
             with full_precision():
                 into_spikes.addmm_(grad_current[0], a.recurrent_weight)
-                grad_recurrent = _weight_gradient(grad_current, common["spikes0"], spikes)
+                grad_recurrent = _weight_gradient(grad_current, spikes0, spikes)
     grad_parameters = parts.sum(dim=0)
     grad_parameters[0] /= 1 - a.parameters[0]  # the kernels leave out this factor of alpha's
     product = SpikeLinearGradients(grad_current, spikes.new_empty(0, 0), spikes.new_empty(0))

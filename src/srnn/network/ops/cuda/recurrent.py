@@ -37,11 +37,11 @@ def _product(
     depth: tl.constexpr,
     spikes: tl.constexpr,
 ):
-    """Return ``rows`` (clips, H) times ``scale`` times the columns (H, block) of the weights.
+    """Return ``source`` (clips, H) times ``scale`` times the columns (H, block) of the weights.
 
-    The weights are two half-precision matrices (2, padded, padded), see `operators.halves`. Spikes are
-    exact in half precision; other values, which ``scale`` must bring below 2^14, are split in the
-    same way.
+    The weights are two half-precision matrices (2, padded, padded), see `operators._halves`. Spikes
+    are exact in half precision; other values, which ``scale`` must bring below 2^14, are split in
+    the same way.
     """
     total = tl.zeros((clips, block), tl.float32)
     for start in range(0, neurons, depth):
@@ -228,19 +228,17 @@ def recurrent_backward(
                 depth=depth,
                 spikes=False,
             )
-            grad_inflow, into_spikes, into_potential, into_adapted, summands = (
-                step_backward(
-                    into_spikes,
-                    into_potential,
-                    into_adapted,
-                    tl.load(spikes_before + neuron, exists, 0.0),
-                    tl.load(potential_before + neuron, exists, 0.0),
-                    tl.load(adapted_before + neuron, exists, 0.0),
-                    tl.load(potentials + neuron, exists, 0.0),
-                    tl.load(adapted_or_grad + neuron, exists, 0.0),
-                    p,
-                    derivative,
-                )
+            grad_inflow, into_spikes, into_potential, into_adapted, summands = step_backward(
+                into_spikes,
+                into_potential,
+                into_adapted,
+                tl.load(spikes_before + neuron, exists, 0.0),
+                tl.load(potential_before + neuron, exists, 0.0),
+                tl.load(adapted_before + neuron, exists, 0.0),
+                tl.load(potentials + neuron, exists, 0.0),
+                tl.load(adapted_or_grad + neuron, exists, 0.0),
+                p,
+                derivative,
             )
             largest = tl.maximum(largest, tl.max(tl.abs(grad_inflow), 1, keep_dims=True))
             tl.debug_barrier()  # all have read the old values

@@ -174,19 +174,17 @@ def scan_backward(
             tl.where(first, adaptation0 + state, adapted_or_grad - neurons), exists, 0.0
         )
         from_above = tl.load(grad_spikes, exists, 0.0)
-        grad_inflow, into_spikes, into_potential, into_adapted, summands = (
-            step_backward(
-                from_above + into_spikes,
-                into_potential,
-                into_adapted,
-                spikes_before,
-                potential_before,
-                adapted_before,
-                potential,
-                adapted,
-                p,
-                derivative,
-            )
+        grad_inflow, into_spikes, into_potential, into_adapted, summands = step_backward(
+            from_above + into_spikes,
+            into_potential,
+            into_adapted,
+            spikes_before,
+            potential_before,
+            adapted_before,
+            potential,
+            adapted,
+            p,
+            derivative,
         )
         tl.store(adapted_or_grad, grad_inflow, exists)
         sums = add(sums, summands, learnable)
