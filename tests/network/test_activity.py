@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from srnn.network.activity import Activity, activity
-from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold
+from srnn.network.readout import Readout
 
 STEPS, CHANNELS, BANDS = 31, 2, 5
 

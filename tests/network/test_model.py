@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from srnn.network.dropout import drop
-from srnn.network.layers import AdaptiveLIF, CurrentNorm, LeakyReadout, Readout
+from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Normal
+from srnn.network.norm import CurrentNorm
+from srnn.network.readout import LeakyReadout, Readout
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 

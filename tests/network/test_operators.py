@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from srnn import AdaptiveLIF
-from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import NEURONS, AdaptiveCurrent, State
 from srnn.network.ops import library, own_cores, reference, registration, threads
 from srnn.network.ops.signatures import Layer, LayerBackward, LayerOutput
+from srnn.network.readout import Readout
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 NEEDS_GRADIENTS = [False, True]

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from srnn import AdaptiveLIF
-from srnn.network.layers import LeakyReadout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import NEURONS, AdaptiveCurrent, State
 from srnn.network.ops import BACKENDS, library, reference, registration
 from srnn.network.ops.cpu import operators as cpu
+from srnn.network.readout import LeakyReadout
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 Call = Callable[[AdaptiveLIF, Tensor], object]

@@ -10,7 +10,8 @@ def drop(spikes: Tensor, rate: float) -> Tensor:
     """Drop each neuron of a clip with probability ``rate``; scale the others by 1 / (1 - rate).
 
     A neuron is dropped over the whole sequence (Gal and Ghahramani 2016,
-    https://arxiv.org/abs/1512.05287): draws for each time step would take a fifth of a training step.
+    https://arxiv.org/abs/1512.05287): draws for each time step would make a training step a fifth
+    slower.
     Draws from torch's global random generator of the device.
 
     Parameters

@@ -16,8 +16,9 @@ from torch.utils._pytree import _register_namedtuple as register_namedtuple
 
 from srnn.network.dropout import drop
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.layers import AdaptiveLIF, LeakyReadout, Readout
+from srnn.network.layers import AdaptiveLIF
 from srnn.network.neurons import AdaptiveThreshold, Neuron
+from srnn.network.readout import LeakyReadout, Readout
 
 
 class Output(NamedTuple):
@@ -103,7 +104,7 @@ class SpikingNetwork(nn.Module):
         Which hidden layers are recurrent; by default all but the first.
     batch_norm : bool
         Whether the currents from below, also the readout's, are normalised over time steps and
-        clips, see `srnn.network.layers.CurrentNorm`.
+        clips, see `srnn.network.norm.CurrentNorm`.
     dropout : float, 0 <= dropout < 1
         Fraction of the neurons of each hidden layer that are dropped in training, drawn from
         torch's global random generator; the spikes of the others are scaled up.

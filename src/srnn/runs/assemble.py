@@ -37,9 +37,9 @@ from srnn.features.mixing import Mixer
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import MelSpec
 from srnn.features.warping import Warper
-from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Neuron, Normal, Uniform
+from srnn.network.readout import Readout
 from srnn.network.surrogate import SURROGATES
 from srnn.training.examples import Variation
 

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.layers import AdaptiveLIF, LeakyReadout
+from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork
+from srnn.network.readout import LeakyReadout
 
 
 class EagerLoop(nn.Module):
