@@ -3,11 +3,16 @@
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
+from srnn.data.corpus import Corpus, read_corpus
+from srnn.data.pack.opening import open_pack
+from srnn.data.sources.folder import source as folders
 
 RATE = 16_000
 
@@ -95,3 +100,27 @@ def odd_recordings(folder: Path) -> dict[Path, float]:
     made[folder / "ten_minutes.wav"] = 600
     (folder / "ten_minutes.wav").write_bytes(encoded(600, 8_000))
     return made
+
+
+def corpus_of(
+    folder: Path,
+    labels: Sequence[str],
+    *,
+    silence_clips: Sequence[int] = (0, 0, 0),
+    seed: int = 0,
+    size: int = RATE,
+    sample_rate: int = RATE,
+    held_out: Sequence[str] = (),
+) -> Corpus:
+    """Return the labelled clips of a folder of words."""
+    data_set = folders.read(folder)
+    return read_corpus(
+        data_set,
+        open_pack(data_set),
+        labels,
+        silence_clips=silence_clips,
+        seed=seed,
+        size=size,
+        sample_rate=sample_rate,
+        held_out=held_out,
+    )

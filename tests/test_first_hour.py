@@ -9,9 +9,11 @@ import pytest
 
 from srnn import cli
 from srnn.config import Config, doubtful_keys, load
-from srnn.data import audio, voices
+from srnn.data import audio
+from srnn.data.preparation import make_training_corpus
+from srnn.data.sources.synthetic import corpus as corpora
 from srnn.errors import InputError
-from srnn.runs.assemble import make_training_corpus
+from srnn.runs.assemble import make_task
 
 ROOT = Path(__file__).parents[1]
 READMES = ["configs/README.md", "src/srnn/README.md", "tests/README.md"]
@@ -73,8 +75,9 @@ def test_what_is_missing_is_noticed_before_anything_is_decoded(
         for file in (tones / "tones" / word).iterdir():
             (tmp_path / "bare" / word / file.name).symlink_to(file)
     place = [f"data.dataroot={tmp_path / 'bare'}", *(["data.silence=false"] if keys else [])]
+    config = load("tones.toml", [*place, *keys])
     with pytest.raises(InputError) as error:
-        make_training_corpus(load("tones.toml", [*place, *keys]))
+        make_training_corpus(make_task(config), needs_noise=config.augment.noise > 0)
     key = keys[0].partition("=")[0] if keys else "data.silence"
     assert str(error.value).startswith(f"{key}: expected ")
     assert "found none" in str(error.value)
@@ -104,21 +107,21 @@ def test_log_mel_asks_for_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFi
 def test_nearly_all_unknown_is_warned_of_in_natural_sampling_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("srnn.data.corpus._MOST", 0.2)
+    monkeypatch.setattr("srnn.data.checks._MANY", 0.2)
     logger = logging.getLogger("srnn")
     monkeypatch.setattr(logger, "propagate", True)
     hint = 'data.sampling = "balanced" presents every class equally often'
     for sampling, hinted in (("natural", True), ("balanced", False), ("square_root", False)):
         caplog.clear()
-        make_training_corpus(load("tones.toml", [f"data.sampling={sampling}"]))
+        make_training_corpus(make_task(load("tones.toml", [f"data.sampling={sampling}"])))
         assert (hint in caplog.text) is hinted
         assert "clips for validation of" not in caplog.text  # silence, of which there are four
 
 
 def test_what_synthetic_voices_take_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voices, "available_cores", lambda: 2)
-    assert voices._what_it_takes(38 * 325) == "about 32 s on 2 cores"
-    assert voices._what_it_takes(100_000) == "about 4 min on 2 cores"
+    monkeypatch.setattr(corpora, "available_cores", lambda: 2)
+    assert corpora._duration(38 * 325) == "about 32 s on 2 cores"
+    assert corpora._duration(100_000) == "about 4 min on 2 cores"
 
 
 def anchors(file: Path) -> set[str]:

@@ -21,9 +21,10 @@ import torch
 
 import srnn
 from run_results import assert_same_results
-from srnn.config import Config, MelConfig, load, to_toml
+from srnn.config import Config, load, to_toml
 from srnn.data import audio
 from srnn.data.workers import without_main
+from srnn.features.reference import MelKeys
 from srnn.network.model import Output
 from srnn.training.examples import Batch
 from srnn.training.interrupt import Interrupted
@@ -155,7 +156,7 @@ def test_another_signal_reaches_the_handler_that_was_there(
         ({"srnn": {5: 5}}, "config: expected a TOML file, its tables (dicts of keys, by name)"),
         (None, "config: expected a TOML file, its tables (dicts of keys, by name) or a Config, "),
         (
-            Config(mel=MelConfig(hop=40)),
+            Config(mel=MelKeys(hop=40)),
             "config: mel.hop: expected a number <= mel.window = 30.0 (sound between two windows is",
         ),
         ("no.toml", "no.toml: expected a TOML file, found nothing at "),
@@ -195,8 +196,8 @@ def test_a_script_need_not_be_written_for_worker_processes(tones: Path, tmp_path
     script = tmp_path / "script.py"
     script.write_text(
         "import srnn\n"
-        "from srnn.data import pack\n"
-        "pack._RECORDINGS_WORTH_A_POOL = 1\n"
+        "from srnn.data.pack import decoding\n"
+        "decoding._RECORDINGS_WORTH_A_POOL = 1\n"
         f"tables = {tables(epochs=1)!r}\n"
         f"tables['data'] |= {{'workers': 2, 'dataroot': {str(tmp_path / 'tones')!r}}}\n"
         f"print(srnn.train(tables, {str(tmp_path / 'run')!r}).test['partition'])\n"

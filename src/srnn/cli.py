@@ -202,10 +202,10 @@ def _train_one(
 
 
 def _log_next_steps(settings: "Config", run: Path) -> None:
-    from srnn.runs.assemble import SYNTHETIC
+    from srnn.data.sources.synthetic.keys import NAME
 
     logger.info("next, your own recording: {}", _shell("predict", run, "YOUR.wav"))
-    if settings.data.gsc_url == SYNTHETIC:
+    if settings.data.gsc_url == NAME:
         real = _shell("config-v1-cuda.toml")
         logger.info("or real voices instead of synthetic ones: {} (downloads 1.5 GB)", real)
 

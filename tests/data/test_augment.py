@@ -9,9 +9,9 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from srnn.data.augment import Augmentation, Augmenter, Background
-from srnn.data.corpus import Corpus, read_corpus
-from srnn.data.pack import open_pack
+from recordings import corpus_of
+from srnn.data.augment import Augmentation, Augmenter
+from srnn.data.corpus import Corpus
 
 RATE, SIZE = 8_000, 2_050
 CPU = torch.device("cpu")
@@ -29,8 +29,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     ramp = np.linspace(0, 0.5, 10 * RATE)
     soundfile.write(folder / "_background_noise_" / "down.wav", -ramp, RATE)
     soundfile.write(folder / "_background_noise_" / "up.wav", ramp, RATE)
-    return read_corpus(
-        open_pack(folder),
+    return corpus_of(
+        folder,
         ("go", "_silence_"),
         silence_clips=(10, 1, 1),
         seed=0,
@@ -43,7 +43,10 @@ def varied(
     corpus: Corpus, augmentation: Augmentation, waveforms: torch.Tensor, epoch: int = 1
 ) -> NDArray[np.float32]:
     augmenter = Augmenter(
-        augmentation, Background(corpus, SIZE, RATE, CPU), corpus.partitions["training"], seed=0
+        augmentation,
+        corpus.training_background(SIZE, RATE, CPU),
+        corpus.partitions["training"],
+        seed=0,
     )
     count = len(waveforms)
     clips = torch.zeros(count, dtype=torch.int64)  # all of them words
@@ -120,7 +123,7 @@ def test_noise_comes_from_every_recording_up_to_its_level(corpus: Corpus) -> Non
 def test_fresh_silence_is_cut_from_the_training_stretch_of_its_own_recording(
     corpus: Corpus,
 ) -> None:
-    background = Background(corpus, SIZE, RATE, CPU)
+    background = corpus.training_background(SIZE, RATE, CPU)
     clips = corpus.partitions["training"]
     augmenter = Augmenter(Augmentation(fresh_silence=True), background, clips, seed=0)
     silent = [index for index, clip in enumerate(clips) if clip.label == 1]
@@ -138,7 +141,7 @@ def test_fresh_silence_is_cut_from_the_training_stretch_of_its_own_recording(
 
 
 def test_a_background_shorter_than_a_clip_is_padded(corpus: Corpus) -> None:
-    background = Background(corpus, 9 * RATE, RATE, CPU)
+    background = corpus.training_background(9 * RATE, RATE, CPU)
     (cut,) = background.cuts(torch.tensor([1]), torch.tensor([0.99], dtype=torch.float64)).numpy()
     heard = np.flatnonzero(cut)
     assert heard.min() == pytest.approx(RATE / 2, abs=5)  # a ramp is 0 at first
@@ -163,7 +166,7 @@ def test_nothing_is_drawn_where_nothing_is_asked_for() -> None:
 def test_a_gpu_varies_clips_alike(corpus: Corpus) -> None:
     waveforms = torch.randn(20, SIZE, generator=torch.Generator().manual_seed(0))
     clips, device = corpus.partitions["training"], torch.device("cuda")
-    augmenter = Augmenter(EVERYTHING, Background(corpus, SIZE, RATE, device), clips, seed=0)
+    augmenter = Augmenter(EVERYTHING, corpus.training_background(SIZE, RATE, device), clips, seed=0)
     heard = augmenter(
         waveforms.cuda(), torch.zeros(20, dtype=torch.int64, device=device), augmenter.draw(1, 20)
     ).cpu()

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srnn.config import Config, MelConfig
-from srnn.features.reference import MelSpec, features, fit
-from srnn.runs.assemble import make_spec
+from srnn.features.reference import ClipKeys, MelKeys, MelSpec, features, fit
 
 PAPER = MelSpec(
     size=16_000,
@@ -55,14 +53,14 @@ def test_features_are_librosas() -> None:
 @pytest.mark.parametrize(("window", "hop"), [(25, 5), (20, 10), (30, 3)])
 def test_other_framings_are_librosas(window: int, hop: int) -> None:
     waveform = chirp()
-    spec = make_spec(Config(mel=MelConfig(window=window, hop=hop)))
+    spec = MelSpec.from_keys(MelKeys(window=window, hop=hop), ClipKeys())
     np.testing.assert_allclose(
         features(waveform, spec), plainly(waveform, 16 * window, 16 * hop), rtol=1e-4, atol=1e-5
     )
 
 
 def test_the_usual_features_are_the_papers() -> None:
-    assert make_spec(Config()) == PAPER
+    assert MelSpec.from_keys(MelKeys(), ClipKeys()) == PAPER
 
 
 def test_loudness_does_not_matter() -> None:

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from srnn import cli
-from srnn.data.corpus import partition_of_speaker, speaker_of
+from srnn.data.names import speaker_of
+from srnn.data.partitions import partition_of_speaker
 from srnn.instruments.bench import Plan
 from srnn.instruments.bench.baselines import DenseProducts, EagerLoop
 from srnn.instruments.bench.epoch import write_recordings

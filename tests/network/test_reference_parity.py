@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from srnn.config import Config
 from srnn.features.batched import MelFeatures
 from srnn.features.normaliser import Normaliser
-from srnn.features.reference import features
-from srnn.runs.assemble import make_network, make_spec
+from srnn.features.reference import MelSpec, features
+from srnn.runs.assemble import make_network
 from srnn.training.examples import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
@@ -271,7 +271,7 @@ def assert_near(name: str, found: Tensor, expected: Tensor, tolerance: float) ->
 
 
 def test_features_are_the_references() -> None:
-    spec = make_spec(configuration(SECOND))
+    spec = MelSpec.from_keys(configuration(SECOND).mel, configuration(SECOND).srnn)
     clips = waveforms(SECOND)
     expected = clip_features(SECOND).numpy()
     assert expected.shape == (CLIPS, 3, 101, 40)

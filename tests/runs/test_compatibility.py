@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from srnn.data.corpus import BACKGROUND, Corpus, read_corpus
-from srnn.data.pack import open_pack
+from recordings import corpus_of
+from srnn.data.corpus import Corpus
+from srnn.data.labels import BACKGROUND
 from srnn.errors import InputError
 from srnn.runs.compatibility import clips_digest, expect_same_clips
 
@@ -18,8 +19,13 @@ RATE = 8000
 
 
 def read(folder: Path) -> Corpus:
-    return read_corpus(
-        open_pack(folder), ["on"], silence_clips=(0, 0, 0), seed=0, size=RATE, sample_rate=RATE
+    return corpus_of(
+        folder,
+        ["on"],
+        silence_clips=(0, 0, 0),
+        seed=0,
+        size=RATE,
+        sample_rate=RATE,
     )
 
 

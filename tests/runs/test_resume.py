@@ -118,7 +118,9 @@ def test_what_a_resumed_run_was_told_is_not_lost_before_it_is_noted(
     run = shutil.copytree(whole, tmp_path / "run")
     again = ["--set", "srnn.epochs=3", "--run-dir", str(run), "--resume"]
     with monkeypatch.context() as patch:
-        patch.setattr("srnn.runs.train.make_training_corpus", lambda _: signal.raise_signal(2))
+        patch.setattr(
+            "srnn.runs.train.make_training_corpus", lambda *_, **__: signal.raise_signal(2)
+        )
         assert cli.run(again) == 130
     assert advised(capsys) == again
     assert cli.run(again) == 0

@@ -29,16 +29,16 @@ from srnn import cli
 from srnn.config import load as load_config
 from srnn.config import to_toml
 from srnn.data import audio
-from srnn.errors import InputError
-from srnn.features.normaliser import Normaliser
-from srnn.runs import evaluate as testing
-from srnn.runs.assemble import (
+from srnn.data.preparation import (
     expect_data_sets,
     make_evaluation_corpus,
-    make_network,
-    make_spec,
     make_training_corpus,
 )
+from srnn.errors import InputError
+from srnn.features.normaliser import Normaliser
+from srnn.features.reference import MelSpec
+from srnn.runs import evaluate as testing
+from srnn.runs.assemble import make_network, make_task
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.directory import RunDirectory, new_run_path
 from srnn.runs.recorder import RunRecorder
@@ -183,7 +183,10 @@ def test_the_bar_tells_loss_and_time_left_from_the_start(
     monkeypatch.setattr(loop, "tqdm", Bar)
     monkeypatch.setattr(loop, "_REFRESH", 0.0)
     assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run")]) == 0
-    steps = -(-len(make_training_corpus(load_config("tones.toml")).partitions["training"]) // 16)
+    steps = -(
+        -len(make_training_corpus(make_task(load_config("tones.toml"))).partitions["training"])
+        // 16
+    )
     assert len(told) == 2 * steps
     for text in told:
         assert re.fullmatch(r"loss \d\.\d{3}, \d+ clips/s, \d+(s|min) left", text), text
@@ -360,7 +363,7 @@ def test_a_run_resumed_elsewhere_asks_for_its_data_set(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("srnn.data.acquire.download", refuse)
+    monkeypatch.setattr("srnn.data.sources.folder.archives.download", refuse)
     run = shutil.copytree(finished, tmp_path / "run")
     for name in lost:
         (run / name).unlink()
@@ -394,7 +397,7 @@ def test_of_all_data_sets_of_a_run_none_is_made_where_it_was_not(
     place = tmp_path / "empty" if "gsc_url" in keys[0] else tones / "tones"
     config = load_config("tones.toml", [*keys, f"data.dataroot={place}"])
     with pytest.raises(InputError) as error:
-        expect_data_sets(config, tmp_path / "run")
+        expect_data_sets(make_task(config), tmp_path / "run")
     assert str(error.value).startswith(f"data.dataroot = '{place}': expected the {missing}")
     assert not (tmp_path / "empty").exists()
 
@@ -588,8 +591,9 @@ def test_the_definition_is_recorded_too_and_recording_is_a_switch_of_its_own(
 ) -> None:
     keys = [f"srnn.backend={backend}", f"cuda.graphs={str(graphs).lower()}"]
     config = load_config("tones.toml", keys)
-    corpus = make_training_corpus(config)
-    clips = make_examples(corpus, ["training"], make_spec(config), CPU, room=0)["training"]
+    corpus = make_training_corpus(make_task(config))
+    spec = MelSpec.from_keys(config.mel, config.srnn)
+    clips = make_examples(corpus, ["training"], spec, CPU, room=0)["training"]
     spotter = Spotter(Normaliser(None), make_network(config, len(corpus.labels)))
     recorder = RunRecorder(RunDirectory(tmp_path), config, corpus.labels, "")
     data = TrainingData(corpus, clips, clips, np.arange)
@@ -703,7 +707,7 @@ def test_a_run_stopped_before_it_has_a_configuration_is_told_to_begin_as_it_bega
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "srnn.runs.train.make_training_corpus", lambda _: signal.raise_signal(signal.SIGTERM)
+        "srnn.runs.train.make_training_corpus", lambda *_, **__: signal.raise_signal(signal.SIGTERM)
     )
     begun = ["tones.toml", "--set", "srnn.epochs=3", "--run-dir", str(tmp_path / "run")]
     assert cli.run(begun) == 143
@@ -802,7 +806,7 @@ def test_training_hears_nothing_of_what_is_held_out(tmp_path: Path, tones: Path)
         corpus / "_background_noise_" / "noise.wav", corpus / "_background_noise_" / "x.wav"
     )
     keys = [f"data.dataroot={corpus}", 'data.held_out=["another", "x"]', "augment.noise=1.0"]
-    made = make_training_corpus(load_config("tones.toml", keys))
+    made = make_training_corpus(make_task(load_config("tones.toml", keys)))
     heard, validated = (
         {f"{clip.word}/{clip.path.stem[:1]}" for clip in made.partitions[name]} - {""}
         for name in ("training", "validation")
@@ -829,7 +833,7 @@ def test_training_hears_nothing_of_what_is_held_out(tmp_path: Path, tones: Path)
 def test_what_cannot_be_held_out_is_named(held_out: str, change: str, message: str) -> None:
     config = load_config("tones.toml", [f'data.held_out=["{held_out}"]', change])
     with pytest.raises(InputError, match=rf"(?m)^data\.held_out: .* found {message}$"):
-        make_training_corpus(config)
+        make_training_corpus(make_task(config))
 
 
 def test_evaluate_downloads_nothing(
@@ -930,15 +934,15 @@ def test_test_archive_by_configuration(tmp_path: Path, tones: Path) -> None:
         "data.unknown=true",
     ]
     config = load_config("tones.toml", overrides)
-    corpus = make_training_corpus(config)
+    corpus = make_training_corpus(make_task(config))
     assert corpus.counts("testing") == {"low": 40, "high": 0, "_silence_": 0, "_unknown_": 40}
     assert corpus.counts("training")["low"] > 20
-    again = make_evaluation_corpus(config, corpus.labels)
+    again = make_evaluation_corpus(make_task(config), corpus.labels)
     assert again.partitions["testing"] == corpus.partitions["testing"]
     archive.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"^data\.test_url: expected the test archive that train"):
-        make_evaluation_corpus(config, corpus.labels)
-    without = make_evaluation_corpus(config, corpus.labels, partition="validation")
+        make_evaluation_corpus(make_task(config), corpus.labels)
+    without = make_evaluation_corpus(make_task(config), corpus.labels, partition="validation")
     assert without.partitions["validation"] == corpus.partitions["validation"]
 
 
@@ -986,22 +990,16 @@ def test_predict_prints_the_most_probable_words(
 def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
     recogniser = srnn.load(finished)
     config = load_config("tones.toml")
-    corpus = make_training_corpus(config)
+    corpus = make_training_corpus(make_task(config))
     clips = corpus.partitions["validation"]
-    made = make_examples(corpus, ["validation"], make_spec(config), CPU, room=0)
+    spec = MelSpec.from_keys(config.mel, config.srnn)
+    made = make_examples(corpus, ["validation"], spec, CPU, room=0)
     (batch,) = made["validation"].batches(torch.arange(len(clips)), len(clips), CPU)
     together = recogniser.spotter(batch.features).log_probabilities.exp()
     for clip, probabilities in zip(clips, together, strict=True):
         if clip.frames == -1:
             alone = list(recogniser.predict(clip.path).probabilities.values())
             assert alone == pytest.approx(probabilities.tolist(), abs=1e-5)
-
-
-@pytest.mark.parametrize(("rate", "size"), [(16_000, 16_000), (44_100, 44_100), (11_025, 9_999)])
-def test_configuration_and_features_count_the_same_frames(rate: int, size: int) -> None:
-    rates = [f"srnn.sample_rate={rate}", f"srnn.size={size}"]
-    config = load_config("tones.toml", rates)
-    assert make_spec(config).shape[1] == config.frames
 
 
 def test_a_run_on_other_frames_goes_on_and_passes_its_weights_on_only_to_such(
@@ -1012,7 +1010,7 @@ def test_a_run_on_other_frames_goes_on_and_passes_its_weights_on_only_to_such(
     command = ["tones.toml", "--run-dir", str(run)]
     assert cli.run([*command, *framing]) == 0
     recogniser = srnn.load(run)
-    assert make_spec(recogniser.config).shape == (2, 101, 8)
+    assert MelSpec.from_keys(recogniser.config.mel, recogniser.config.srnn).shape == (2, 101, 8)
     assert len(recogniser.spotter(torch.ones(1, 2, 101, 8)).inputs) == 101
     assert cli.run(["evaluate", str(run)]) == 0
     assert cli.run([*command, *framing, "--resume", "--set", "srnn.epochs=3"]) == 0
@@ -1148,7 +1146,7 @@ def test_init_from_another_network_names_the_keys(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ('data.words=["low", "hihg"]', "data.words: expected a folder of recordings"),
+        ('data.words=["low", "hihg"]', "data.words: expected recordings of each word"),
         ("data.dataroot=nowhere", "data.gsc_url"),
         ("srnn.epoch=3", "--set srnn.epoch: unknown key; did you mean srnn.epochs?"),
         ("srnn.epochs=0", "--set srnn.epochs: expected an integer from 1 to 1000000, found 0"),

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from srnn.data import pack
+from srnn.data.pack import decoding
+from srnn.data.pack.opening import open_pack
+from srnn.data.sources.folder import source as folders
 
 
-def _take_on(job: pack._Job) -> None:
+def _take_on(job: decoding._Job) -> None:
     sys.stderr.write("ready\n")
-    pack._take_on(job)
+    decoding._take_on(job)
 
 
 if __name__ == "__main__":
     import packing  # worker processes do not run the main module again
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(pack, "_RECORDINGS_WORTH_A_POOL", 1)
-    patch.setattr(pack, "_RECORDINGS_A_TASK", 1)
-    patch.setattr(pack, "_take_on", packing._take_on)
-    pack.open_pack(Path(sys.argv[1]), sys.argv[2], 2)
+    patch.setattr(decoding, "_RECORDINGS_WORTH_A_POOL", 1)
+    patch.setattr(decoding, "_RECORDINGS_A_TASK", 1)
+    patch.setattr(decoding, "_take_on", packing._take_on)
+    open_pack(folders.read(Path(sys.argv[1])), sys.argv[2], 2)

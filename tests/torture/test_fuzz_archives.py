@@ -17,7 +17,7 @@ import pytest
 from fuzzing import damaged, fuzz, outcome, unchanged
 from hypothesis import strategies as st
 
-from srnn.data.archive import extract
+from srnn.data.fetch.archive import extract
 
 ARCHIVE = Path("some.tar.gz")
 FOLDER = Path("unpacked")

@@ -14,7 +14,7 @@ import soundfile
 from processes import exit_code, say, training
 
 from run_results import metrics
-from srnn.data.voices import SPEECH_COMMANDS_WORDS
+from srnn.data.sources.speech_commands import WORDS
 
 MIB, GIB = 2**20, 2**30
 
@@ -81,7 +81,7 @@ def make_corpus(folder: Path, count: int) -> None:
     time = np.arange(rate) / rate
     header = wav_header(folder.parent / "header.wav", rate)
     tones = []
-    for pitch, word in enumerate(SPEECH_COMMANDS_WORDS):
+    for pitch, word in enumerate(WORDS):
         (folder / word).mkdir(parents=True)
         burst = np.exp(-(((time - 0.5) / 0.1) ** 2))
         tone = np.sin(2 * np.pi * (200 + 100 * pitch) * time)
@@ -91,7 +91,7 @@ def make_corpus(folder: Path, count: int) -> None:
         start = number * 17 % (len(noise) - rate)
         samples = np.roll(tones[which], 8 * take % 4_000) + noise[start : start + rate]
         name = f"{take % 2_600:08x}_nohash_{take // 2_600}.wav"
-        (folder / SPEECH_COMMANDS_WORDS[which] / name).write_bytes(header + samples.tobytes())
+        (folder / WORDS[which] / name).write_bytes(header + samples.tobytes())
     (folder / "_background_noise_").mkdir()
     for number in range(6):
         samples = noise[number * rate :][: 60 * rate]

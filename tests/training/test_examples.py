@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from srnn.data import audio
-from srnn.data.augment import Augmentation, Augmenter, Background
+from srnn.data.augment import Augmentation, Augmenter
 from srnn.data.corpus import Clip, Corpus
-from srnn.data.pack import open_pack
+from srnn.data.pack.opening import open_pack
+from srnn.data.silence import Noise
+from srnn.data.sources.folder import source as folders
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker, Masking
 from srnn.features.mixing import Mixer
@@ -66,13 +68,14 @@ def clips(folder: Path, word: str = "go") -> list[Clip]:
 
 
 def waveforms(folder: Path, some: list[Clip]) -> Waveforms:
-    return Waveforms([open_pack(folder)], some, SPEC.size, SPEC.sample_rate)
+    return Waveforms([open_pack(folders.read(folder))], some, SPEC.size, SPEC.sample_rate)
 
 
 def corpus(folder: Path, **partitions: list[Clip]) -> Corpus:
-    packs = dict.fromkeys(partitions, open_pack(folder))
+    packs = dict.fromkeys(partitions, open_pack(folders.read(folder)))
     clips = {name: tuple(some) for name, some in partitions.items()}
-    return Corpus(packs, ("a", "b", "c"), clips, {})
+    noises = (Noise("_background_noise_/hum.wav", 0, 20_000, RATE),)
+    return Corpus(packs, ("a", "b", "c"), clips, noises, {})
 
 
 def everything(examples: Examples, size: int) -> list[torch.Tensor]:
@@ -168,7 +171,9 @@ class _Recorder(Waveforms):
     """Waveforms that note what is read, and refuse a clip."""
 
     def __init__(self, folder: Path, refused: int = -1) -> None:
-        super().__init__([open_pack(folder)], clips(folder), SPEC.size, SPEC.sample_rate)
+        super().__init__(
+            [open_pack(folders.read(folder))], clips(folder), SPEC.size, SPEC.sample_rate
+        )
         self.read: list[int] = []
         self.refused = refused
 
@@ -204,7 +209,7 @@ def test_an_error_in_reading_ends_the_batches(folder: Path) -> None:
 
 def test_how_a_clip_is_varied_depends_on_its_place_in_the_epoch_alone(folder: Path) -> None:
     made = corpus(folder, training=clips(folder))
-    background = Background(made, SPEC.size, RATE, CPU)
+    background = made.training_background(SPEC.size, RATE, CPU)
     kinds = Augmentation(shift=80, speed=10, volume=3, noise=0.5)
     augmenter = Augmenter(kinds, background, made.partitions["training"], seed=0)
     examples = make_examples(made, ["training"], SPEC, CPU, 2**30, augmenter)["training"]

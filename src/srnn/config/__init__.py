@@ -14,7 +14,6 @@ from srnn.config.tables import (
     AugmentConfig,
     Config,
     DataConfig,
-    MelConfig,
     SrnnConfig,
 )
 from srnn.config.writing import changes, to_toml, toml_value
@@ -23,7 +22,6 @@ __all__ = [
     "AugmentConfig",
     "Config",
     "DataConfig",
-    "MelConfig",
     "SrnnConfig",
     "changes",
     "doubtful_keys",

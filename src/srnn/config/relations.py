@@ -3,10 +3,9 @@
 
 from collections.abc import Iterator
 
-from srnn.config.tables import AugmentConfig, Config, DataConfig, MelConfig, SrnnConfig
+from srnn.config.tables import AugmentConfig, Config, DataConfig, SrnnConfig
+from srnn.features.reference import DELTA_WIDTH, MelKeys, MelSpec
 from srnn.settings import BrokenRelation, Keys
-
-_DELTA_FRAMES = 9  # librosa.feature.delta fits its slope over this many frames
 
 
 def broken_relations(config: Config) -> Iterator[BrokenRelation]:
@@ -23,23 +22,6 @@ def broken_relations(config: Config) -> Iterator[BrokenRelation]:
 
 
 def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
-    if data.words != "all" and len(data.words) == 1 and not (data.unknown or data.silence):
-        yield BrokenRelation(
-            ("data.words", "data.unknown", "data.silence"),
-            "at least two words where data.unknown and data.silence are false",
-            data.words,
-        )
-
-    if shared := [word for word in data.held_out if data.words != "all" and word in data.words]:
-        yield BrokenRelation(("data.held_out", "data.words"), "no keyword", shared[0])
-
-    if data.silence and data.silence_clips[0] == 0:
-        yield BrokenRelation(
-            ("data.silence_clips", "data.silence"),
-            "training clips of silence (or data.silence = false)",
-            data.silence_clips,
-        )
-
     for key, none, found in (
         ("data.synthetic_unknown", 0, data.synthetic_unknown),
         ("srnn.unknown_readouts", 1, srnn.unknown_readouts),
@@ -56,38 +38,31 @@ def _of_classes(data: DataConfig, srnn: SrnnConfig) -> Iterator[BrokenRelation]:
 def _of_framing(config: Config) -> Iterator[BrokenRelation]:
     srnn, mel = config.srnn, config.mel
     at_rate = f"at srnn.sample_rate = {srnn.sample_rate}"
-    if mel.hop > mel.window:
-        yield BrokenRelation(
-            ("mel.hop", "mel.window"),
-            f"a number <= mel.window = {mel.window} (sound between two windows is lost)",
-            mel.hop,
-        )
-    elif not config.hop:
+    if mel.hop > mel.window:  # which its own keys report
+        return
+    spec = MelSpec.from_keys(mel, srnn)
+    if not spec.hop:
         yield BrokenRelation(
             ("mel.hop", "srnn.sample_rate"),
             f"at least one sample ({1000 / srnn.sample_rate:.3g} ms) {at_rate}",
             mel.hop,
         )
-    elif srnn.size < config.n_fft:
+    elif srnn.size < spec.n_fft:
         yield BrokenRelation(
             ("srnn.size", "srnn.sample_rate", "mel.window"),
-            f"at least {config.n_fft} samples (mel.window = {mel.window} ms) {at_rate}",
+            f"at least {spec.n_fft} samples (mel.window = {mel.window} ms) {at_rate}",
             srnn.size,
         )
-    elif mel.delta_order > 0 and config.frames < _DELTA_FRAMES:
+    elif mel.delta_order > 0 and spec.frames < DELTA_WIDTH:
         yield BrokenRelation(
             ("mel.delta_order", "srnn.size", "srnn.sample_rate", "mel.hop"),
-            f"0 where a clip has fewer than {_DELTA_FRAMES} frames "
-            f"(srnn.size = {srnn.size} {at_rate} makes {config.frames}, mel.hop = {mel.hop} ms)",
+            f"0 where a clip has fewer than {DELTA_WIDTH} frames "
+            f"(srnn.size = {srnn.size} {at_rate} makes {spec.frames}, mel.hop = {mel.hop} ms)",
             mel.delta_order,
         )
 
 
-def _of_features(srnn: SrnnConfig, mel: MelConfig) -> Iterator[BrokenRelation]:
-    if mel.fmin >= mel.fmax:
-        yield BrokenRelation(
-            ("mel.fmin", "mel.fmax"), f"a number < mel.fmax = {mel.fmax}", mel.fmin
-        )
+def _of_features(srnn: SrnnConfig, mel: MelKeys) -> Iterator[BrokenRelation]:
     if mel.fmax > srnn.sample_rate / 2:
         yield BrokenRelation(
             ("mel.fmax", "srnn.sample_rate"),

@@ -6,52 +6,19 @@ Error messages and the table in the README are derived from it (see `writing`). 
 must satisfy together stands in `relations`.
 """
 
-import math
-import unicodedata
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, Strict, StringConstraints
+from pydantic import Field, Strict
 
+from srnn.data.task import DataKeys
+from srnn.features.normaliser import NormalisationKeys
+from srnn.features.reference import ClipKeys, MelKeys
 from srnn.log import LoggerKeys
-from srnn.settings import MANY, STEPS, Keys, TextLine, key, noun
+from srnn.settings import MANY, STEPS, Keys, key
 from srnn.training.device import CudaKeys
 from srnn.training.loop import TrainingKeys
 
-
-def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names in the composed form of Unicode: how an accent is coded makes no other name."""
-    words = tuple(unicodedata.normalize("NFC", word) for word in words)
-    for position, word in enumerate(words):
-        if word in words[:position]:
-            raise ValueError(f'"{word}" twice')
-    return words
-
-
-_Sha256 = Annotated[
-    str,
-    StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True),
-    noun("string of 64 hexadecimal digits"),
-]
-# A word is a folder of the data set; names with "_" or "." in front are the data set's own.
-_Word = Annotated[
-    str,
-    StringConstraints(pattern=r"^[^/\\_.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,59}$"),
-    noun('name (1 to 60 characters, no slash, not starting with "_" or ".")'),
-]
-# TOML has lists only, hence the lax tuples; what lies in them stays strict.
-_Words = Annotated[
-    tuple[_Word, ...],
-    Strict(False),
-    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
-]
-_FewWords = Annotated[
-    tuple[_Word, ...],
-    Strict(False),
-    Field(json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
-]
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
 _Switches = Annotated[tuple[bool, ...], Strict(False), Field(min_length=1)]
@@ -70,148 +37,19 @@ _Limits = Annotated[
     ],
     Strict(False),
 ]
-_ClipCounts = Annotated[
-    tuple[
-        Annotated[int, Field(ge=0, le=MANY, title="training")],
-        Annotated[int, Field(ge=0, le=MANY, title="validation")],
-        Annotated[int, Field(ge=0, le=MANY, title="testing")],
-    ],
-    Strict(False),
-]
 
 
-class DataConfig(Keys):
-    """Where the recordings come from and which classes they make."""
-
-    dataroot: TextLine = key(
-        "google", "folder of the data set; created if missing", free_on_resume=True
-    )
-    gsc_url: TextLine = key(
-        "speech_commands_v0.01",
-        "data set: `speech_commands_v0.01` or `speech_commands_v0.02` (downloaded if missing); "
-        "`synthetic` (spoken by the speech synthesiser eSpeak NG); a manifest, `FILE.tsv` or "
-        "`FILE.jsonl`; the http, https or file URL of an archive; or the name of a folder in "
-        "`dataroot`/SpeechCommands (any name if the folders of words lie in `dataroot` itself)",
-    )
-    gsc_sha256: Literal[""] | _Sha256 = key(
-        "", 'SHA-256 checksum of the archive, if `gsc_url` is a URL; `""`: no check'
-    )
-    test_url: Literal[""] | TextLine = key(
-        "",
-        "test archive: `speech_commands_test_set_v0.01`, `speech_commands_test_set_v0.02` or a "
-        'URL; `""`: the testing partition of the data set',
-    )
-    test_sha256: Literal[""] | _Sha256 = key(
-        "", 'SHA-256 checksum of the archive at `test_url`; `""`: no check'
-    )
-    words: Literal["all"] | _Words = key(
-        ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
-        "keywords, in the order of their labels; `all`: every word of the data set (`unknown` "
-        "is then off)",
-    )
-    unknown: bool = key(True, "whether all other words form a class, `_unknown_`")
-    held_out: _FewWords = key(
-        (),
-        "held-out words and background recordings (names without suffix): kept out of "
-        "training, kept in validation and testing, to measure generalisation to unseen words "
-        "and noises",
-    )
-    silence: bool = key(True, "whether background noise forms a class, `_silence_`")
-    silence_clips: _ClipCounts = key(
-        (2300, 260, 260),
-        "maximum number of silence clips in each partition; fewer if the mean keyword has fewer",
-        "clips",
-        idle_if={"data.silence": False},
-    )
-    sampling: Literal["natural", "square_root", "balanced"] = key(
-        "natural",
-        "sampling of training clips in an epoch: `natural`, each clip once; `square_root`, "
-        "each word in proportion to the square root of its number of clips (all synthetic "
-        "words count as one); `balanced`, each class equally often, each word of a class "
-        "equally often. The number of clips in an epoch is the same",
-    )
-    synthetic_unknown: int = key(
-        0,
-        "number of synthetic training clips added to `_unknown_`: about 700 common words, "
-        "without those that sound like a keyword, spoken by the speech synthesiser",
-        "clips",
-        ge=0,
-        le=MANY,
-    )
-    synthetic_share: float = key(
-        0.3,
-        "fraction of the clips of `_unknown_` that are synthetic, with `balanced` sampling",
-        "fraction of its clips",
-        ge=0,
-        le=1,
-        idle_if={"data.synthetic_unknown": 0},
-        idle_unless={"data.sampling": "balanced"},
-    )
-    normalisation: Literal["dataset", "standardise", "batch"] = key(
-        "dataset",
-        "feature normalisation for each channel and mel band: `dataset` divides by the "
-        "standard deviation over the training partition; `standardise` also subtracts the mean "
-        "first; `batch` divides by the standard deviation of the current batch, as the "
-        "reference implementation does (a prediction then depends on the other clips of its "
-        "batch)",
-        shapes_weights=True,
-    )
-    cache: TextLine = key(
-        "auto",
-        "folder for the decoded recordings; created if missing; `auto`: `.cache` in the folder "
-        "of the data set or, if that is not writable, `$XDG_CACHE_HOME/srnn` or `~/.cache/srnn`",
-        free_on_resume=True,
-    )
-    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = key(
-        "auto",
-        "number of processes that decode the recordings, once for all runs; 0: the main "
-        "process decodes them; `auto`: one process per core",
-        "processes",
-        free_on_resume=True,
-    )
-    max_unreadable: float = key(
-        0.01,
-        "maximum fraction of unreadable recordings; they are skipped with a warning, and more "
-        "of them are an error",
-        "fraction of all recordings",
-        ge=0,
-        le=1,
-        free_on_resume=True,
-    )
-    synthetic_clips: int = key(
-        325,
-        'size of the synthetic data set (`gsc_url = "synthetic"`)',
-        "clips per word",
-        ge=20,
-        le=10_000,
-        idle_unless={"data.gsc_url": "synthetic"},
-    )
+class DataConfig(DataKeys, NormalisationKeys):
+    """Where the recordings come from, which classes they make, and how features are normalised."""
 
 
-class SrnnConfig(TrainingKeys):
+class SrnnConfig(TrainingKeys, ClipKeys):
     """The network, its training, and the length of a clip."""
 
     network_size: _Size | _Sizes = key(
         256,
         "number of neurons of each hidden layer, first to last; a single number N means [N, N]",
         "neurons",
-        shapes_weights=True,
-    )
-    size: int = key(
-        16_000,
-        "length of a clip: shorter recordings are padded with zeros, of longer ones the "
-        "loudest window is taken",
-        "samples",
-        ge=1,
-        le=10_000_000,
-        shapes_weights=True,
-    )
-    sample_rate: int = key(
-        16_000,
-        "sample rate; recordings with another rate are resampled",
-        "Hz",
-        ge=1_000,
-        le=192_000,
         shapes_weights=True,
     )
     bias: bool = key(
@@ -372,61 +210,6 @@ class SrnnConfig(TrainingKeys):
         return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
 
 
-class MelConfig(Keys):
-    """The features of a clip."""
-
-    features: Literal["reference", "log_mel"] = key(
-        "reference",
-        "features: `reference`, log(1 + P / max P) of the mel power P, each band divided by "
-        "its standard deviation within the clip (Yin et al. 2021; loudness is lost); "
-        "`log_mel`, log(`floor` + P) (loudness is kept)",
-        shapes_weights=True,
-    )
-    floor: float = key(
-        1e-6,
-        "constant added to the mel power before the logarithm of `log_mel`; for comparison, a "
-        "full-scale sine has a power of some hundreds",
-        ge=1e-7,
-        le=1000,
-        shapes_weights=True,
-        idle_unless={"mel.features": "log_mel"},
-    )
-    window: float = key(
-        30.0,
-        "window length of the short-time Fourier transform, rounded down to whole samples",
-        "ms",
-        gt=0,
-        le=1000,
-        shapes_weights=True,
-    )
-    hop: float = key(
-        10.0,
-        "hop of the short-time Fourier transform, rounded down to whole samples: the time step "
-        "of the network. Time constants, masks and deltas are counted in time steps and do not "
-        "follow it",
-        "ms",
-        gt=0,
-        le=1000,
-        shapes_weights=True,
-    )
-    delta_order: int = key(
-        2,
-        "highest order of delta features (time derivatives); 0: no deltas",
-        ge=0,
-        le=8,
-        shapes_weights=True,
-    )
-    fmax: float = key(4000.0, "highest frequency of the mel bands", "Hz", gt=0, shapes_weights=True)
-    fmin: float = key(20.0, "lowest frequency of the mel bands", "Hz", ge=0, shapes_weights=True)
-    n_mels: int = key(40, "number of mel bands", ge=1, le=1024, shapes_weights=True)
-    stack: bool = key(
-        True,
-        "whether the features and all their deltas are stacked as channels; false: the highest "
-        "delta alone",
-        shapes_weights=True,
-    )
-
-
 class AugmentConfig(Keys):
     """How training clips are varied, anew in every epoch. Nothing else is: not what is measured.
 
@@ -519,30 +302,10 @@ class Config(Keys):
 
     data: DataConfig = DataConfig()
     srnn: SrnnConfig = SrnnConfig()
-    mel: MelConfig = MelConfig()
+    mel: MelKeys = MelKeys()
     augment: AugmentConfig = AugmentConfig()
     logger: LoggerKeys = LoggerKeys()
     cuda: CudaKeys = CudaKeys()
-
-    @property
-    def hop(self) -> int:
-        """Samples from one frame to the next."""
-        return self._samples(self.mel.hop)
-
-    @property
-    def n_fft(self) -> int:
-        """Samples in the window of one frame."""
-        return self._samples(self.mel.window)
-
-    @property
-    def frames(self) -> int:
-        """Frames (time steps) of one clip, the first centred on its first sample."""
-        padded = self.srnn.size + 2 * (self.n_fft // 2)
-        return 1 + (padded - self.n_fft) // self.hop
-
-    def _samples(self, milliseconds: float) -> int:
-        # 4.35 ms at 100 kHz are 435 samples, and 434.99999999999994 in binary.
-        return math.floor(round(milliseconds * self.srnn.sample_rate / 1000, 6))
 
 
 @cache

@@ -19,8 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srnn.data import audio
-from srnn.data.corpus import BACKGROUND, Clip, Corpus
+from srnn.data.corpus import Clip
+from srnn.data.labels import BACKGROUND
+from srnn.data.levels import FULL_SCALE
+from srnn.data.silence import Background
 from srnn.randomness import Purpose, generator
 
 _BLOCK = 100  # samples that are resampled at a time: hence speeds in steps of 1 %
@@ -74,58 +76,6 @@ class _Draws(NamedTuple):
     silence_start: Tensor
 
 
-class Background:
-    """The training stretches of all background recordings, in memory one behind the other.
-
-    Parameters
-    ----------
-    corpus : Corpus
-    size : int
-        Length S of what is cut from them; a shorter stretch gets zeros on both sides.
-    sample_rate : int
-        Rate they are brought to (Hz).
-    device : torch.device
-        Where they lie.
-
-    Attributes
-    ----------
-    names : list of str
-        The names of the recordings in their pack; there may be none.
-    samples : Tensor, float32 in [-1, 1)
-    """
-
-    def __init__(self, corpus: Corpus, size: int, sample_rate: int, device: torch.device) -> None:
-        pack = corpus.packs["training"]
-        stretches = corpus.background("training")
-        heard = []
-        for stretch in stretches:
-            samples = pack[stretch.name][stretch.start : stretch.start + stretch.frames]
-            waveform = audio.at_rate(samples, stretch.sample_rate, sample_rate)
-            missing = max(0, size - len(waveform))
-            heard.append(np.pad(waveform, (missing // 2, missing - missing // 2)))
-        self.names = [stretch.name for stretch in stretches]
-        self._size = size
-        lengths = np.array([len(waveform) for waveform in heard], np.int64)
-        self._offsets = torch.from_numpy(np.cumsum(lengths) - lengths).to(device)
-        # Places where a cut may start.
-        self._starts = torch.from_numpy(lengths - size + 1).to(device)
-        everything = np.concatenate([*heard, np.zeros(0, np.float32)])
-        self.samples = torch.from_numpy(everything).to(device)
-
-    def cuts(self, recordings: Tensor, places: Tensor) -> Tensor:
-        """Return cuts, shape (B, S), float32 in [-1, 1).
-
-        Parameters
-        ----------
-        recordings : Tensor, shape (B,), int64
-            Indices into ``names``.
-        places : Tensor, shape (B,), float64, in [0, 1)
-            From the first place possible in the recording to the last.
-        """
-        starts = self._offsets[recordings] + (places * self._starts[recordings]).long()
-        return self.samples.unfold(0, self._size, 1)[starts]
-
-
 class Augmenter:
     """Varies the training clips of a corpus.
 
@@ -174,7 +124,7 @@ class Augmenter:
         """
         settings, draws = self.augmentation, _Draws(*rows.T)
         if not waveforms.is_floating_point():
-            waveforms = waveforms / audio.FULL_SCALE
+            waveforms = waveforms / FULL_SCALE
         if settings.fresh_silence:
             waveforms = self._with_fresh_silence(waveforms, clips, draws)
         shifts = _between(-settings.shift, settings.shift, draws.shift)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the header of a recording states about the length of its samples, and whether that is true.
+"""Compare the length that the header of a recording states with the length of the file.
 
-libsndfile takes a stated length as it is: of a file that is cut off it returns what is left, and
-nothing of one whose writer was killed before it filled the length in.
+libsndfile trusts the header: of a file that is cut off it returns the samples that are left, and
+none of a file whose writer was killed before it filled the length in.
 """
 
 import os
@@ -18,7 +18,7 @@ _TRAILING_SHARE = 0.1  # of the stated length: fewer bytes behind the samples ar
 
 
 class Stated(NamedTuple):
-    """What a header states about the samples, and what is there.
+    """Differences between the length that a header states and the file.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ def stated(file: FileIO) -> Stated:
     Returns
     -------
     Stated
-        Nothing amiss, too, for a format that states no length.
+        Of a format that states no length: no difference.
     """
     start = file.read(12)
     if start[:4] == b"OggS":
@@ -188,7 +188,7 @@ def _chunks_follow(file: FileIO, length: _Length, place: int) -> bool:
 
 
 class Corrected(FileIO):
-    """A file that reads as if some bytes of it were others.
+    """A file of which some bytes are replaced as it is read.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The order in which an epoch presents the training clips: a value of seed and epoch alone."""
+"""The order in which an epoch presents the training clips: a function of seed and epoch alone."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -9,20 +9,42 @@ from numpy.typing import NDArray
 
 from srnn.data.corpus import Corpus
 from srnn.randomness import Purpose, generator
+from srnn.settings import Keys, key
 
 Sampling = Literal["natural", "square_root", "balanced"]
 
 
+class SamplingKeys(Keys):
+    """How often an epoch presents each training clip."""
+
+    sampling: Sampling = key(
+        "natural",
+        "sampling of training clips in an epoch: `natural`, each clip once; `square_root`, "
+        "each word in proportion to the square root of its number of clips (all synthetic "
+        "words count as one); `balanced`, each class equally often, each word of a class "
+        "equally often. The number of clips in an epoch is the same",
+    )
+    synthetic_share: float = key(
+        0.3,
+        "fraction of the clips of `_unknown_` that are synthetic, with `balanced` sampling",
+        "fraction of its clips",
+        ge=0,
+        le=1,
+        idle_if={"data.synthetic_unknown": 0},
+        idle_unless={"data.sampling": "balanced"},
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What is drawn from: the clips of a training partition.
+    """The clips of a training partition, as far as the order depends on them.
 
     Attributes
     ----------
     labels : array of int, shape (N,), N > 0
         Label of each clip.
     words : array of int, shape (N,)
-        Its word, as any number.
+        Index of its word.
     synthetic : array of bool, shape (N,)
         Whether it is one of the synthetic words.
     """
@@ -61,7 +83,7 @@ def epoch_order(
     seed, epoch : int >= 0
         Another epoch of the same seed has another order.
     synthetic_share : float, 0 to 1
-        With "balanced": how much of a label that has synthetic words they make up together.
+        With "balanced": share of the synthetic words in a label that has some.
 
     Returns
     -------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""From what a user names (files, folders, patterns) to recordings."""
+"""Find the recordings that a user names by files, folders and patterns."""
 
 import glob
 import logging
@@ -7,15 +7,15 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from srnn.data.audio import OTHER_SUFFIXES, UnreadableError, suffix_of
-from srnn.data.layout import is_recording
+from srnn.data.audio import UnreadableError
+from srnn.data.names import OTHER_SUFFIXES, is_recording, suffix_of
 from srnn.errors import printable
 
 _log = logging.getLogger(__name__)
 
 
 def select_recordings(name: str | Path) -> list[Path]:
-    """Return the recordings that a name stands for.
+    """Return the recordings that a file, folder or pattern names.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What worker processes inherit from the process that starts them, and that they end with it."""
+"""Worker processes: how many, what they inherit, and that they end with the process they serve."""
 
 import contextlib
 import math
@@ -18,12 +18,12 @@ _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
-# What may reach a whole group of processes. A pool ends its workers by SIGTERM.
+# Signals that may reach a whole group of processes. A pool ends its workers by SIGTERM.
 _INTERRUPTIONS = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: of the machine's, its share in a container."""
+    """Return how many cores this process may use, in a container as many as it has been given."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, _quota())))
@@ -45,7 +45,7 @@ def _quota() -> float:
 
 @contextmanager
 def one_core_each() -> Iterator[None]:
-    """Let processes started within work on one core each.
+    """Limit processes that are started in the context to one core each.
 
     They inherit the environment, which linear algebra reads when it is loaded.
     """
@@ -63,9 +63,9 @@ def one_core_each() -> Iterator[None]:
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """Let processes spawned within not run the user's script, which they would import otherwise.
+    """Keep processes that are spawned in the context from running the user's script.
 
-    It need not be written for that: it may train outside ``if __name__ == "__main__"``.
+    They would import it, and it may train outside ``if __name__ == "__main__"``.
     """
     before = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")  # from no file
@@ -77,9 +77,9 @@ def without_main() -> Iterator[None]:
 
 @contextmanager
 def deaf_to_interruption() -> Iterator[None]:
-    """Let processes started within not hear Ctrl-C and the like: we see to their end.
+    """Block Ctrl-C and the like in processes that are started in the context: we end them.
 
-    What reaches this process meanwhile waits until the end of the context.
+    A signal to this process is delivered at the end of the context.
     """
     if not hasattr(signal, "pthread_sigmask"):  # as on Windows, where nothing of it is inherited
         yield
@@ -95,7 +95,7 @@ def deaf_to_interruption() -> Iterator[None]:
 def end_with_parent() -> None:
     """Have this worker process end when the one that started it does, even if that is killed.
 
-    By itself it would finish what it was given, and then wait for more for ever.
+    It would otherwise finish its task and wait for another one for ever.
     """
     threading.Thread(target=_follow_parent, daemon=True).start()
 

@@ -1,16 +1,33 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Normalisation of features over examples: each channel and band gets a comparable spread.
+"""Normalisation of features over examples, for each channel and mel band.
 
 Legend: N examples, B batch, C channels, T frames, M mel bands.
 """
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from srnn.settings import Keys, key
 
-def spread(chunks: Iterable[Tensor]) -> Tensor:
+
+class NormalisationKeys(Keys):
+    """The normalisation of the features."""
+
+    normalisation: Literal["dataset", "standardise", "batch"] = key(
+        "dataset",
+        "feature normalisation for each channel and mel band: `dataset` divides by the "
+        "standard deviation over the training partition; `standardise` also subtracts the mean "
+        "first; `batch` divides by the standard deviation of the current batch, as the "
+        "reference implementation does (a prediction then depends on the other clips of its "
+        "batch)",
+        shapes_weights=True,
+    )
+
+
+def std(chunks: Iterable[Tensor]) -> Tensor:
     """Return the population standard deviation over examples and time, shape (C, M); 0 becomes 1.
 
     See `moments`.
@@ -21,9 +38,9 @@ def spread(chunks: Iterable[Tensor]) -> Tensor:
 def moments(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Return mean and population standard deviation over examples and time, both of shape (C, M).
 
-    A deviation of 0 becomes 1. Each chunk is looked at once and only one at a time is in memory;
-    what they add up to is due to Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise
-    algorithm for computing sample variances", equation 2.1).
+    A standard deviation of 0 becomes 1. Only one chunk at a time is in memory. The moments of
+    chunks are combined by equation 2.1 of Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise
+    algorithm for computing sample variances").
 
     Parameters
     ----------
@@ -40,19 +57,19 @@ def moments(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         squares = squares + shift.square() * (count * more / (count + more))
         mean = mean + shift * (more / (count + more))
         count += more
-    deviation = (squares / count).sqrt().to(chunk.dtype)
-    return mean.to(chunk.dtype), torch.where(deviation > 0, deviation, 1)
+    std = (squares / count).sqrt().to(chunk.dtype)
+    return mean.to(chunk.dtype), torch.where(std > 0, std, 1)
 
 
 class Normaliser(nn.Module):
-    """Divides features by their spread: the training partition's, or that of each batch.
+    """Divides features by the standard deviation of the training partition, or of each batch.
 
-    What is subtracted before, if anything, is the training partition's mean.
+    The mean of the training partition may be subtracted first.
 
     Parameters
     ----------
     scale : Tensor, shape (C, M), or None
-        The `spread` of the data set. None divides each batch by its own, as the reference
+        The `std` of the data set. None divides each batch by its own, as the reference
         implementation does: what is said of a clip then depends on its batch-mates.
     mean : Tensor, shape (C, M), optional
         What is subtracted first; nothing, where there is none.
@@ -70,5 +87,5 @@ class Normaliser(nn.Module):
         """Normalise features of shape (B, C, T, M)."""
         if self.mean is not None:
             features = features - self.mean[:, None]
-        scale = spread([features]) if self.scale is None else self.scale
+        scale = std([features]) if self.scale is None else self.scale
         return features / scale[:, None]

@@ -4,13 +4,16 @@
 Legend: n samples, T frames, C channels, M mel bands.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srnn.caches import librosa
+from srnn.settings import BrokenRelation, Keys, key
 
 Kind = Literal["reference", "log_mel"]
 
@@ -19,6 +22,96 @@ DELTA_WIDTH = 9
 
 ROUNDING = 1e-5
 """Relative size of what float32 arithmetic adds to a constant, with a margin."""
+
+
+class ClipKeys(Keys):
+    """The length of a clip."""
+
+    size: int = key(
+        16_000,
+        "length of a clip: shorter recordings are padded with zeros, of longer ones the "
+        "loudest window is taken",
+        "samples",
+        ge=1,
+        le=10_000_000,
+        shapes_weights=True,
+    )
+    sample_rate: int = key(
+        16_000,
+        "sample rate; recordings with another rate are resampled",
+        "Hz",
+        ge=1_000,
+        le=192_000,
+        shapes_weights=True,
+    )
+
+
+class MelKeys(Keys):
+    """The features of a clip."""
+
+    features: Literal["reference", "log_mel"] = key(
+        "reference",
+        "features: `reference`, log(1 + P / max P) of the mel power P, each band divided by "
+        "its standard deviation within the clip (Yin et al. 2021; loudness is lost); "
+        "`log_mel`, log(`floor` + P) (loudness is kept)",
+        shapes_weights=True,
+    )
+    floor: float = key(
+        1e-6,
+        "constant added to the mel power before the logarithm of `log_mel`; for comparison, a "
+        "full-scale sine has a power of some hundreds",
+        ge=1e-7,
+        le=1000,
+        shapes_weights=True,
+        idle_unless={"mel.features": "log_mel"},
+    )
+    window: float = key(
+        30.0,
+        "window length of the short-time Fourier transform, rounded down to whole samples",
+        "ms",
+        gt=0,
+        le=1000,
+        shapes_weights=True,
+    )
+    hop: float = key(
+        10.0,
+        "hop of the short-time Fourier transform, rounded down to whole samples: the time step "
+        "of the network. Time constants, masks and deltas are counted in time steps and do not "
+        "follow it",
+        "ms",
+        gt=0,
+        le=1000,
+        shapes_weights=True,
+    )
+    delta_order: int = key(
+        2,
+        "highest order of delta features (time derivatives); 0: no deltas",
+        ge=0,
+        le=8,
+        shapes_weights=True,
+    )
+    fmax: float = key(4000.0, "highest frequency of the mel bands", "Hz", gt=0, shapes_weights=True)
+    fmin: float = key(20.0, "lowest frequency of the mel bands", "Hz", ge=0, shapes_weights=True)
+    n_mels: int = key(40, "number of mel bands", ge=1, le=1024, shapes_weights=True)
+    stack: bool = key(
+        True,
+        "whether the features and all their deltas are stacked as channels; false: the highest "
+        "delta alone",
+        shapes_weights=True,
+    )
+
+    def broken_relations(self) -> Iterator[BrokenRelation]:
+        """Yield what is wrong between the frequencies, and between window and hop."""
+        if self.fmin >= self.fmax:
+            yield BrokenRelation(
+                ("mel.fmin", "mel.fmax"), f"a number < mel.fmax = {self.fmax}", self.fmin
+            )
+        if self.hop > self.window:
+            yield BrokenRelation(
+                ("mel.hop", "mel.window"),
+                f"a number <= mel.window = {self.window} (sound between two windows is lost)",
+                self.hop,
+            )
 
 
 @dataclass(frozen=True)
@@ -62,6 +155,34 @@ class MelSpec:
     kind: Kind = "reference"
     floor: float = 1e-6
 
+    @classmethod
+    def from_keys(cls, mel: MelKeys, clip: ClipKeys) -> Self:
+        """Return the features that the keys describe."""
+        return cls(
+            size=clip.size,
+            sample_rate=clip.sample_rate,
+            n_fft=_samples(mel.window, clip.sample_rate),
+            hop=_samples(mel.hop, clip.sample_rate),
+            n_mels=mel.n_mels,
+            fmin=mel.fmin,
+            fmax=mel.fmax,
+            delta_order=mel.delta_order,
+            stack=mel.stack,
+            kind=mel.features,
+            floor=mel.floor,
+        )
+
+    @property
+    def frames(self) -> int:
+        """Frames T of a clip: each is centred, the first on sample 0."""
+        padded = self.size + 2 * (self.n_fft // 2)
+        return 1 + (padded - self.n_fft) // self.hop
+
+    @property
+    def inputs(self) -> int:
+        """Features of a frame, C * M."""
+        return len(self.orders) * self.n_mels
+
     @property
     def orders(self) -> tuple[int, ...]:
         """The order of the time differences that each channel holds."""
@@ -70,8 +191,12 @@ class MelSpec:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (C, T, M) of a clip's features."""
-        padded = self.size + 2 * (self.n_fft // 2)  # every frame is centred, the first on sample 0
-        return len(self.orders), 1 + (padded - self.n_fft) // self.hop, self.n_mels
+        return len(self.orders), self.frames, self.n_mels
+
+
+def _samples(milliseconds: float, sample_rate: int) -> int:
+    # 4.35 ms at 100 kHz are 435 samples, and 434.99999999999994 in binary.
+    return math.floor(round(milliseconds * sample_rate / 1000, 6))
 
 
 def fit(waveform: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -8,8 +8,9 @@ import logging
 import torch
 
 from srnn.config import Config, fixed_on_resume, shaping, toml_value, values
-from srnn.data.corpus import BACKGROUND, UNKNOWN, Corpus
-from srnn.data.pack import Recording
+from srnn.data.corpus import Corpus
+from srnn.data.labels import UNKNOWN
+from srnn.data.pack.file import Recording
 from srnn.errors import InputError
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.restore import restore_spotter
@@ -57,11 +58,13 @@ def clips_digest(corpus: Corpus) -> str:
         for clip in corpus.partitions[partition]:
             sound = _sound(packs[clip.folder].recordings[clip.name])
             clips.append([partition, clip.label, clip.start, clip.frames, sound])
-    background = [
-        _sound(recording)
-        for recording in corpus.packs["training"].recordings.values()
-        if recording.word == BACKGROUND
-    ]
+    recordings = corpus.packs["training"].recordings
+    background = []
+    for noise in corpus.noises:
+        recording = recordings[noise.name]
+        part: list[object] = [noise.start, noise.frames, noise.partition]
+        whole = part == [0, recording.frames, None]
+        background.append(_sound(recording) + ([] if whole else part))
     content = json.dumps([corpus.labels, clips, background])
     return _DIGEST + hashlib.sha256(content.encode()).hexdigest()
 
@@ -89,7 +92,7 @@ def expect_same_clips(corpus: Corpus, saved: str, source: str) -> None:
     if clips_digest(corpus) != saved:
         raise InputError(
             f"{source}: expected the clips that the run began with, "
-            f"found others in {corpus.folder}: restore them, or start a new run"
+            f"found others in {corpus.place}: restore them, or start a new run"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from filelock import Timeout
 
 from srnn.config import Config, load, to_toml, toml_value
-from srnn.data.locks import locked
+from srnn.data.fetch.locks import locked
 from srnn.errors import InputError
 from srnn.files import write_atomically, write_text
 

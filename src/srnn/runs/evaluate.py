@@ -6,8 +6,10 @@ import logging
 from pathlib import Path
 
 from srnn.data.corpus import describe
+from srnn.data.preparation import make_evaluation_corpus
 from srnn.errors import InputError
-from srnn.runs.assemble import make_evaluation_corpus, make_spec
+from srnn.features.reference import MelSpec
+from srnn.runs.assemble import make_task
 from srnn.runs.recogniser import Recogniser
 from srnn.runs.resources import limit_threads, resources
 from srnn.training.device import make_device
@@ -37,12 +39,13 @@ def evaluate_recogniser(
     """
     limit_threads()
     config, device = recogniser.config, make_device(recogniser.config.cuda)
-    corpus = make_evaluation_corpus(config, recogniser.labels, dataroot, partition)
-    _log.info("clips in %s:\n%s", corpus.folder, describe(corpus))
+    corpus = make_evaluation_corpus(make_task(config), recogniser.labels, dataroot, partition)
+    _log.info("clips in %s:\n%s", corpus.place, describe(corpus))
     if not corpus.partitions[partition]:
-        raise InputError(f"--partition {partition}: expected clips in {corpus.folder}, found none")
+        raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
     with resources(config, device):
-        examples = make_examples(corpus, [partition], make_spec(config), device, room=0)[partition]
+        spec = MelSpec.from_keys(config.mel, config.srnn)
+        examples = make_examples(corpus, [partition], spec, device, room=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels
         size, unheard = config.srnn.batch_size, config.data.held_out

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from srnn.config import Config
 from srnn.data import audio
+from srnn.data.levels import FULL_SCALE
 from srnn.data.selection import select_recordings
 from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
-from srnn.features.reference import cut, loudest_window
+from srnn.features.reference import MelSpec, cut, loudest_window
 from srnn.network.activity import Activity, activity
-from srnn.runs.assemble import make_spec
 from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from srnn.runs.restore import restore_spotter
 from srnn.training.spotter import Spotter
@@ -87,7 +87,7 @@ class Recogniser:
         self.config: Config = checkpoint.parsed_config()
         self.labels = tuple(checkpoint.labels)
         self._source = source
-        self._extract = MelFeatures(make_spec(self.config))
+        self._extract = MelFeatures(MelSpec.from_keys(self.config.mel, self.config.srnn))
         trained = restore_spotter(checkpoint, source).eval()
         self.spotter = Spotter(trained.normaliser, trained.network.folded()).eval()
 
@@ -203,7 +203,7 @@ class Recogniser:
             start=stretch.start / rate,
             end=(stretch.start + len(stretch.samples)) / rate,
             duration=stretch.length / rate,
-            digital_silence=bool(np.ptp(stretch.samples) * audio.FULL_SCALE < 1),
+            digital_silence=bool(np.ptp(stretch.samples) * FULL_SCALE < 1),
         )
 
     def record(self, recording: str | Path | NDArray[np.float32]) -> Activity:

@@ -4,7 +4,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from srnn.data.corpus import BACKGROUND, SILENCE, UNKNOWN
+from srnn.data.labels import BACKGROUND, SILENCE, UNKNOWN
 from srnn.training.evaluation import Evaluation
 
 _WIDTH = 80  # columns of a terminal

@@ -4,7 +4,8 @@
 import torch
 
 from srnn.features.normaliser import Normaliser
-from srnn.runs.assemble import make_network, make_spec
+from srnn.features.reference import MelSpec
+from srnn.runs.assemble import make_network
 from srnn.runs.checkpoint import Checkpoint
 from srnn.training.spotter import Spotter, load_weights
 
@@ -19,7 +20,7 @@ def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
     """
     config = checkpoint.parsed_config()
     with torch.device("meta"):  # allocates no memory and draws nothing at random
-        channels, _, bands = make_spec(config).shape
+        channels, _, bands = MelSpec.from_keys(config.mel, config.srnn).shape
         normalisation, measured = config.data.normalisation, torch.empty(channels, bands)
         normaliser = Normaliser(
             None if normalisation == "batch" else measured,

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from srnn.features.reference import MelSpec
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.restore import restore_spotter
@@ -73,7 +74,7 @@ def _row(run: RunDirectory) -> _Row:
         testing["accuracy"],
         testing.get("balanced_accuracy"),
         per_step / sum(sizes),
-        per_step * config.frames,
+        per_step * MelSpec.from_keys(config.mel, config.srnn).frames,
         best.epoch,
         sum(line["seconds"] for line in lines) / 60,
     )

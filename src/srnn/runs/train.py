@@ -16,16 +16,16 @@ from tqdm import tqdm
 import srnn
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
+from srnn.data.preparation import expect_data_sets, make_training_corpus
 from srnn.data.sampling import Pool, epoch_order
 from srnn.features.normaliser import Normaliser, moments
+from srnn.features.reference import MelSpec
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
 from srnn.runs.assemble import (
-    expect_data_sets,
     make_augmenter,
     make_network,
-    make_spec,
-    make_training_corpus,
+    make_task,
     make_variations,
 )
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
@@ -93,12 +93,13 @@ def train(
     _log_header(config, device, where)
     if init:
         expect_transferable(init, config)
+    task = make_task(config)
     if last or run.config.exists():  # written once the data sets were there
-        expect_data_sets(config, run.path)
-    corpus = make_training_corpus(config)
-    _log.info("clips in %s:\n%s", corpus.folder, describe(corpus), extra=where)
+        expect_data_sets(task, run.path)
+    corpus = make_training_corpus(task, needs_noise=config.augment.noise > 0)
+    _log.info("clips in %s:\n%s", corpus.place, describe(corpus), extra=where)
     if not corpus.partitions["testing"]:
-        _log.warning("%s holds no clips for testing: the run will not be tested", corpus.folder)
+        _log.warning("%s holds no clips for testing: the run will not be tested", corpus.place)
     if last:
         expect_same_clips(corpus, last.clips, str(run.last))
     else:
@@ -160,7 +161,7 @@ def _make_examples(
     config: Config, corpus: Corpus, device: torch.device, room: int
 ) -> tuple[Examples, Examples, Examples]:
     """Return the examples of the three partitions; testing, heard once, takes no memory."""
-    spec = make_spec(config)
+    spec = MelSpec.from_keys(config.mel, config.srnn)
     augmenter = make_augmenter(config, corpus, device)
     readouts = config.srnn.unknown_readouts
     made = make_examples(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from srnn.data.corpus import SILENCE
+from srnn.data.labels import SILENCE
 from srnn.errors import DivergenceError
 from srnn.network.model import Operations
 from srnn.training.examples import Examples

@@ -21,7 +21,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from srnn.data.augment import Augmenter
-from srnn.data.corpus import BACKGROUND, Clip, Corpus, noise_of, readouts_of
+from srnn.data.corpus import Clip, Corpus, readouts_of
+from srnn.data.labels import BACKGROUND
+from srnn.data.names import noise_of
 from srnn.features.batched import MelFeatures
 from srnn.features.masks import Masker
 from srnn.features.mixing import Mixer, neighbours

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srnn.data import audio
 from srnn.data.corpus import Clip
-from srnn.data.pack import Pack
+from srnn.data.pack.file import Pack
 from srnn.features.reference import loudest_window
 
 

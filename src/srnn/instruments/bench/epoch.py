@@ -21,12 +21,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from srnn.config import Config
-from srnn.data.acquire import locate
-from srnn.data.corpus import partition_of_speaker
-from srnn.data.layout import is_recording, words_in
+from srnn.data.names import is_recording
+from srnn.data.partitions import partition_of_speaker
+from srnn.data.sources.folder.layout import words_in
+from srnn.data.sources.folder.source import locate
 from srnn.data.workers import one_core_each
 from srnn.errors import InputError
-from srnn.features.normaliser import Normaliser, spread
+from srnn.features.normaliser import Normaliser, std
 from srnn.features.reference import features
 from srnn.instruments.bench.firing import calibrate
 from srnn.instruments.bench.plan import Plan
@@ -185,7 +186,7 @@ def _calibrated_spotter(config: Config, recordings: Recordings) -> Spotter:
     heard = torch.stack([clips[place][0] for place in range(len(clips))])
     torch.manual_seed(0)
     network = make_network(config, len(recordings.words))
-    normaliser = Normaliser(spread([heard]))
+    normaliser = Normaliser(std([heard]))
     calibrate(network, normaliser(heard), CALIBRATED)
     return Spotter(normaliser, network)
 

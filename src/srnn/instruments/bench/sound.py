@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srnn.data.audio import FULL_SCALE
-from srnn.data.pack import open_pack
+from srnn.data.levels import FULL_SCALE
+from srnn.data.pack.opening import open_pack
+from srnn.data.sources.folder import source as folder
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import features
 from srnn.instruments.bench.plan import Plan
@@ -70,7 +71,7 @@ def pack_rows(corpus: Path) -> list[Row]:
         rows: list[Row] = []
         for use in ("first", "later"):
             started = time.perf_counter()
-            pack = open_pack(corpus, cache)
+            pack = open_pack(folder.read(corpus), cache)
             seconds, count = time.perf_counter() - started, len(pack.recordings)
             rows.append(
                 {

@@ -14,12 +14,12 @@ from torch.optim import Adam, Optimizer
 
 from srnn.config import Config
 from srnn.features.normaliser import Normaliser
+from srnn.features.reference import ClipKeys, MelKeys, MelSpec
 from srnn.instruments.bench.baselines import EagerLoop, LstmNetwork
 from srnn.instruments.bench.firing import calibrate, random_features
 from srnn.instruments.bench.timing import ENGINE, TORCH, Regime, Work
 from srnn.network.model import SpikingNetwork
 from srnn.network.ops.threads import own_cores
-from srnn.runs.assemble import make_spec
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.examples import Batch
 from srnn.training.optimizer import SkippingAdam, make_optimizer, set_learning_rates
@@ -27,7 +27,7 @@ from srnn.training.spotter import Spotter
 from srnn.training.step import Step
 
 CLASSES = 12
-SPEC = make_spec(Config())
+SPEC = MelSpec.from_keys(MelKeys(), ClipKeys())
 INPUTS = SPEC.shape[0] * SPEC.shape[2]
 CALIBRATED = 0.1
 """Firing rate at which things are compared (spikes per neuron and time step)."""

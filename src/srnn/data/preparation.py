@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MPL-2.0
+"""From a task to its corpus: find or fetch the data set, pack it, label and partition its clips."""
+
+from pathlib import Path
+
+from srnn.data.checks import (
+    expect_words,
+    require_trainable,
+    warn_of_few_for_validation,
+    warn_of_many_unknown,
+)
+from srnn.data.corpus import Corpus, read_corpus, with_synthetic, with_test_archive
+from srnn.data.dataset import DataSet
+from srnn.data.fetch.dataroot import CORPORA, SYNTHETIC_WORDS, corpus_name
+from srnn.data.labels import BACKGROUND, choose_labels, keywords
+from srnn.data.names import noise_of
+from srnn.data.pack.file import Pack
+from srnn.data.pack.opening import expect_readable, open_pack
+from srnn.data.silence import where
+from srnn.data.sources import registry
+from srnn.data.sources.folder import source as folder
+from srnn.data.sources.folder.archives import Origin, fetch, is_fetched
+from srnn.data.sources.synthetic.corpus import UnknownWords
+from srnn.data.task import Task
+from srnn.errors import InputError
+
+
+def make_training_corpus(task: Task, *, needs_noise: bool = False) -> Corpus:
+    """Find, fetch or make the data set of a task, pack and partition it.
+
+    With ``data.test_url`` the testing partition is that archive's. Recordings that cannot be read
+    are skipped with a warning.
+
+    Parameters
+    ----------
+    task : Task
+    needs_noise : bool
+        Whether background recordings are needed for ``augment.noise``.
+
+    Raises
+    ------
+    InputError
+        If the data set cannot be had or packed, too much of it is unreadable, or it cannot be
+        trained on.
+    """
+    keys = task.keys
+    data_set = registry.source_of(keys.gsc_url).get(task)
+    expect_words(data_set, task.named_words, silence=keys.silence)
+    if needs_noise and BACKGROUND not in data_set.words:
+        raise InputError(no_noise(data_set.place))
+    labels = choose_labels(data_set, keys.words, unknown=keys.unknown, silence=keys.silence)
+    corpus = _labelled(task, data_set, labels)
+    if keys.test_url:
+        corpus = _tested_on(task, corpus, fetch(Path(keys.dataroot), _test_origin(task)))
+    if keys.synthetic_unknown:
+        corpus = _with_synthetic(task, corpus)
+    require_trainable(corpus)
+    warn_of_few_for_validation(corpus)
+    if keys.sampling == "natural":
+        warn_of_many_unknown(corpus)
+    return corpus
+
+
+def make_evaluation_corpus(
+    task: Task,
+    labels: tuple[str, ...],
+    dataroot: Path | None = None,
+    partition: str = "testing",
+) -> Corpus:
+    """Partition the data set in ``dataroot``, or the one trained on, by given labels.
+
+    A test archive that belongs to the latter is looked for where ``partition`` is "testing".
+
+    Nothing is downloaded or synthesised: the configuration may be somebody else's. Recordings that
+    cannot be read are skipped with a warning.
+
+    Parameters
+    ----------
+    task : Task
+    labels : tuple of str
+    dataroot : Path, optional
+        A data root, or a manifest.
+    partition : str
+
+    Raises
+    ------
+    InputError
+        If there is no data set, it cannot be packed, or too much of it is unreadable.
+    """
+    keys = task.keys
+    if dataroot is not None:
+        return _labelled(task, registry.at(dataroot, keys.gsc_url), labels, cache="auto")
+    corpus = _labelled(task, registry.source_of(keys.gsc_url).find(task), labels)
+    if not keys.test_url or partition != "testing":
+        return corpus
+    archive = Path(keys.dataroot) / CORPORA / corpus_name(keys.test_url)
+    if not archive.is_dir():
+        raise InputError(
+            f"data.test_url: expected the test archive that training unpacked in {archive}, found "
+            "none; name it with --dataroot DIR"
+        )
+    return _tested_on(task, corpus, archive)
+
+
+def expect_data_sets(task: Task, run: Path) -> None:
+    """Check that the data sets that a run began with are there, so that none is fetched or made.
+
+    A run that is resumed elsewhere has its data sets elsewhere, too.
+
+    Raises
+    ------
+    InputError
+        Naming what is not there.
+    """
+    keys, dataroot = task.keys, Path(task.keys.dataroot)
+    missing = registry.source_of(keys.gsc_url).missing(task)
+    if not missing and keys.test_url and not is_fetched(dataroot, _test_origin(task)):
+        missing = f"test archive {corpus_name(keys.test_url)}"
+    if not missing and keys.synthetic_unknown and not (dataroot / SYNTHETIC_WORDS).is_dir():
+        missing = f"folder {SYNTHETIC_WORDS} of synthetic words"
+    if missing:
+        raise InputError(
+            f"data.dataroot = {keys.dataroot!r}: expected the {missing} that the run in {run} "
+            f"began with, found none in {dataroot.absolute()}: say where it lies by "
+            "--set data.dataroot=DIR"
+        )
+
+
+def no_noise(place: Path) -> str:
+    """Return what is wrong with a data set that has no noise for ``augment.noise``."""
+    return (
+        f"augment.noise: expected background recordings in {where(place)}, found none; add some or "
+        "set augment.noise = 0"
+    )
+
+
+def _labelled(
+    task: Task, data_set: DataSet, labels: tuple[str, ...], cache: str | None = None
+) -> Corpus:
+    return read_corpus(
+        data_set,
+        _packed(task, data_set, cache),
+        labels,
+        silence_clips=task.keys.silence_clips,
+        seed=task.seed,
+        size=task.size,
+        sample_rate=task.sample_rate,
+        held_out=task.keys.held_out,
+    )
+
+
+def _packed(task: Task, data_set: DataSet, cache: str | None = None) -> Pack:
+    pack = open_pack(data_set, cache or task.keys.cache, task.keys.workers)
+    expect_readable(pack, task.keys.max_unreadable)
+    return pack
+
+
+def _test_origin(task: Task) -> Origin:
+    return Origin(task.keys.test_url, task.keys.test_sha256, "data.test_url", "data.test_sha256")
+
+
+def _tested_on(task: Task, corpus: Corpus, archive: Path) -> Corpus:
+    """Return the corpus with the clips of a test archive for testing."""
+    tested = _labelled(task, folder.read(archive, for_testing=True), corpus.labels)
+    if not tested.partitions["testing"]:
+        raise InputError(
+            f"data.test_url: expected clips of {', '.join(corpus.labels)}, found none in {archive}"
+        )
+    return with_test_archive(corpus, tested)
+
+
+def _with_synthetic(task: Task, corpus: Corpus) -> Corpus:
+    """Return the corpus with the synthetic words that the task asks for."""
+    # Words that sound like one that is held out are left out, too.
+    noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
+    unlike = [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
+    clips = task.keys.synthetic_unknown
+    words = UnknownWords(unlike, clips, task.sample_rate, task.size, task.seed)
+    data_set = folder.read(words.make(Path(task.keys.dataroot)))
+    return with_synthetic(corpus, data_set, _packed(task, data_set))

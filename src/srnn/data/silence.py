@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Silence, cut from background recordings; each partition has stretches of its own.
+
+A recording that states no partition is divided in time into three disjoint stretches, 80 % for
+training, 10 % for validation, 10 % for testing. Clips of silence are cut from them once (`cut`).
+Training may also cut anew in every epoch (`Background`), for other silence and as added noise.
+
+Legend: B batch, S samples of a clip.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srnn.data import audio
+from srnn.data.labels import BACKGROUND
+from srnn.data.names import noise_of
+from srnn.data.pack.file import Pack
+
+# Begin and end of each partition's stretch, in tenths of the recording.
+_TENTHS = {"training": (0, 8), "validation": (8, 9), "testing": (9, 10)}
+
+
+class Noise(NamedTuple):
+    """A background recording, or a stretch of one; lengths in frames at its own rate."""
+
+    name: str  # of the recording in its pack
+    start: int  # first frame
+    frames: int
+    sample_rate: int  # Hz
+    partition: str | None = None  # the only one that uses it; None: each has a stretch
+
+
+def stretches(
+    noises: Iterable[Noise], partition: str, held_out: Collection[str] = ()
+) -> list[Noise]:
+    """Return a partition's stretch of each recording that is long enough to be divided.
+
+    Parameters
+    ----------
+    noises : iterable of Noise
+        Background recordings.
+    partition : str
+    held_out : collection of str
+        Names, as of `noise_of`, of recordings that training does not use.
+    """
+    unheard = held_out if partition == "training" else ()
+    return [
+        _stretch(noise, partition)
+        for noise in noises
+        if noise.frames >= 10
+        and noise.partition in (None, partition)
+        and noise_of(noise.name) not in unheard
+    ]
+
+
+def _stretch(noise: Noise, partition: str) -> Noise:
+    if noise.partition:
+        return noise
+    first, last = (noise.frames * tenth // 10 for tenth in _TENTHS[partition])
+    return noise._replace(start=noise.start + first, frames=last - first)
+
+
+def cut(
+    stretches: list[Noise], count: int, size: int, sample_rate: int, rng: np.random.Generator
+) -> list[tuple[str, int, int]]:
+    """Cut clips at random places, equally many from each stretch.
+
+    Parameters
+    ----------
+    stretches : list of Noise
+    count : int >= 0
+        Number of clips.
+    size : int > 0
+        Length of a clip in samples at ``sample_rate`` (Hz); a shorter stretch is taken whole.
+
+    Returns
+    -------
+    list of (str, int, int)
+        Name of the recording, first frame, frames.
+    """
+    cuts = []
+    for place, (name, begin, length, rate, _) in enumerate(stretches):
+        frames = min(round(size * rate / sample_rate), length)
+        share = count // len(stretches) + (place < count % len(stretches))
+        starts = np.sort(rng.integers(begin, begin + length - frames, share, endpoint=True))
+        cuts += [(name, int(start), frames) for start in starts]
+    return cuts
+
+
+def where(place: Path) -> str:
+    """Return where background recordings are expected in a data set, for messages."""
+    return str(place / BACKGROUND) if place.is_dir() else f"{place} (label {BACKGROUND})"
+
+
+class Background:
+    """Stretches of background recordings, in memory one behind the other, to cut anew from.
+
+    Parameters
+    ----------
+    pack : Pack
+    stretches : sequence of Noise
+        As of `stretches`; there may be none.
+    size : int
+        Length S of the cuts; a shorter stretch is padded with zeros on both sides.
+    sample_rate : int
+        Rate that the stretches are brought to (Hz).
+    device : torch.device
+        Where they lie.
+
+    Attributes
+    ----------
+    names : list of str
+        The names of the recordings in their pack.
+    samples : Tensor, float32 in [-1, 1)
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        stretches: Sequence[Noise],
+        size: int,
+        sample_rate: int,
+        device: torch.device,
+    ) -> None:
+        waveforms = []
+        for name, start, frames, rate, _ in stretches:
+            waveform = audio.at_rate(pack[name][start : start + frames], rate, sample_rate)
+            missing = max(0, size - len(waveform))
+            waveforms.append(np.pad(waveform, (missing // 2, missing - missing // 2)))
+        self.names = [stretch.name for stretch in stretches]
+        self._size = size
+        lengths = np.array([len(waveform) for waveform in waveforms], np.int64)
+        self._offsets = torch.from_numpy(np.cumsum(lengths) - lengths).to(device)
+        # Number of places where a cut may start.
+        self._starts = torch.from_numpy(lengths - size + 1).to(device)
+        samples = np.concatenate([*waveforms, np.zeros(0, np.float32)])
+        self.samples = torch.from_numpy(samples).to(device)
+
+    def cuts(self, recordings: Tensor, places: Tensor) -> Tensor:
+        """Return cuts, shape (B, S), float32 in [-1, 1).
+
+        Parameters
+        ----------
+        recordings : Tensor, shape (B,), int64
+            Indices into ``names``.
+        places : Tensor, shape (B,), float64, in [0, 1)
+            From the first place possible in the stretch to the last.
+        """
+        starts = self._offsets[recordings] + (places * self._starts[recordings]).long()
+        return self.samples.unfold(0, self._size, 1)[starts]
