@@ -13,7 +13,7 @@ from srnn import cli
 from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent
+from srnn.network.neurons import AdaptiveCurrent
 from srnn.training.batch import Batch
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.ema import WeightEma

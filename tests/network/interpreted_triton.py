@@ -7,12 +7,13 @@ The interpreter is chosen by an environment variable before Triton is imported, 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import layer_parity
 import pytest
 import torch
 import triton.language as tl
-from layer_parity import ALL_FIRE, NEURONS, SILENT, draw
+from layer_parity import ALL_FIRE, SILENT, draw
 from torch._library.custom_ops import CustomOpDef
 from triton.compiler import CompilationError
 from triton.runtime import interpreter
@@ -20,8 +21,12 @@ from triton.runtime.errors import OutOfResources
 
 from srnn import AdaptiveLIF
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.ops import cpu, cuda, registration, selfcheck
+from srnn.network.neurons import NEURONS
+from srnn.network.ops import registration, selfcheck
 from srnn.network.ops.cases import Case
+from srnn.network.ops.cpu import operators as cpu
+from srnn.network.ops.cuda import operators as cuda
+from srnn.network.ops.signatures import OPERATORS, Gram, Ternary, TernaryBackward
 from srnn.network.surrogate import SURROGATES
 
 
@@ -66,20 +71,20 @@ def test_layers_that_never_and_always_fire_agree(
 @pytest.mark.parametrize("kind", NEURONS)
 def test_two_halves_continue_each_other(kind: str, recurrent: bool) -> None:
     case = draw(cuda, 6, 3, 20, kind=kind, recurrent=recurrent)
-    spikes, trace, potential, adapted = layer_parity.forward(case)
+    spikes, potentials, potential, adapted = layer_parity.forward(case)
     first, _, *middle = layer_parity.forward(replace(case, current=case.current[:2]))
     layer = replace(case.layer, spikes0=first[-1], potential0=middle[0], adaptation0=middle[1])
     second, *end = layer_parity.forward(replace(case, current=case.current[2:], layer=layer))
     assert torch.equal(torch.cat([first, second]), spikes)
-    assert all(map(torch.equal, end, (trace[2:], potential, adapted)))
+    assert all(map(torch.equal, end, (potentials[2:], potential, adapted)))
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_without_a_trace_the_rest_is_the_same(recurrent: bool) -> None:
+def test_without_a_potentials_the_rest_is_the_same(recurrent: bool) -> None:
     case = draw(cuda, 4, 3, 20, recurrent=recurrent)
     spikes, _, *state = layer_parity.forward(case)
-    same_spikes, trace, *same_state = layer_parity.forward(case, keep_trace=False)
-    assert trace.numel() == 0
+    same_spikes, potentials, *same_state = layer_parity.forward(case, keep_potentials=False)
+    assert potentials.numel() == 0
     assert torch.equal(spikes, same_spikes)
     assert all(map(torch.equal, state, same_state))
 
@@ -94,16 +99,16 @@ def test_the_layout_of_the_inputs_does_not_matter(recurrent: bool) -> None:
         gradients=(ones, *case.gradients[1:]),
     )
     dense = replace(case, gradients=(ones.contiguous(), *case.gradients[1:]))
-    spikes, trace, *_ = layer_parity.forward(case)
+    spikes, potentials, *_ = layer_parity.forward(case)
     assert torch.equal(layer_parity.forward(other)[0], spikes)
-    expected = layer_parity.backward(dense, spikes, trace)
-    found = layer_parity.backward(other, spikes.contiguous(), trace.contiguous())
+    expected = layer_parity.backward(dense, spikes, potentials)
+    found = layer_parity.backward(other, spikes.contiguous(), potentials.contiguous())
     assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
 def test_sums_of_products_are_those_of_the_deviations() -> None:
     inputs = torch.randn(5, 4, 7).transpose(0, 1)
-    total, scatter = cuda.gram(inputs)
+    total, scatter = cuda.gram(Gram(inputs))
     vectors = inputs.double().flatten(0, 1)
     deviations = vectors - vectors.mean(dim=0)
     torch.testing.assert_close(total, vectors.sum(dim=0).float())
@@ -121,10 +126,17 @@ def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
     expected = torch.autograd.grad(events, [exact, encoder.threshold], gradient.double())
 
     threshold = torch.tensor(0.3)
-    assert torch.equal(cuda.ternary(features, threshold, surrogate), events.float())
-    found = cuda.ternary_backward(gradient, features, threshold, surrogate)
+    assert torch.equal(cuda.ternary(Ternary(features, threshold, surrogate)), events.float())
+    found = cuda.ternary_backward(TernaryBackward(gradient, features, threshold, surrogate))
     for here, there in zip(found, expected, strict=True):
         torch.testing.assert_close(here.double(), there, rtol=1e-5, atol=1e-6)
+
+
+def _register(operator: CustomOpDef, kernels: ModuleType) -> None:
+    """Have an operator use these kernels for CPU tensors."""
+    arguments = OPERATORS[operator._name][0]
+    kernel = getattr(kernels, operator._name)
+    operator.register_kernel("cpu", lambda *values: kernel(arguments(*values)))
 
 
 @pytest.fixture
@@ -135,10 +147,10 @@ def _instead_of_the_cpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     selfcheck._noted.cache_clear()
     operators = [each for each in vars(registration).values() if isinstance(each, CustomOpDef)]
     for each in operators:
-        each.register_kernel("cpu", getattr(cuda, each._name))
+        _register(each, cuda)
     yield
     for each in operators:
-        each.register_kernel("cpu", getattr(cpu, each._name))
+        _register(each, cpu)
 
 
 @pytest.mark.usefixtures("_instead_of_the_cpus")
@@ -170,7 +182,7 @@ def test_other_operators_pass_the_check_at_first_use(operator: str) -> None:
 def test_where_triton_fails_the_definition_computes(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail() -> object:
+    def fail(*_: object) -> object:
         raise error
 
     monkeypatch.setattr(cuda, "_kernels", fail)

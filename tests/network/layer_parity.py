@@ -7,6 +7,7 @@ own spikes.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import ModuleType
@@ -16,42 +17,37 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-import srnn.network.neuron
-from srnn.network.neuron import AdaptiveThreshold, Neuron, State
+from srnn.network.neurons import NEURONS, Neuron, State
+from srnn.network.neurons.distributions import Normal
+from srnn.network.ops.signatures import Layer as LayerArguments
+from srnn.network.ops.signatures import LayerBackward
 from srnn.network.surrogate import SURROGATES, Surrogate
-
-NEURONS = srnn.network.neuron.NEURONS
 
 SILENT, ALL_FIRE = -100.0, 300.0  # levels of the current
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What the operator needs beside the current, in its order."""
+    """What the operator needs beside the current."""
 
     recurrent_weight: Tensor | None
-    rows: Tensor
+    parameters: Tensor
     spikes0: Tensor
     potential0: Tensor
     adaptation0: Tensor
-    neuron: str
-    constants: tuple[float, ...]
-    surrogate: str
+    definition: Neuron
 
     @property
-    def arguments(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
-
-    @property
-    def definition(self) -> Neuron:
-        kind: Callable[..., Neuron] = NEURONS[self.neuron]
-        return kind(*self.constants, surrogate=SURROGATES[self.surrogate])
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that forward and backward have in common, by name."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)[:-1]}
+        names = {"neuron": self.definition.name, "surrogate": self.definition.surrogate.name}
+        return {**tensors, **names, "constants": self.definition.constants}
 
     @property
     def leaves(self) -> dict[str, Tensor]:
         """What there are gradients for, in float64."""
-        named = zip(fields(self), self.arguments, strict=True)
-        tensors = {field.name: value for field, value in named if isinstance(value, Tensor)}
+        tensors = {k: value for k, value in self.arguments.items() if isinstance(value, Tensor)}
         return {name: value.double().requires_grad_() for name, value in tensors.items()}
 
 
@@ -78,7 +74,8 @@ def draw(
     device: str = "cpu",
 ) -> Case:
     """Draw a case; ``level`` is the mean of the current and decides how many neurons fire."""
-    neuron = NEURONS[kind]()
+    make: Callable[..., Neuron] = NEURONS[kind]
+    neuron = make(surrogate=SURROGATES[surrogate])
     generator = torch.Generator().manual_seed(neurons)
 
     def normal(*shape: int) -> Tensor:
@@ -88,47 +85,63 @@ def draw(
     current = (level + 20 * normal(batch, steps, neurons)).transpose(0, 1)
     layer = Layer(
         normal(neurons, neurons) * math.sqrt(2 / neurons) if recurrent else None,
-        _rows(neuron, normal(len(neuron.learnable), neurons)),
+        _parameters(neuron, normal(len(neuron.learnable), neurons)),
         (normal(*clips) > 0.5).float() if level > SILENT else torch.zeros(clips, device=device),
         normal(*clips) if level > SILENT else -10 * torch.ones(clips, device=device),
         1.6 + normal(*clips),
-        kind,
-        neuron.constants,
-        surrogate,
+        neuron,
     )
     return Case(kernels, current, layer, (normal(steps, *clips), normal(*clips), normal(*clips)))
 
 
-def _rows(neuron: Neuron, normal: Tensor) -> Tensor:
-    """Return parameters of usual size, of some of the second kind at the ends of their ranges."""
-    if isinstance(neuron, AdaptiveThreshold):
-        tau_mem, tau_adapt = normal
-        return neuron.rows([(20 + 5 * tau_mem).clamp(min=1), (200 + 50 * tau_adapt).clamp(min=1)])
-    middles = [(limits.lowest + limits.highest) / 2 for limits in neuron.ranges.values()]
-    halves = [(limits.highest - limits.lowest) / 2 for limits in neuron.ranges.values()]
-    spread = zip(middles, halves, normal, strict=True)
-    return neuron.rows([middle + half * each for middle, half, each in spread])
+def _parameters(neuron: Neuron, normal: Tensor) -> Tensor:
+    """Return parameters of usual size, of uniform ones some at the ends of their bounds."""
+    learnt = []
+    for name, each in zip(neuron.learnable, normal, strict=True):
+        drawn_from = neuron.distribution(name)
+        if isinstance(drawn_from, Normal):
+            learnt.append((drawn_from.mean + drawn_from.std * each).clamp(min=1))
+        else:
+            lowest, highest = drawn_from.bounds
+            learnt.append((lowest + highest) / 2 + (highest - lowest) / 2 * each)
+    return neuron.parameters(learnt)
 
 
-def forward(case: Case, keep_trace: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the kernels' spikes, trace, final potential and final adaptation."""
-    arguments = (case.current, None, None, *case.layer.arguments, keep_trace)
-    spikes, trace, potential, adapted = case.kernels.alif(*arguments)
-    return spikes, trace, potential, adapted
+def forward(case: Case, keep_potentials: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the kernels' spikes, potentials, final potential and final adaptation."""
+    arguments = LayerArguments(
+        inputs=case.current,
+        weight=None,
+        bias=None,
+        keep_potentials=keep_potentials,
+        **case.layer.arguments,
+    )
+    spikes, potentials, potential, adapted = case.kernels.alif(arguments)
+    return spikes, potentials, potential, adapted
 
 
-def backward(case: Case, spikes: Tensor, trace: Tensor) -> dict[str, Tensor]:
-    """Return the kernels' gradients by name."""
-    saved = None, spikes, trace, None
-    found = case.kernels.alif_backward(*case.gradients, *saved, *case.layer.arguments, True)
-    names = ["current", "weight", "bias", *(field.name for field in fields(Layer))][: len(found)]
-    return dict(zip(names, found, strict=True))
+def backward(
+    case: Case, spikes: Tensor, potentials: Tensor, **product: Tensor
+) -> dict[str, Tensor]:
+    """Return the kernels' gradients by name; ``product`` are inputs and weight, if any."""
+    grad_spikes, grad_potential, grad_adaptation = case.gradients
+    arguments = LayerBackward(
+        grad_spikes=grad_spikes,
+        grad_potential=grad_potential,
+        grad_adaptation=grad_adaptation,
+        spikes=spikes,
+        potentials=potentials,
+        for_inputs=True,
+        **{"inputs": None, "weight": None, **product, **case.layer.arguments},
+    )
+    found: dict[str, Tensor] = case.kernels.alif_backward(arguments)._asdict()
+    return found if product else {"current": found.pop("inputs"), **found}
 
 
 def check(case: Case, tolerance: float = 2e-6) -> float:
     """Assert parity, errors relative to each tensor's largest value; return the firing rate."""
-    spikes, trace, potential, adapted = forward(case)
-    assert torch.equal(potential, trace[-1])
+    spikes, potentials, potential, adapted = forward(case)
+    assert torch.equal(potential, potentials[-1])
 
     # Left alone, the definition fires where the kernels do, up to a clip's first flip, which is at
     # the threshold; few clips have one.
@@ -141,11 +154,11 @@ def check(case: Case, tolerance: float = 2e-6) -> float:
     _, distances, state, gradients = _definition(case, spikes)
     _close("potential", potential, state.potential, tolerance)
     _close("adaptation", adapted, state.adaptation, tolerance)
-    found = backward(case, spikes, trace)
+    found = backward(case, spikes, potentials)
     for name, gradient in gradients.items():
-        if name == "rows":
+        if name == "parameters":
             for row, (here, there) in enumerate(zip(found[name], gradient, strict=True)):
-                _close(f"row {row}", here, there, tolerance)
+                _close(f"parameter {row}", here, there, tolerance)
         else:
             _close(name, found[name], gradient, tolerance)
     return spikes.mean().item()
@@ -155,6 +168,11 @@ def _close(name: str, found: Tensor, expected: Tensor, tolerance: float) -> None
     assert found.dtype == torch.float32, name
     error, largest = (found - expected).abs().max(), expected.abs().max()
     assert error <= tolerance * largest, f"{name}: {error:.1e} of {largest:.1e}"
+
+
+def definition_of(neuron: Neuron) -> ModuleType:
+    """Return the module that defines a kind of neuron."""
+    return sys.modules[type(neuron).__module__]
 
 
 def _definition(
@@ -173,11 +191,11 @@ def _definition(
         fired.append(_Forced.apply(distance, fires, surrogate))
         return fired[-1]
 
-    with patch.object(srnn.network.neuron, "spike", spike):
+    with patch.object(definition_of(case.layer.definition), "spike", spike):
         for inflow in leaves["current"]:
             if weight is not None:
                 inflow = inflow + state.spikes @ weight.t()
-            state = case.layer.definition.step(inflow, state, leaves["rows"])
+            state = case.layer.definition.step(inflow, state, leaves["parameters"])
     outputs = torch.stack(fired), state.potential, state.adaptation
     into = [gradient.double() for gradient in case.gradients]
     gradients = torch.autograd.grad(outputs, list(leaves.values()), into)

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from srnn.network.activity import Activity, activity
-from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold
+from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold
+from srnn.network.readout import Readout
 
 STEPS, CHANNELS, BANDS = 31, 2, 5
 
@@ -50,7 +50,7 @@ def potentials_of(layer: Any, inputs: Double, spikes: Double) -> tuple[Double, D
     p = {name: value.detach().double().numpy() for name, value in layer.named_parameters()}
     current = inputs @ p["input.weight"].T + p.get("input.bias", 0) + p.get("recurrent.bias", 0)
     if layer.norm is not None:  # running averages of a network that was never trained: 0 and 1
-        current = p["norm.gain"] * current / np.sqrt(1 + 1e-5) + p["norm.shift"]
+        current = p["norm.weight"] * current / np.sqrt(1 + 1e-5) + p["norm.bias"]
     fired = np.concatenate([np.zeros_like(spikes[:1]), spikes[:-1]])  # one step earlier
     current += fired @ p.get("recurrent.weight", np.zeros((spikes.shape[1],) * 2)).T
     potential, adaptation = np.zeros_like(spikes), np.zeros_like(spikes)

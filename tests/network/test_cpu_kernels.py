@@ -3,16 +3,26 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import layer_parity
 import pytest
 import torch
 import torch.nn.functional as F
-from layer_parity import ALL_FIRE, NEURONS, SILENT, draw
+from layer_parity import ALL_FIRE, SILENT, draw
 from torch import Tensor
 
-from srnn.network.ops import cpu, cuda, library, reference, threads
+from srnn.network.neurons import NEURONS
+from srnn.network.ops import library, reference, threads
+from srnn.network.ops.cpu import operators as cpu
+from srnn.network.ops.cuda import operators as cuda
+from srnn.network.ops.signatures import (
+    Gram,
+    Layer,
+    SpikeLinear,
+    SpikeLinearBackward,
+    Ternary,
+    TernaryBackward,
+)
 from srnn.network.surrogate import SURROGATES
 
 
@@ -53,20 +63,20 @@ def test_layers_that_never_and_always_fire_agree(
 @pytest.mark.parametrize("kind", NEURONS)
 def test_two_halves_continue_each_other(kind: str, recurrent: bool) -> None:
     case = draw(cpu, 6, 3, 20, kind=kind, recurrent=recurrent)
-    spikes, trace, potential, adapted = layer_parity.forward(case)
+    spikes, potentials, potential, adapted = layer_parity.forward(case)
     first, _, *middle = layer_parity.forward(replace(case, current=case.current[:2]))
     layer = replace(case.layer, spikes0=first[-1], potential0=middle[0], adaptation0=middle[1])
     rest = replace(case, current=case.current[2:], layer=layer)
     second, *end = layer_parity.forward(rest)
     assert torch.equal(torch.cat([first, second]), spikes)
-    assert all(map(torch.equal, end, (trace[2:], potential, adapted)))
+    assert all(map(torch.equal, end, (potentials[2:], potential, adapted)))
 
 
-def test_without_a_trace_the_rest_is_the_same() -> None:
+def test_without_a_potentials_the_rest_is_the_same() -> None:
     case = draw(cpu, 4, 3, 20)
     spikes, _, *state = layer_parity.forward(case)
-    same_spikes, trace, *same_state = layer_parity.forward(case, keep_trace=False)
-    assert trace.numel() == 0
+    same_spikes, potentials, *same_state = layer_parity.forward(case, keep_potentials=False)
+    assert potentials.numel() == 0
     assert torch.equal(spikes, same_spikes)
     assert all(map(torch.equal, state, same_state))
 
@@ -76,19 +86,19 @@ def test_the_layout_of_the_inputs_does_not_matter() -> None:
     ones = torch.ones(()).expand(4, 3, 20)  # what the gradient of a sum looks like
     dense = replace(case, gradients=(ones.contiguous(), *case.gradients[1:]))
     other = replace(dense, current=case.current.contiguous(), gradients=(ones, *case.gradients[1:]))
-    spikes, trace, *_ = layer_parity.forward(case)
+    spikes, potentials, *_ = layer_parity.forward(case)
     assert torch.equal(layer_parity.forward(other)[0], spikes)
-    expected = layer_parity.backward(dense, spikes, trace)
-    found = layer_parity.backward(other, spikes.contiguous(), trace.contiguous())
+    expected = layer_parity.backward(dense, spikes, potentials)
+    found = layer_parity.backward(other, spikes.contiguous(), potentials.contiguous())
     assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
 def test_gradients_are_the_same_bits_every_time() -> None:
     case = draw(cpu, 21, 32, 100)
-    spikes, trace, *_ = layer_parity.forward(case)
-    expected = layer_parity.backward(case, spikes, trace)
+    spikes, potentials, *_ = layer_parity.forward(case)
+    expected = layer_parity.backward(case, spikes, potentials)
     for _ in range(3):
-        found = layer_parity.backward(case, spikes, trace)
+        found = layer_parity.backward(case, spikes, potentials)
         assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
@@ -106,21 +116,21 @@ def test_a_layer_with_its_weights_is_the_product_and_the_layer(
         torch.randn(neurons, inputs),
         case.current[0, 0],
     )
-    current = cpu.spike_linear(x, weight, bias)
-    spikes, trace, *state = layer_parity.forward(replace(case, current=current))
-    arguments: tuple[Any, ...] = (x, weight, bias, *case.layer.arguments, True)
-    same_spikes, same_trace, *same_state = cpu.alif(*arguments)
+    current = cpu.spike_linear(SpikeLinear(x, weight, bias))
+    spikes, potentials, *state = layer_parity.forward(replace(case, current=current))
+    arguments = Layer(x, weight, bias, keep_potentials=True, **case.layer.arguments)
+    same_spikes, same_potentials, *same_state = cpu.alif(arguments)
     assert torch.equal(spikes, same_spikes)
-    assert torch.equal(trace, same_trace)
+    assert torch.equal(potentials, same_potentials)
     assert all(map(torch.equal, state, same_state))
 
-    expected = layer_parity.backward(case, spikes, trace)
-    saved = x, spikes, trace, weight
-    arguments = (*case.gradients, *saved, *case.layer.arguments, True)
-    found = cpu.alif_backward(*arguments)
-    product = cpu.spike_linear_backward(expected["current"], x, weight, True, True)
+    expected = layer_parity.backward(case, spikes, potentials)
+    found = layer_parity.backward(case, spikes, potentials, inputs=x, weight=weight)
+    product = cpu.spike_linear_backward(
+        SpikeLinearBackward(expected["current"], x, weight, True, True)
+    )
     rest = [value for name, value in expected.items() if name not in ("current", "weight", "bias")]
-    for here, there in zip(found, [*product, *rest], strict=False):
+    for here, there in zip(found.values(), [*product, *rest], strict=True):
         assert here.shape == there.shape
         if here.numel():
             _close(here, there)
@@ -147,17 +157,18 @@ def test_product_with_spikes_agrees_with_the_definition(
     product = F.linear(*leaves)
     expected = torch.autograd.grad(product, leaves, grad.double())
 
-    _close(cpu.spike_linear(spikes, parameters[0], parameters[1] if bias else None), product)
-    found = cpu.spike_linear_backward(grad, spikes, parameters[0], True, True)
+    given = SpikeLinear(spikes, parameters[0], parameters[1] if bias else None)
+    _close(cpu.spike_linear(given), product)
+    found = cpu.spike_linear_backward(SpikeLinearBackward(grad, spikes, parameters[0], True, True))
     for here, there in zip(found, expected, strict=False):
         _close(here, there)
 
 
 def test_gradients_of_a_product_that_nobody_wants_are_not_computed() -> None:
     arguments = torch.randn(3, 2, 4), _ternary(3, 2, 5), torch.randn(4, 5)
-    all_of_them = cpu.spike_linear_backward(*arguments, True, True)
+    all_of_them = cpu.spike_linear_backward(SpikeLinearBackward(*arguments, True, True))
     for wanted in ((True, False), (False, True)):
-        spikes, weight, bias = cpu.spike_linear_backward(*arguments, *wanted)
+        spikes, weight, bias = cpu.spike_linear_backward(SpikeLinearBackward(*arguments, *wanted))
         assert spikes.numel() == 0 or torch.equal(spikes, all_of_them[0])
         assert weight.numel() == 0 or torch.equal(weight, all_of_them[1])
         assert (bool(spikes.numel()), bool(weight.numel()), bool(bias.numel())) == (
@@ -183,7 +194,7 @@ def test_moments_agree_with_the_definition(inputs: int, density: float) -> None:
 
 def _moments_on_cuda(inputs: Tensor) -> tuple[Tensor, Tensor]:
     count = inputs.shape[0] * inputs.shape[1]
-    total, scatter = cuda.gram(inputs)
+    total, scatter = cuda.gram(Gram(inputs))
     return total / count, scatter / count
 
 
@@ -229,8 +240,8 @@ def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
     gradient = torch.randn(features.shape)
     expected = torch.autograd.grad(events, exact, gradient.double())
 
-    assert torch.equal(cpu.ternary(features, threshold, surrogate), events.float())
-    found = cpu.ternary_backward(gradient, features, threshold, surrogate)
+    assert torch.equal(cpu.ternary(Ternary(features, threshold, surrogate)), events.float())
+    found = cpu.ternary_backward(TernaryBackward(gradient, features, threshold, surrogate))
     for here, there in zip(found, expected, strict=True):
         _close(here, there)
 
@@ -238,9 +249,9 @@ def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_nan_is_not_hidden_by_a_surrogate(surrogate: str) -> None:
     case = draw(cpu, 3, 2, 5, surrogate=surrogate)
-    spikes, trace, *_ = layer_parity.forward(case)
-    trace[1, 0, 2] = torch.nan
-    assert layer_parity.backward(case, spikes, trace)["current"].isnan().any()
+    spikes, potentials, *_ = layer_parity.forward(case)
+    potentials[1, 0, 2] = torch.nan
+    assert layer_parity.backward(case, spikes, potentials)["current"].isnan().any()
 
 
 def _close(found: Tensor, expected: Tensor, tolerance: float = 2e-6) -> None:

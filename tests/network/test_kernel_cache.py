@@ -14,7 +14,8 @@ from numba.core.caching import IndexDataCacheFile
 from tqdm import tqdm
 
 from srnn import caches
-from srnn.network.ops.kernels import compilation
+from srnn.network.neurons import registry
+from srnn.network.ops.cpu import compilation
 
 
 def _double(x: int) -> int:
@@ -51,6 +52,20 @@ def test_kernels_are_kept_in_a_folder_for_their_state(
         assert compilation.kernel(_double)(3) == 6
         assert list((place / f"kernels-{state}").rglob("*.nbi"))
     assert config.CACHE_DIR == ""
+
+
+def test_the_state_of_kernels_includes_the_functions_of_neurons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (registry.FOLDER / "adaptive_threshold" / "cpu.py").is_file()
+    digests = set()
+    for content in ("one", "other"):
+        changed = tmp_path / "kind" / "cpu.py"
+        changed.parent.mkdir(exist_ok=True)
+        changed.write_text(content)
+        monkeypatch.setattr(registry, "FOLDER", tmp_path)
+        digests.add(compilation._digest.__wrapped__())
+    assert len(digests) == 2
 
 
 def test_numbas_own_directory_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

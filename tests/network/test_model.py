@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from srnn.network.dropout import drop
-from srnn.network.layers import AdaptiveLIF, CurrentNorm, LeakyReadout, Readout
+from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Spread
+from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Normal
+from srnn.network.norm import CurrentNorm
+from srnn.network.readout import LeakyReadout, Readout
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 
@@ -73,7 +75,7 @@ def lively_network() -> SpikingNetwork:
     """A small network whose neurons fire: a fresh one of the usual scale is nearly silent."""
     torch.manual_seed(3)
     network = SpikingNetwork(
-        2 * 5, [13, 11], 4, neuron=AdaptiveThreshold(tau_mem=Spread(5.0, 2.0))
+        2 * 5, [13, 11], 4, neuron=AdaptiveThreshold(tau_mem=Normal(5.0, 2.0))
     ).double()
     hidden: Any = network.hidden
     with torch.no_grad():
@@ -141,7 +143,7 @@ def normalised(current: Tensor, p: dict[str, Tensor], name: str) -> Tensor:
     mean = current.mean(dim=(0, 1))
     variance = ((current - mean) ** 2).mean(dim=(0, 1))
     unit = (current - mean) / torch.sqrt(variance + 1e-5)
-    return p[f"{name}.norm.gain"] * unit + p[f"{name}.norm.shift"]
+    return p[f"{name}.norm.weight"] * unit + p[f"{name}.norm.bias"]
 
 
 def network_of_currents(readout: Readout | None = None, dropout: float = 0.0) -> SpikingNetwork:
@@ -160,8 +162,8 @@ def network_of_currents(readout: Readout | None = None, dropout: float = 0.0) ->
     )
     for module in network.modules():
         if isinstance(module, CurrentNorm):
-            torch.nn.init.uniform_(module.gain, 2, 4)
-            torch.nn.init.uniform_(module.shift, -1, 1)
+            torch.nn.init.uniform_(module.weight, 2, 4)
+            torch.nn.init.uniform_(module.bias, -1, 1)
     return network
 
 

@@ -4,22 +4,16 @@ import math
 import pytest
 import torch
 
-from srnn.network.neuron import (
-    AdaptiveCurrent,
-    AdaptiveThreshold,
-    Neuron,
-    Range,
-    Spread,
-    decay,
-)
+from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Neuron, Normal, Uniform
+from srnn.network.neurons.base import decay
 
 
-def trajectory(neuron: Neuron, rows: list[float], currents: list[float]) -> list[list[float]]:
+def trajectory(neuron: Neuron, parameters: list[float], currents: list[float]) -> list[list[float]]:
     """Step one neuron through currents: its spike, potential and adaptation at every step."""
     state = neuron.initial_state(torch.zeros(1, 1))
     states = []
     for current in currents:
-        state = neuron.step(torch.tensor([[current]]), state, torch.tensor(rows)[:, None])
+        state = neuron.step(torch.tensor([[current]]), state, torch.tensor(parameters)[:, None])
         states.append([part.item() for part in state])
     return states
 
@@ -65,44 +59,41 @@ def test_initial_state_is_silent(kind: type[Neuron], adaptation: float) -> None:
     assert all(part.shape == (2, 3) and part.dtype == torch.float64 for part in state)
 
 
-def test_parameters_of_an_adaptive_current_are_drawn_evenly_from_their_ranges() -> None:
+def test_parameters_of_an_adaptive_current_are_drawn_evenly_between_their_bounds() -> None:
     torch.manual_seed(0)
     neuron = AdaptiveCurrent()
-    assert neuron.alpha == Range(math.exp(-1 / 5), math.exp(-1 / 25))
-    assert neuron.rho == Range(math.exp(-1 / 30), math.exp(-1 / 120))
+    assert neuron.alpha == Uniform(math.exp(-1 / 5), math.exp(-1 / 25))
+    assert neuron.rho == Uniform(math.exp(-1 / 30), math.exp(-1 / 120))
     for name, values in neuron.draw(10_000).items():
-        limits, drawn = neuron.ranges[name], values.detach()
-        width = limits.highest - limits.lowest
-        assert limits.lowest <= drawn.min() < limits.lowest + 0.01 * width
-        assert limits.highest - 0.01 * width < drawn.max() <= limits.highest
+        (lowest, highest), drawn = neuron.distribution(name).bounds, values.detach()
+        width = highest - lowest
+        assert lowest <= drawn.min() < lowest + 0.01 * width
+        assert highest - 0.01 * width < drawn.max() <= highest
         assert drawn.std().item() == pytest.approx(width / 12**0.5, rel=0.02)
 
 
 def test_parameters_of_an_adaptive_current_are_clamped_where_they_are_used() -> None:
     neuron = AdaptiveCurrent()
-    below = [
-        torch.tensor([limits.lowest - 1]).requires_grad_() for limits in neuron.ranges.values()
-    ]
-    above = [
-        torch.tensor([limits.highest + 1]).requires_grad_() for limits in neuron.ranges.values()
-    ]
-    for learnt, end in ((below, "lowest"), (above, "highest")):
-        rows = neuron.rows(learnt)
-        expected = torch.tensor([[getattr(limits, end)] for limits in neuron.ranges.values()])
-        assert torch.equal(rows, expected)
-        gradients = torch.autograd.grad(rows.sum(), learnt)
+    bounds = [neuron.distribution(name).bounds for name in neuron.learnable]
+    below = [torch.tensor([lowest - 1]).requires_grad_() for lowest, _ in bounds]
+    above = [torch.tensor([highest + 1]).requires_grad_() for _, highest in bounds]
+    for learnt, end in ((below, 0), (above, 1)):
+        parameters = neuron.parameters(learnt)
+        assert torch.equal(parameters, torch.tensor([[each[end]] for each in bounds]))
+        gradients = torch.autograd.grad(parameters.sum(), learnt)
         assert all(gradient.item() == 0 for gradient in gradients)
     inside = neuron.draw(3)
-    gradients = torch.autograd.grad(neuron.rows(inside.values()).sum(), list(inside.values()))
+    total = neuron.parameters(inside.values()).sum()
+    gradients = torch.autograd.grad(total, list(inside.values()))
     assert all(gradient.tolist() == [1.0, 1.0, 1.0] for gradient in gradients)
 
 
 @pytest.mark.parametrize("kind", [AdaptiveThreshold, AdaptiveCurrent])
-def test_learnable_parameters_are_named_in_the_order_of_the_rows(kind: type[Neuron]) -> None:
+def test_learnable_parameters_are_named_in_the_order_of_the_parameters(kind: type[Neuron]) -> None:
     neuron = kind()
     drawn = neuron.draw(3)
     assert tuple(drawn) == neuron.learnable
-    assert neuron.rows(drawn.values()).shape == (len(neuron.learnable), 3)
+    assert neuron.parameters(drawn.values()).shape == (len(neuron.learnable), 3)
 
 
 def test_decay() -> None:
@@ -111,9 +102,9 @@ def test_decay() -> None:
 
 def test_time_constants_are_drawn_within_their_limits() -> None:
     torch.manual_seed(0)
-    drawn = Spread(20.0, 5.0, (15.0, 24.0)).draw(10_000).detach()
+    drawn = Normal(20.0, 5.0, (15.0, 24.0)).draw(10_000).detach()
     assert drawn.min() == 15.0
     assert drawn.max() == 24.0
-    inside = Spread(20.0, 5.0).draw(10_000).detach()
+    inside = Normal(20.0, 5.0).draw(10_000).detach()
     assert inside.mean().item() == pytest.approx(20.0, abs=0.2)
     assert inside.std().item() == pytest.approx(5.0, abs=0.2)

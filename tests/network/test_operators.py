@@ -9,29 +9,40 @@ from typing import Any
 
 import pytest
 import torch
-from layer_parity import NEURONS
 
 from srnn import AdaptiveLIF
-from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, State
+from srnn.network.neurons import NEURONS, AdaptiveCurrent, State
 from srnn.network.ops import library, own_cores, reference, registration, threads
+from srnn.network.ops.signatures import Layer, LayerBackward, LayerOutput
+from srnn.network.readout import Readout
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 NEEDS_GRADIENTS = [False, True]
 
 
-def _alif_arguments(kind: str, weights: bool, recurrent: bool, needs: bool) -> tuple[Any, ...]:
+def _arguments(kind: str, weights: bool, recurrent: bool, needs: bool) -> Layer:
     torch.manual_seed(0)
     recurrent_weight = torch.randn(5, 5, requires_grad=needs) if recurrent else None
     weight = torch.randn(5, 7, requires_grad=needs) if weights else None
     bias = torch.randn(5, requires_grad=needs) if weights and recurrent else None
     neuron = NEURONS[kind]()
-    rows = torch.full((len(neuron.learnable), 5), 0.9, requires_grad=needs)
-    state = (torch.zeros(3, 5), torch.randn(3, 5), torch.ones(3, 5))
+    parameters = torch.full((len(neuron.learnable), 5), 0.9, requires_grad=needs)
     inputs = (20 * torch.randn(3, 4, 7 if weights else 5)).transpose(0, 1).requires_grad_(needs)
-    parameters = (inputs, weight, bias, recurrent_weight, rows, *state)
-    return (*parameters, kind, neuron.constants, "multi_gaussian", True)
+    return Layer(
+        inputs=inputs,
+        weight=weight,
+        bias=bias,
+        recurrent_weight=recurrent_weight,
+        parameters=parameters,
+        spikes0=torch.zeros(3, 5),
+        potential0=torch.randn(3, 5),
+        adaptation0=torch.ones(3, 5),
+        neuron=kind,
+        constants=neuron.constants,
+        surrogate="multi_gaussian",
+        keep_potentials=True,
+    )
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
@@ -41,7 +52,7 @@ def _alif_arguments(kind: str, weights: bool, recurrent: bool, needs: bool) -> t
 def test_layer_is_registered_correctly(
     kind: str, weights: bool, recurrent: bool, needs: bool
 ) -> None:
-    torch.library.opcheck(registration._alif, _alif_arguments(kind, weights, recurrent, needs))
+    torch.library.opcheck(registration._alif, tuple(_arguments(kind, weights, recurrent, needs)))
 
 
 @pytest.mark.parametrize("for_inputs", [False, True])
@@ -51,14 +62,19 @@ def test_layer_is_registered_correctly(
 def test_backward_of_a_layer_is_registered_correctly(
     kind: str, weights: bool, recurrent: bool, for_inputs: bool
 ) -> None:
-    arguments = _alif_arguments(kind, weights, recurrent, needs=False)
-    inputs, weight, _, *parameters, _ = arguments
-    spikes, trace, potential, adapted = registration._alif(*arguments)
-    gradients = (torch.randn_like(spikes), potential, adapted)
-    saved = (inputs if weights else None, spikes, trace, weight)
-    torch.library.opcheck(
-        registration._alif_backward, (*gradients, *saved, *parameters, for_inputs)
+    a = _arguments(kind, weights, recurrent, needs=False)
+    found = LayerOutput(*registration._alif(*a))
+    shared = {name: value for name, value in a._asdict().items() if name in LayerBackward._fields}
+    arguments = LayerBackward(
+        **shared | {"inputs": a.inputs if weights else None},
+        grad_spikes=torch.randn_like(found.spikes),
+        grad_potential=found.potential,
+        grad_adaptation=found.adaptation,
+        spikes=found.spikes,
+        potentials=found.potentials,
+        for_inputs=for_inputs,
     )
+    torch.library.opcheck(registration._alif_backward, tuple(arguments))
 
 
 @pytest.mark.parametrize("needs", NEEDS_GRADIENTS)
@@ -110,7 +126,7 @@ def _networks(options: str) -> tuple[SpikingNetwork, SpikingNetwork]:
     fast = SpikingNetwork(12, [33, 20], 4, **choices)
     slow = SpikingNetwork(12, [33, 20], 4, backend="reference", **choices)
     for name, parameter in fast.named_parameters():
-        for silent, lively in (("input.bias", 2.0), ("norm.gain", 10.0)):
+        for silent, lively in (("input.bias", 2.0), ("norm.weight", 10.0)):
             if name.endswith(silent):
                 torch.nn.init.constant_(parameter, lively)
     slow.load_state_dict(fast.state_dict())
@@ -270,23 +286,7 @@ def test_owning_the_cores_leaves_torch_one_thread_and_gives_them_back() -> None:
         torch.set_num_threads(before)
 
 
-def test_alif_runs_neurons_on_currents() -> None:
-    torch.manual_seed(0)
-    current = torch.randn(20, 3, 5, requires_grad=True)
-    weight = torch.randn(5, 5, requires_grad=True)
-    taus = [torch.full((5,), tau, requires_grad=True) for tau in (4.0, 30.0)]
-    tensors, found = [current, weight, *taus], []
-    for backend in (library, reference):
-        spikes, state = backend.alif(current, weight, *taus, MULTI_GAUSSIAN, threshold=0.3)
-        assert 0.05 < spikes.mean() < 0.6
-        torch.testing.assert_close(state.spikes, spikes[-1])
-        weighed = (spikes * torch.linspace(0, 1, 20)[:, None, None]).sum()
-        found.append([spikes, *torch.autograd.grad(weighed, tensors)])
-    for fast, slow in zip(*found, strict=True):
-        torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
-
-
 def test_both_backends_have_the_same_functions() -> None:
-    for name in ("alif", "layer", "spike_linear", "moments", "ternary"):
+    for name in ("layer", "spike_linear", "moments", "ternary"):
         fast, slow = getattr(library, name), getattr(reference, name)
         assert fast.__annotations__ == slow.__annotations__

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent
+from srnn.network.neurons import AdaptiveCurrent
 from srnn.network.scaling import scale_to_firing_rate
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ def test_running_averages_and_all_else_stay_as_they_are() -> None:
         for name, tensor in network.state_dict().items()
         if not torch.equal(tensor, before[name])
     }
-    assert changed == {"hidden.0.norm.gain", "hidden.1.norm.gain"}
+    assert changed == {"hidden.0.norm.weight", "hidden.1.norm.weight"}
 
 
 def test_inputs_that_are_all_zero_leave_finite_weights() -> None:

@@ -3,6 +3,7 @@
 
 import itertools
 import logging
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from srnn import AdaptiveLIF
-from srnn.network.neuron import NEURONS, Neuron, State
-from srnn.network.ops import cases, reference, registration, selfcheck
+from srnn.network.neurons import NEURONS, AdaptiveCurrent, State
+from srnn.network.ops import cases, library, reference, registration, selfcheck
 from srnn.network.ops.cases import Case
 from srnn.network.surrogate import SURROGATES
 
@@ -62,7 +63,7 @@ def test_no_potential_of_the_check_comes_so_near_the_threshold_that_rounding_dec
         distances.append(distance.abs().min())
         return (distance > 0).to(distance.dtype)
 
-    monkeypatch.setattr("srnn.network.neuron.spike", spike)
+    monkeypatch.setattr(sys.modules[NEURONS[case.neuron].__module__], "spike", spike)
     rates = []
     for neurons in cases.SIZES:
         random = torch.Generator().manual_seed(neurons)
@@ -285,15 +286,17 @@ def test_what_is_compiled_after_a_failure_computes_the_definition(
     assert len(_warnings(caplog)) == 1
 
 
-def test_a_neuron_that_the_kernels_do_not_know_is_computed_by_the_definition(
+def test_a_neuron_without_kernels_is_computed_by_the_definition(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    kind: type[Neuron] = NEURONS["adaptive_current"]
+    library._warn_once.cache_clear()
 
-    class Own(kind):  # type: ignore[valid-type, misc]
+    class Own(AdaptiveCurrent):
         name = "own"
 
     layer = AdaptiveLIF(5, 8, neuron=Own())
     spikes, _ = layer(9 * torch.randn(6, 3, 5))
     assert spikes.shape == (6, 3, 8)
-    assert "do not know the neuron 'own'" in caplog.text
+    layer(9 * torch.randn(6, 3, 5))
+    (record,) = caplog.records
+    assert "there are none for the neuron 'own'" in record.getMessage()

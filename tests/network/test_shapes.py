@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from srnn import AdaptiveLIF
-from srnn.network.layers import LeakyReadout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import NEURONS, AdaptiveCurrent, State
-from srnn.network.ops import BACKENDS, cpu, library, reference, registration
+from srnn.network.neurons import NEURONS, AdaptiveCurrent, State
+from srnn.network.ops import BACKENDS, library, reference, registration
+from srnn.network.ops.cpu import operators as cpu
+from srnn.network.readout import LeakyReadout
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
 Call = Callable[[AdaptiveLIF, Tensor], object]
@@ -166,7 +167,7 @@ def test_the_encoder_refuses_a_threshold_for_each_feature() -> None:
         ({"neuron": "nobody"}, "a kind of neuron, one of adaptive_threshold, adaptive_current"),
         ({"surrogate": "nobody"}, "a surrogate, one of multi_gaussian"),
         ({"constants": [1.0]}, "2 constants of adaptive_threshold, found 1"),
-        ({"rows": torch.zeros(1, 8)}, r"of shape \(2, H\), found \(1, 8\)"),
+        ({"parameters": torch.zeros(1, 8)}, r"of shape \(2, H\), found \(1, 8\)"),
     ],
 )
 def test_the_operator_of_a_layer_knows_what_a_neuron_needs(
@@ -176,12 +177,12 @@ def test_the_operator_of_a_layer_knows_what_a_neuron_needs(
     arguments = {
         "inputs": torch.zeros(4, 2, 8),
         **dict.fromkeys(("weight", "bias", "recurrent_weight")),
-        "rows": torch.full((2, 8), 0.9),
+        "parameters": torch.full((2, 8), 0.9),
         **state,
         "neuron": "adaptive_threshold",
         "constants": [1.6, 0.184],
         "surrogate": "multi_gaussian",
-        "keep_trace": False,
+        "keep_potentials": False,
     }
     registration._alif(*arguments.values())
     with pytest.raises(RuntimeError, match=message):
@@ -311,7 +312,7 @@ def _case(rng: random.Random) -> tuple[str, dict[str, Any]]:
         "weight": torch.randint(-2, 3, (neurons, inputs)).float() if weighted else None,
         "bias": torch.zeros(neurons) if weighted and rng.random() < 0.5 else None,
         "recurrent_weight": torch.zeros(neurons, neurons) if rng.random() < 0.5 else None,
-        "rows": torch.full((len(neuron.learnable), neurons), 0.5),
+        "parameters": torch.full((len(neuron.learnable), neurons), 0.5),
         "neuron": neuron,
         "state": state if rng.random() < 0.5 else None,
     }
@@ -419,15 +420,15 @@ def _backward_case(rng: random.Random) -> tuple[Callable[..., Any], dict[str, An
         **{name: torch.randn(clips) for name in ("grad_potential", "grad_adaptation")},
         "inputs": torch.randn(steps, batch, inputs) if weighted else None,
         "spikes": torch.randint(2, sequence).float(),
-        "trace": torch.randn(sequence),
+        "potentials": torch.randn(sequence),
         "weight": torch.randn(neurons, inputs) if weighted else None,
         "recurrent_weight": torch.randn(neurons, neurons) if recurrent else None,
-        "rows": torch.full((len(NEURONS[kind].learnable), neurons), 0.5),
+        "parameters": torch.full((len(NEURONS[kind].learnable), neurons), 0.5),
         **state,
         "neuron": kind,
         "constants": NEURONS[kind]().constants,
         "surrogate": "slayer",
         "for_inputs": True,
     }
-    names = ["inputs", "weight", "bias", "recurrent_weight", "rows", *state]
+    names = ["inputs", "weight", "bias", "recurrent_weight", "parameters", *state]
     return registration._alif_backward, arguments, names

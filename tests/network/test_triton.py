@@ -15,10 +15,14 @@ from typing import Any
 import layer_parity
 import pytest
 import torch
-from layer_parity import ALL_FIRE, NEURONS, SILENT, draw
+from layer_parity import ALL_FIRE, SILENT, draw
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.ops import cuda, library, reference
+from srnn.network.neurons import NEURONS
+from srnn.network.neurons.registry import kernel_functions
+from srnn.network.ops import library, reference
+from srnn.network.ops.cuda import operators as cuda
+from srnn.network.ops.signatures import Ternary, TernaryBackward
 
 triton = pytest.importorskip("triton", reason="Triton is not available for this platform")
 
@@ -50,6 +54,10 @@ RECURRENT = ["recurrent_forward", "recurrent_backward"]
 TERNARY = ["ternary_forward", "ternary_backward"]
 
 
+MODULES = dict.fromkeys(SCANS, "scan") | dict.fromkeys(RECURRENT, "recurrent")
+MODULES |= dict.fromkeys(TERNARY, "encoder")
+
+
 def _launch(name: str, neurons: int) -> tuple[dict[str, int], dict[str, int]]:
     """Return the constants and options that `cuda` launches a kernel with."""
     if name in RECURRENT:
@@ -62,17 +70,23 @@ def _launch(name: str, neurons: int) -> tuple[dict[str, int], dict[str, int]]:
 
 def _compile(name: str, kind: str, capability: int, neurons: int, **changed: int) -> Any:
     """Compile a kernel as its launch would, for a card that need not be there."""
-    kernel = getattr(cuda._kernels(), name)
+    kernel = getattr(cuda._kernels(MODULES[name]), name)
     sizes, options = _launch(name, neurons)
-    choices = {"kind": kind, "surrogate": "multi_gaussian"}
+    functions = kernel_functions(kind, "triton")
+    choices = {
+        "learnable": len(NEURONS[kind].learnable),
+        "derivative": cuda._kernels("surrogates").DERIVATIVES["multi_gaussian"],
+        **{each: getattr(functions, each) for each in ("adapt", "step", "step_backward")},
+    }
     constants = {"neurons": neurons, **choices, **sizes, **changed}
-    scalars = {"steps": "i32", "batch": "i32", "count": "i32", "adaptation": "fp32"}
-    if name not in TERNARY:  # whose threshold is a tensor
-        scalars["threshold"] = "fp32"
-    signature, attributes = {}, {}
+    scalars = {"steps": "i32", "batch": "i32", "count": "i32"}
+    signature: dict[str, Any] = {}
+    attributes = {}
     for place, argument in enumerate(kernel.arg_names):
         if argument in constants:
             signature[argument] = "constexpr"
+        elif argument == "constants":
+            signature[argument] = ("fp32",) * len(NEURONS[kind]().constants)
         elif argument in scalars:
             signature[argument] = scalars[argument]
         else:
@@ -145,35 +159,10 @@ def test_scans_fetch_as_many_steps_ahead_as_they_are_told(name: str, kind: str) 
         assert compiled.metadata.shared == 4 * cuda._CELLS * inputs * (stages - 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "choice"),
-    [
-        ("_learnable", "kind of neuron"),
-        ("_parameters", "kind of neuron"),
-        ("_adapt", "kind of neuron"),
-        ("_step", "kind of neuron"),
-        ("_step_backward", "kind of neuron"),
-        ("_step_backward", "surrogate"),
-        ("_derivative", "surrogate"),
-    ],
-)
-def test_what_a_function_does_not_know_is_refused(name: str, choice: str) -> None:
-    function = getattr(cuda._kernels(), name)
-    constants = {"neurons": 8, "kind": "adaptive_threshold", "surrogate": "gaussian"}
-    constants[choice.split()[0]] = "another"
-    used = {key: value for key, value in constants.items() if key in function.arg_names}
-    others = {"rows": "*fp32", "neuron": "i32"}
-    signature = {
-        key: "constexpr" if key in used else others.get(key, "fp32") for key in function.arg_names
-    }
-    source = triton.compiler.ASTSource(function, signature, used)
-    target = triton.backends.compiler.GPUTarget("cuda", 90, 32)
-    with pytest.raises(triton.CompilationError) as caught:
-        triton.compile(source, target=target)
-    innermost: BaseException = caught.value
-    while innermost.__cause__:
-        innermost = innermost.__cause__
-    assert f"unknown {choice}" in str(innermost)
+@pytest.mark.parametrize("language", ["cpu", "triton"])
+def test_an_unknown_kind_has_no_kernel_functions(language: str) -> None:
+    with pytest.raises(RuntimeError, match=r"expected a neuron with kernels, .* found 'another'"):
+        kernel_functions("another", language)
 
 
 @pytest.mark.parametrize("kind", NEURONS)
@@ -234,22 +223,22 @@ class TestOnAGpu:
         self, recurrent: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         case = draw(cuda, 101, 32, 256, recurrent=recurrent, device="cuda")
-        spikes, trace, *_ = layer_parity.forward(case)
-        expected = layer_parity.backward(case, spikes, trace)
+        spikes, potentials, *_ = layer_parity.forward(case)
+        expected = layer_parity.backward(case, spikes, potentials)
         monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32")
         assert torch.equal(layer_parity.forward(case)[0], spikes)
-        found = layer_parity.backward(case, spikes, trace)
+        found = layer_parity.backward(case, spikes, potentials)
         assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
     @pytest.mark.parametrize("recurrent", [False, True])
     def test_a_cuda_graph_replays_forward_and_backward(self, recurrent: bool) -> None:
         case = draw(cuda, 20, 5, 100, recurrent=recurrent, device="cuda")
-        spikes, trace, *_ = layer_parity.forward(case)
-        expected = layer_parity.backward(case, spikes, trace)
+        spikes, potentials, *_ = layer_parity.forward(case)
+        expected = layer_parity.backward(case, spikes, potentials)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            again, trace_again, *_ = layer_parity.forward(case)
-            found = layer_parity.backward(case, again, trace_again)
+            again, potentials_again, *_ = layer_parity.forward(case)
+            found = layer_parity.backward(case, again, potentials_again)
         graph.replay()
         assert torch.equal(again, spikes)
         assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
@@ -270,7 +259,7 @@ class TestOnAGpu:
         expected = torch.autograd.grad(events, [exact, encoder.threshold], gradient.double())
 
         arguments = features.cuda(), torch.tensor(0.05, device="cuda"), "multi_gaussian"
-        assert torch.equal(cuda.ternary(*arguments).cpu(), events.float())
-        found = cuda.ternary_backward(gradient.cuda(), *arguments)
+        assert torch.equal(cuda.ternary(Ternary(*arguments)).cpu(), events.float())
+        found = cuda.ternary_backward(TernaryBackward(gradient.cuda(), *arguments))
         for here, there in zip(found, expected, strict=True):
             torch.testing.assert_close(here.cpu().double(), there, rtol=1e-4, atol=1e-5)

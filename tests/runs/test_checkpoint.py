@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 import srnn
+from legacy import legacy_content
 from srnn.errors import InputError
 from srnn.runs.checkpoint import _digest, load_checkpoint
 from srnn.runs.restore import restore_spotter
@@ -253,3 +255,22 @@ def test_what_would_grow_on_reading_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
         bomb.writestr("archive/data.pkl", bytes(10**6))
     assert "found a damaged or foreign file" in complaint(tmp_path / "bomb.pt")
+
+
+def test_weights_of_earlier_versions_have_the_names_of_this_one(tmp_path: Path) -> None:
+    names = ["network.hidden.0.norm.weight", "network.readout.norm.bias", "network.norm.mean"]
+    weights = {name: torch.full((2,), float(place)) for place, name in enumerate(names)}
+    old = load_checkpoint(OLD)
+    assert old.training
+    training = replace(old.training, average=weights)
+    content = legacy_content(replace(old, weights=weights, training=training))
+    assert "network.hidden.0.norm.gain" in content["weights"]
+    assert "network.readout.norm.shift" in content["training"]["average"]
+    torch.save(content, tmp_path / "old.pt")
+    new = load_checkpoint(tmp_path / "old.pt")
+    assert new.training
+    for found in (new.weights, new.training.average):
+        assert found
+        assert {name: value[0].item() for name, value in found.items()} == {
+            name: place for place, name in enumerate(names)
+        }

@@ -14,7 +14,7 @@ from torch import Tensor
 from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveThreshold
+from srnn.network.neurons import AdaptiveThreshold
 from srnn.training import cuda_graph
 from srnn.training.batch import Batch
 from srnn.training.cuda_graph import GraphedStep

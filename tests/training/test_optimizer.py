@@ -4,7 +4,7 @@ import torch
 
 from srnn.config import SrnnConfig
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent
+from srnn.network.neurons import AdaptiveCurrent
 from srnn.training.optimizer import (
     _rate,
     clamp_parameters,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveThreshold
+from srnn.network.neurons import AdaptiveThreshold
 from srnn.training.batch import Batch
 from srnn.training.ema import WeightEma
 from srnn.training.optimizer import make_optimizer
@@ -114,9 +114,9 @@ def test_readouts_of_the_last_class_are_learnt_apart_and_hit_together() -> None:
     together = output.log_probabilities.exp()
     assert together.shape == (6, 3)
     torch.testing.assert_close(together.sum(dim=1), torch.ones(6))
-    torch.testing.assert_close(together[:, 2], output.readouts[:, 2:].exp().sum(dim=1))
+    torch.testing.assert_close(together[:, 2], output.log_probs[:, 2:].exp().sum(dim=1))
     loss, hits, _ = step.differentiate(batch)
-    torch.testing.assert_close(loss, F.nll_loss(output.readouts, readouts).detach())
+    torch.testing.assert_close(loss, F.nll_loss(output.log_probs, readouts).detach())
     assert hits == (together.argmax(dim=1) == labels).sum()
 
 

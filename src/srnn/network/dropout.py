@@ -6,16 +6,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def drop(spikes: Tensor, share: float) -> Tensor:
-    """Hide a random ``share`` of each clip's neurons, and scale the others up by as much.
+def drop(spikes: Tensor, rate: float) -> Tensor:
+    """Drop each neuron of a clip with probability ``rate``; scale the others by 1 / (1 - rate).
 
-    A neuron is hidden over the whole sequence (Gal and Ghahramani 2016,
-    https://arxiv.org/abs/1512.05287): dice for each time step take a fifth of a training step.
+    A neuron is dropped over the whole sequence (Gal and Ghahramani 2016,
+    https://arxiv.org/abs/1512.05287): draws for each time step would make a training step a fifth
+    slower.
     Draws from torch's global random generator of the device.
 
     Parameters
     ----------
     spikes : Tensor, shape (T, B, H)
-    share : float, 0 <= share < 1
+    rate : float, 0 <= rate < 1
     """
-    return spikes * F.dropout(torch.ones_like(spikes[0]), share)
+    return spikes * F.dropout(torch.ones_like(spikes[0]), rate)

@@ -4,6 +4,7 @@
 import torch
 from torch import Tensor, nn
 
+from srnn.network.learnable import Learnable
 from srnn.network.ops import BACKENDS
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate
 
@@ -34,6 +35,10 @@ class TernaryEncoder(nn.Module):
         self.backend = backend
         self.threshold = nn.Parameter(torch.tensor(threshold))
         self.surrogate = surrogate
+
+    def learnables(self) -> dict[str, Learnable]:
+        """Return the optimizer group of the threshold."""
+        return {"threshold": Learnable("encoder")}
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features of any shape to events of the same shape and type."""

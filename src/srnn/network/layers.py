@@ -1,88 +1,19 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The layers: spiking neurons, feed-forward or recurrent, and the leaky readout.
+"""The layer of spiking neurons, feed-forward or recurrent.
 
-Legend: T time steps, B batch, I inputs, H neurons, K classes.
+Legend: T time steps, B batch, I inputs, H neurons.
 """
 
-from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.jit._trace import is_tracing
 
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Spread, State
+from srnn.network.learnable import Learnable
+from srnn.network.neurons import AdaptiveThreshold, Neuron, State
+from srnn.network.norm import CurrentNorm, linear, zero_bias
 from srnn.network.ops import BACKENDS
-
-
-class CurrentNorm(nn.Module):
-    """Batch normalisation of the currents W x that come from below, over time steps and clips.
-
-    In training by the mean and variance of the batch, else by their running averages (exponential,
-    momentum 0.1, the variance unbiased), as `torch.nn.BatchNorm1d` does. What is learnt is a gain
-    and a shift of each neuron.
-
-    Parameters
-    ----------
-    size : int
-        Neurons.
-    """
-
-    momentum = 0.1
-    epsilon = 1e-5
-
-    mean: Tensor
-    variance: Tensor
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(size))
-        self.shift = nn.Parameter(torch.zeros(size))
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("variance", torch.ones(size))
-
-    def forward(self, current: Tensor) -> Tensor:
-        """Normalise currents (T, B, H) of few neurons."""
-        rows = current.transpose(0, 1).flatten(0, 1)
-        normalised = F.batch_norm(
-            rows,
-            self.mean,
-            self.variance,
-            self.gain,
-            self.shift,
-            self.training,
-            self.momentum,
-            self.epsilon,
-        )
-        return normalised.view_as(current.transpose(0, 1)).transpose(0, 1)
-
-    def weights(self, weight: Tensor, inputs: Tensor, backend: str) -> tuple[Tensor, Tensor]:
-        """Return weight (H, I) and bias (H,) whose product with inputs (T, B, I) is normalised.
-
-        For many neurons: their currents need not be there twice, nor go through memory at all.
-        """
-        if not self.training or inputs.shape[1] == 0:  # no clips have no moments
-            return self.fold(weight)
-        # The currents' moments follow from those of the inputs, which are fewer or sparse.
-        mean, covariance = BACKENDS[backend].moments(inputs)
-        mean = weight @ mean
-        variance = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
-        self._track(mean, variance, len(inputs) * inputs.shape[1])
-        return self._fold(weight, mean, variance)
-
-    def fold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight and bias that normalise by the running averages."""
-        return self._fold(weight, self.mean, self.variance)
-
-    def _fold(self, weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        scale = self.gain * torch.rsqrt(variance + self.epsilon)
-        return scale[:, None] * weight, self.shift - scale * mean
-
-    @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        self.mean.lerp_(mean, self.momentum)
-        self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
 
 class AdaptiveLIF(nn.Module):
@@ -93,14 +24,14 @@ class AdaptiveLIF(nn.Module):
     input_size, hidden_size : int
         Inputs I and neurons H.
     recurrent : bool
-        Whether each neuron also sees the spikes of all neurons one step earlier.
+        Whether each neuron also receives the spikes of all neurons one step earlier.
     bias : bool
-        Whether the products with the weights have biases. With ``batch_norm`` none has: its shifts
-        are in their place.
+        Whether the products with the weights have biases. With ``batch_norm`` none has: the biases
+        of the normalisation replace them.
     batch_norm : bool
-        Whether the current from the inputs is normalised, see `CurrentNorm`.
-    neuron : AdaptiveThreshold or AdaptiveCurrent
-        The kind of neurons, and their constants.
+        Whether the input current is normalised, see `CurrentNorm`.
+    neuron : Neuron
+        The kind of neurons, and their constants; `AdaptiveThreshold` by default.
     backend : "auto" or "reference"
         See `srnn.network.ops.BACKENDS`.
 
@@ -143,14 +74,14 @@ class AdaptiveLIF(nn.Module):
         """Draw the weights that do not keep torch's default, as the sources of the neurons do."""
         if self.recurrent is None:
             nn.init.xavier_normal_(self.input.weight)
-            _zero_bias(self.input)
-        elif isinstance(self.neuron, AdaptiveCurrent):
-            nn.init.orthogonal_(self.recurrent.weight)
-            self.recurrent.weight.fill_diagonal_(0)
-            _zero_bias(self.recurrent)
+            zero_bias(self.input)
         else:
-            nn.init.kaiming_normal_(self.recurrent.weight)
-            _zero_bias(self.recurrent)
+            self.neuron.start_recurrent(self.recurrent.weight)
+            zero_bias(self.recurrent)
+
+    def learnables(self) -> dict[str, Learnable]:
+        """Return optimizer group and bounds of the neurons' parameters."""
+        return self.neuron.learnables()
 
     def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run the layer over a sequence.
@@ -162,7 +93,7 @@ class AdaptiveLIF(nn.Module):
         ----------
         inputs : Tensor, shape (T, B, I), or (T, I) without a batch; T >= 1
         state : State, optional
-            What an earlier call returned, to go on from there; at rest if not given.
+            The state that an earlier call returned; ``neuron.initial_state`` if not given.
 
         Returns
         -------
@@ -191,14 +122,14 @@ class AdaptiveLIF(nn.Module):
         return self._run(inputs, state)
 
     def _run(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-        weight, bias, recurrent_weight, rows = self.weights(inputs)
+        weight, bias, recurrent_weight, parameters = self.weights(inputs)
         spikes, state = BACKENDS[self.backend].layer(
-            inputs, weight, bias, recurrent_weight, rows, self.neuron, state
+            inputs, weight, bias, recurrent_weight, parameters, self.neuron, state
         )
         return spikes, state
 
     def weights(self, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
-        """Return what inputs (T, B, I) meet, as the operators receive it.
+        """Return the weights and parameters for inputs (T, B, I), as the operators receive them.
 
         Returns
         -------
@@ -207,7 +138,7 @@ class AdaptiveLIF(nn.Module):
             The sum of the biases.
         recurrent_weight : Tensor, shape (H, H), or None
         parameters : Tensor, shape (L, H)
-            Those of the neurons: what ``neuron.rows`` returns.
+            Those of the neurons: what ``neuron.parameters`` returns.
         """
         weight: Tensor = self.input.weight
         bias: Tensor | None = self.input.bias
@@ -218,156 +149,26 @@ class AdaptiveLIF(nn.Module):
                 bias = bias + self.recurrent.bias
         if self.norm is not None:
             weight, bias = self.norm.weights(weight, inputs, self.backend)
-        rows = self.neuron.rows(getattr(self, name) for name in self.neuron.learnable)
-        return weight, bias, recurrent_weight, rows
+        parameters = self.neuron.parameters(getattr(self, name) for name in self.neuron.learnable)
+        return weight, bias, recurrent_weight, parameters
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Refuse `torch.jit.script`, which asks for this method."""
         _refuse_jit()
 
     def fold(self) -> None:
-        """Put the running averages of the normalisation into weights and biases, and leave it out.
+        """Fold the normalisation, by its running averages, into weights and biases, and remove it.
 
         The layer is then one with biases that has never had a normalisation.
         """
         if self.norm is None:
             return
-        self.input = _linear(*self.norm.fold(self.input.weight))
+        self.input = linear(*self.norm.fold(self.input.weight))
         if self.recurrent is not None:
             weight = self.recurrent.weight
-            self.recurrent = _linear(weight, weight.new_zeros(len(weight)))
+            self.recurrent = linear(weight, weight.new_zeros(len(weight)))
         self.norm = None
 
 
 def _refuse_jit() -> NoReturn:
     raise RuntimeError("srnn: torch.jit is not supported: use torch.compile or torch.export")
-
-
-_TAU = Spread(10.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Readout:
-    """How potentials of the readout become scores of the classes.
-
-    Attributes
-    ----------
-    over_time : "mean", "last" or "max"
-        The mean of the potentials over all time steps, those after the last one, or the largest.
-    scale : float > 0
-        What they are multiplied by.
-    tau : Spread
-        Where the time constants start, in time steps.
-    """
-
-    over_time: Literal["mean", "last", "max"] = "mean"
-    scale: float = 1.0
-    tau: Spread = _TAU
-
-
-class LeakyReadout(nn.Module):
-    """Non-spiking leaky integrators, one a class.
-
-    u_t = alpha u_{t-1} + (1 - alpha)(W s_t + b), u_{-1} = 0. As u is linear in the spikes, no loop
-    is needed: the last u is (1 - alpha) sum_t alpha^(T-1-t) (W s_t + b), and the mean of u over the
-    T steps is (1/T) sum_t (1 - alpha^(T-t))(W s_t + b), t = 0..T-1.
-
-    Parameters
-    ----------
-    input_size, classes : int
-        Inputs H and classes K.
-    bias : bool
-        Whether the product with the weights has a bias; with ``batch_norm`` it has none.
-    batch_norm : bool
-        Whether the current W s is normalised, see `CurrentNorm`.
-    readout : Readout
-    backend : "auto" or "reference"
-        See `srnn.network.ops.BACKENDS`.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        classes: int,
-        *,
-        bias: bool = True,
-        batch_norm: bool = False,
-        readout: Readout | None = None,
-        backend: str = "auto",
-    ) -> None:
-        super().__init__()
-        self.backend = backend
-        self.readout = readout or Readout()
-        self.output = nn.Linear(input_size, classes, bias and not batch_norm)
-        self.norm = CurrentNorm(classes) if batch_norm else None
-        self.tau_mem = self.readout.tau.draw(classes)
-        nn.init.xavier_normal_(self.output.weight)
-        _zero_bias(self.output)
-
-    def forward(self, spikes: Tensor) -> Tensor:
-        """Map spikes (T, B, H), T >= 1, to scores (B, K)."""
-        if len(spikes) < 1:
-            raise RuntimeError(
-                "srnn: expected spikes of at least one time step, found shape "
-                f"{tuple(spikes.shape)}"
-            )
-        return self.readout.scale * self._over_time(self._current(spikes))
-
-    def potentials(self, spikes: Tensor) -> Tensor:
-        """Map spikes (T, B, H), T >= 1, to the potentials u of all steps, (T, B, K)."""
-        alpha, gained = torch.exp(-1 / self.tau_mem), -torch.expm1(-1 / self.tau_mem)
-        current = self._current(spikes)
-        potential, potentials = torch.zeros_like(current[0]), []
-        for inflow in current:
-            potential = alpha * potential + gained * inflow
-            potentials.append(potential)
-        return torch.stack(potentials)
-
-    def _current(self, spikes: Tensor) -> Tensor:
-        current: Tensor
-        current = BACKENDS[self.backend].spike_linear(spikes, self.output.weight, self.output.bias)
-        if self.norm is not None:
-            current = self.norm(current)
-        return current
-
-    def _over_time(self, current: Tensor) -> Tensor:
-        """Map currents (T, B, K) to potentials over time (B, K)."""
-        steps = len(current)
-        remaining = torch.arange(-steps, 0, device=current.device)[:, None]  # (T, 1): t - T
-        match self.readout.over_time:
-            case "mean":
-                # (T, K): how much of each step's current, 1 - alpha^(T - t), is in the mean
-                share = torch.expm1(remaining / self.tau_mem) / -steps
-            case "last":
-                gained = -torch.expm1(-1 / self.tau_mem)  # 1 - alpha
-                share = gained * torch.exp((remaining + 1) / self.tau_mem)
-            case "max":
-                return self._potentials(current).amax(dim=0)
-        return (share[:, None] * current).sum(dim=0)
-
-    def _potentials(self, current: Tensor) -> Tensor:
-        """Map currents (T, B, K) to the potentials of all steps, in one product of matrices."""
-        time = torch.arange(len(current), device=current.device)
-        ago = (time[:, None] - time).clamp(min=0)  # (T, T)
-        share = torch.exp(-ago / self.tau_mem[:, None, None]).tril()  # (K, T, T): alpha^(t - t')
-        gained = -torch.expm1(-1 / self.tau_mem)  # (K,): 1 - alpha
-        potentials = share @ (gained * current).permute(2, 0, 1)  # (K, T, B)
-        return potentials.permute(1, 2, 0)
-
-    def fold(self) -> None:
-        """Put the running averages of the normalisation into weights and bias, and leave it out."""
-        if self.norm is not None:
-            self.output = _linear(*self.norm.fold(self.output.weight))
-            self.norm = None
-
-
-def _zero_bias(layer: nn.Linear) -> None:
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight = nn.Parameter(weight.detach().clone())
-    layer.bias = nn.Parameter(bias.detach().clone())
-    return layer

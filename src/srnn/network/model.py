@@ -16,26 +16,27 @@ from torch.utils._pytree import _register_namedtuple as register_namedtuple
 
 from srnn.network.dropout import drop
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.layers import AdaptiveLIF, LeakyReadout, Readout
-from srnn.network.neuron import AdaptiveThreshold, Neuron
+from srnn.network.layers import AdaptiveLIF
+from srnn.network.neurons import AdaptiveThreshold, Neuron
+from srnn.network.readout import LeakyReadout, Readout
 
 
 class Output(NamedTuple):
-    """What the network says of a batch.
+    """The output of a network for a batch.
 
     Attributes
     ----------
-    readouts : Tensor, shape (B, R)
+    log_probs : Tensor, shape (B, R)
         The log-probabilities of single readouts.
     classes : int
-        How many classes they belong to: those from the last class on are all its own.
+        Number of classes. Readouts from index ``classes`` - 1 on all belong to the last class.
     inputs : Tensor, shape (T, B, F)
-        What the first layer saw: events, or features.
+        Input of the first layer: events, or features.
     hidden : tuple of Tensor, each of shape (T, B, H)
         The spikes of each hidden layer, none dropped.
     """
 
-    readouts: Tensor
+    log_probs: Tensor
     classes: int
     inputs: Tensor
     hidden: tuple[Tensor, ...]
@@ -43,10 +44,10 @@ class Output(NamedTuple):
     @property
     def log_probabilities(self) -> Tensor:
         """Log-probabilities of the classes, shape (B, K)."""
-        if self.readouts.shape[1] == self.classes:
-            return self.readouts
-        last = self.readouts[:, self.classes - 1 :].logsumexp(dim=1, keepdim=True)
-        return torch.cat([self.readouts[:, : self.classes - 1], last], dim=1)
+        if self.log_probs.shape[1] == self.classes:
+            return self.log_probs
+        last = self.log_probs[:, self.classes - 1 :].logsumexp(dim=1, keepdim=True)
+        return torch.cat([self.log_probs[:, : self.classes - 1], last], dim=1)
 
     @property
     def spikes(self) -> Tensor:
@@ -97,20 +98,20 @@ class SpikingNetwork(nn.Module):
         something else. There are R = K - 1 + ``last_class_readouts`` readouts.
     bias : bool
         Whether the products with the weights have biases.
-    neuron : AdaptiveThreshold or AdaptiveCurrent
+    neuron : Neuron
         The kind of the hidden neurons, and their constants.
     recurrent : sequence of bool, optional
         Which hidden layers are recurrent; by default all but the first.
     batch_norm : bool
         Whether the currents from below, also the readout's, are normalised over time steps and
-        clips, see `srnn.network.layers.CurrentNorm`.
+        clips, see `srnn.network.norm.CurrentNorm`.
     dropout : float, 0 <= dropout < 1
-        Share of the spikes of each hidden layer that the layer above does not see in training,
-        drawn from torch's global random generator; the others count the more.
+        Fraction of the neurons of each hidden layer that are dropped in training, drawn from
+        torch's global random generator; the spikes of the others are scaled up.
     encoder_threshold : float >= 0, or None
         Where the encoder's threshold starts; None: the features are the input, without an encoder.
     readout : Readout
-        What of the readout's potentials gives the class.
+        How the potentials of the readout become scores of the classes.
     backend : "auto" or "reference"
         See `srnn.network.ops.BACKENDS`.
     """
@@ -182,17 +183,17 @@ class SpikingNetwork(nn.Module):
                 f"srnn: expected features of shape (B, C, T, M) with C * M = {self.input_size}, "
                 f"found {tuple(features.shape)}"
             )
-        inputs = seen = self.encode(features)  # (T, B, F)
+        inputs = below = self.encode(features)  # (T, B, F)
         hidden = []
         for layer in self.hidden:
-            spikes, _ = layer(seen)  # (T, B, H)
+            spikes, _ = layer(below)  # (T, B, H)
             hidden.append(spikes)
-            seen = drop(spikes, self.dropout) if self.dropout and self.training else spikes
-        readouts = F.log_softmax(self.readout(seen), dim=-1)
-        return Output(readouts, self.classes, inputs, tuple(hidden))
+            below = drop(spikes, self.dropout) if self.dropout and self.training else spikes
+        log_probs = F.log_softmax(self.readout(below), dim=-1)
+        return Output(log_probs, self.classes, inputs, tuple(hidden))
 
     def encode(self, features: Tensor) -> Tensor:
-        """Return what the first layer receives, (T, B, F), of features (B, C, T, M)."""
+        """Return the input of the first layer, (T, B, F), given features (B, C, T, M)."""
         inputs: Tensor = self.encoder(features.transpose(1, 2).flatten(2))  # channel by channel
         return inputs.transpose(0, 1)
 

@@ -25,7 +25,7 @@ _HALVINGS = 16  # of that range: the factor is right to a few parts in ten thous
 def scale_to_firing_rate(network: SpikingNetwork, features: Tensor, rate: float) -> list[float]:
     """Scale the input weights of each hidden layer so that it fires at ``rate``.
 
-    With batch normalisation its weight (gain) is scaled instead.
+    With batch normalisation its weight is scaled instead.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _factor(layer: AdaptiveLIF, inputs: Tensor, rate: float) -> float:
 
 def _scale(layer: AdaptiveLIF, factor: float) -> None:
     if layer.norm is not None:
-        layer.norm.gain.mul_(factor)
+        layer.norm.weight.mul_(factor)
         return
     layer.input.weight.mul_(factor)
     if layer.input.bias is not None:

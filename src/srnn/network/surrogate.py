@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The spike function and the surrogates that stand in for its derivative.
+"""The spike function and its surrogate gradients.
 
 A neuron spikes where its potential exceeds its threshold: the Heaviside step, whose derivative is
 zero wherever it exists. Training replaces that derivative by a bump around the threshold.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A stand-in for the derivative of the step function.
+    """A surrogate gradient: replaces the derivative of the step function.
 
     Attributes
     ----------
@@ -69,9 +69,9 @@ _HEIGHT = 0.15  # weight of the side lobes
 _LOBE_WIDTH = 6 * _WIDTH
 
 
-def _gaussian(x: Tensor, mean: float, deviation: float) -> Tensor:
-    peak = 1 / (deviation * math.sqrt(2 * math.pi))
-    return peak * torch.exp(-((x - mean) ** 2) / (2 * deviation**2))
+def _gaussian(x: Tensor, mean: float, std: float) -> Tensor:
+    peak = 1 / (std * math.sqrt(2 * math.pi))
+    return peak * torch.exp(-((x - mean) ** 2) / (2 * std**2))
 
 
 def _multi_gaussian_derivative(x: Tensor) -> Tensor:

@@ -4,9 +4,9 @@
 from srnn.config import Config
 from srnn.data.task import Task
 from srnn.features.reference import MelSpec
-from srnn.network.layers import Readout
 from srnn.network.model import SpikingNetwork
-from srnn.network.neuron import AdaptiveCurrent, AdaptiveThreshold, Neuron, Range, Spread
+from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Neuron, Normal, Uniform
+from srnn.network.readout import Readout
 from srnn.network.surrogate import SURROGATES
 
 
@@ -25,7 +25,7 @@ def make_network(config: Config, classes: int) -> SpikingNetwork:
         dropout=srnn.dropout,
         encoder_threshold=srnn.encoder_threshold if srnn.encoder == "ternary" else None,
         readout=Readout(
-            srnn.readout, srnn.readout_scale, Spread(*srnn.tau_readout, srnn.tau_range)
+            srnn.readout, srnn.readout_scale, Normal(*srnn.tau_readout, srnn.tau_range)
         ),
         backend=srnn.backend,
     )
@@ -36,15 +36,15 @@ def _make_neuron(config: Config) -> Neuron:
     surrogate = SURROGATES[srnn.surrogate]
     if srnn.neuron == "adaptive_current":
         return AdaptiveCurrent(
-            alpha=Range.of_decays(*srnn.tau_mem_range),
-            rho=Range.of_decays(*srnn.tau_adapt_range),
+            alpha=Uniform.of_decays(*srnn.tau_mem_range),
+            rho=Uniform.of_decays(*srnn.tau_adapt_range),
             surrogate=surrogate,
         )
     return AdaptiveThreshold(
         threshold=srnn.threshold,
         adaptation=srnn.adaptation,
-        tau_mem=Spread(*srnn.tau_mem, srnn.tau_range),
-        tau_adapt=Spread(*srnn.tau_adapt, srnn.tau_range),
+        tau_mem=Normal(*srnn.tau_mem, srnn.tau_range),
+        tau_adapt=Normal(*srnn.tau_adapt, srnn.tau_range),
         surrogate=surrogate,
     )
 

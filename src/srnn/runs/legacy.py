@@ -12,6 +12,8 @@ from srnn.runs.refusal import RefusedError
 
 _FORMAT = "srnn checkpoint"
 _VERSIONS = (1, 2)
+_RENAMED = {".norm.gain": ".norm.weight", ".norm.shift": ".norm.bias"}
+"""How names of weights ended in these versions, and how they end now."""
 
 
 def is_legacy(path: Path) -> bool:
@@ -44,6 +46,12 @@ def read_legacy(path: Path) -> dict[str, Any]:
     training = content.get("training")
     if version == 1 and isinstance(training, dict) and isinstance(training.get("optimizer"), dict):
         training["moments"] = training.pop("optimizer").get("state")
+    for tensors in (content.get("weights"), isinstance(training, dict) and training.get("average")):
+        if isinstance(tensors, dict):
+            for name in list(tensors):
+                for old, new in _RENAMED.items():
+                    if isinstance(name, str) and name.endswith(old):
+                        tensors[name.removesuffix(old) + new] = tensors.pop(name)
     return content
 
 

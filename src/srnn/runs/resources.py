@@ -13,7 +13,7 @@ from srnn.config import Config
 from srnn.data.workers import available_cores
 from srnn.features.reference import MelSpec
 from srnn.network.ops import own_cores
-from srnn.network.ops.kernels.compilation import compilation_progress
+from srnn.network.ops.cpu.compilation import compilation_progress
 from srnn.runs.assemble import make_network
 
 # Parameters of glibc's mallopt(3).

@@ -89,7 +89,7 @@ def objective(cross_entropy: Tensor, output: Output, keys: LossKeys) -> Tensor:
     """
     loss = cross_entropy
     if keys.label_smoothing:
-        evenly = -output.readouts.mean()
+        evenly = -output.log_probs.mean()
         loss = torch.lerp(loss, evenly, keys.label_smoothing)
     if keys.firing_penalty:
         sizes = [spikes.shape[-1] for spikes in output.hidden]

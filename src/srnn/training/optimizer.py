@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MPL-2.0
 """The optimizer: Adam, its parameter groups, and the bounds of parameters."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from srnn.network.encoder import TernaryEncoder
-from srnn.network.layers import AdaptiveLIF
+from srnn.network.learnable import learnables
 from srnn.network.model import SpikingNetwork
 from srnn.settings import Keys, key
 
@@ -47,6 +46,9 @@ class OptimizerKeys(Keys):
     )
 
 
+_Group = tuple[list[nn.Parameter], list[tuple[float, float] | None]]  # parameters, their bounds
+
+
 class SkippingAdam(Adam):
     """Adam that changes nothing while `found_inf` is 1, which is looked at on the device only.
 
@@ -63,51 +65,32 @@ class SkippingAdam(Adam):
 
 
 def make_optimizer(network: SpikingNetwork, keys: OptimizerKeys) -> SkippingAdam:
-    """Return Adam with a group each for what has its own learning rate, decay or limits.
+    """Return Adam with a group for each that `srnn.network.learnable` names in ``network``.
 
-    Groups are ``weights`` (with biases), ``norm`` (gains and shifts), ``tau``, ``encoder`` and one
-    for each further parameter of neurons, as far as ``network`` has such; every parameter is in
-    exactly one. A group's ``peak_lr`` is the learning rate before the schedule, ``limits`` what
-    `clamp_parameters` keeps it in. With a weight decay it is AdamW, and the weights alone decay. On
-    a CUDA device its steps can be recorded in a CUDA graph.
+    Groups other than ``weights``, ``norm`` and ``encoder`` are parameters of neurons and readout. A
+    group's ``peak_lr`` is the learning rate before the schedule, ``bounds`` those of each of its
+    parameters, see `clamp_parameters`. With a weight decay it is AdamW, and the weights alone
+    decay. On a CUDA device its steps can be recorded in a CUDA graph.
     """
     device = next(network.parameters()).device
-    encoder = {
-        id(parameter)
-        for module in network.modules()
-        if isinstance(module, TernaryEncoder)
-        for parameter in module.parameters()
-    }
-    ranges = {
-        name: limits
-        for module in network.modules()
-        if isinstance(module, AdaptiveLIF)
-        for name, limits in module.neuron.ranges.items()
-    }
-    factors = {
-        "weights": 1.0,
-        "norm": 1.0,
-        "tau": keys.tau_learning_rate,
-        "encoder": keys.encoder_learning_rate,
-        **dict.fromkeys(ranges, keys.tau_learning_rate),
-    }
-    limits = {name: (each.lowest, each.highest) for name, each in ranges.items()}
-    limits["tau"] = network.readout.readout.tau.limits
-    groups: dict[str, list[nn.Parameter]] = {name: [] for name in factors}
-    for name, parameter in network.named_parameters():
-        group = "encoder" if id(parameter) in encoder else _group(name.rpartition(".")[2], factors)
-        groups[group].append(parameter)
+    factors = {"weights": 1.0, "norm": 1.0, "encoder": keys.encoder_learning_rate}
+    # In the order in which checkpoints hold the moments of the parameters.
+    groups: dict[str, _Group] = {name: ([], []) for name in ("weights", "norm", "tau", "encoder")}
+    for name, (group, bounds) in learnables(network).items():
+        parameters, all_bounds = groups.setdefault(group, ([], []))
+        parameters.append(network.get_parameter(name))
+        all_bounds.append(bounds)
     optimizer = SkippingAdam(
         [
             {
                 "params": parameters,
                 "name": name,
-                "peak_lr": factors[name] * keys.learning_rate,
-                "lr": _rate(factors[name] * keys.learning_rate, device),
+                "peak_lr": factors.get(name, keys.tau_learning_rate) * keys.learning_rate,
+                "lr": _rate(factors.get(name, keys.tau_learning_rate) * keys.learning_rate, device),
                 "weight_decay": keys.weight_decay if name == "weights" else 0.0,
-                "limits": limits.get(name),
+                "bounds": bounds,
             }
-            for name, parameters in groups.items()
+            for name, (parameters, bounds) in groups.items()
             if parameters
         ],
         decoupled_weight_decay=keys.weight_decay > 0,
@@ -116,15 +99,6 @@ def make_optimizer(network: SpikingNetwork, keys: OptimizerKeys) -> SkippingAdam
     )
     optimizer.found_inf = torch.zeros((), device=device)
     return optimizer
-
-
-def _group(name: str, groups: Collection[str]) -> str:
-    """Return the group of a parameter by its name within its layer."""
-    if name.startswith("tau_"):
-        return "tau"
-    if name in ("gain", "shift"):
-        return "norm"
-    return name if name in groups else "weights"
 
 
 def _rate(value: float, device: torch.device) -> float | Tensor:
@@ -173,13 +147,13 @@ def _set_rate(group: dict[str, Any], rate: float) -> None:
 
 
 def clamp_parameters(optimizer: Optimizer) -> None:
-    """Move what a step took out of its group's limits to the nearer one.
+    """Clamp each parameter that has bounds to them.
 
-    At zero a time constant turns the layer into NaN; outside of its range a parameter that is
+    At zero a time constant turns the layer into NaN; outside of its bounds a parameter that is
     clamped in the forward pass has no gradient, and stays there.
     """
     with torch.no_grad():
         for group in optimizer.param_groups:
-            if group["limits"]:
-                for parameter in group["params"]:
-                    parameter.clamp_(*group["limits"])
+            for parameter, bounds in zip(group["params"], group["bounds"], strict=True):
+                if bounds:
+                    parameter.clamp_(*bounds)

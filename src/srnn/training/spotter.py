@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
+from srnn.network.learnable import learnables
 from srnn.network.model import Output, SpikingNetwork
 
 
@@ -43,12 +44,12 @@ def load_weights(spotter: Spotter, weights: Mapping[str, Tensor], source: str) -
                 f"{source}: expected {name} of shape {expected.get(name, 'none')}, as its "
                 f"configuration describes it, found {found.get(name, 'none')}"
             )
+    bounds = {name: each.bounds for name, each in learnables(spotter).items() if each.bounds}
     for name, tensor in weights.items():
-        if name.rpartition(".")[2].startswith("tau_"):
-            # Rounded as the weights are.
-            lowest, highest = torch.tensor(spotter.network.readout.readout.tau.limits).tolist()
-        elif name == "normaliser.scale":
+        if name == "normaliser.scale":
             lowest, highest = torch.finfo(tensor.dtype).tiny, math.inf
+        elif name in bounds:
+            lowest, highest = torch.tensor(bounds[name]).tolist()  # rounded as the weights are
         else:
             continue
         if tensor.min() < lowest or tensor.max() > highest:

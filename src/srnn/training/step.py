@@ -98,7 +98,7 @@ class Step:
             Norm of the gradient of all parameters.
         """
         output = self.spotter(batch.features)
-        loss = cross_entropy(output.readouts, batch)
+        loss = cross_entropy(output.log_probs, batch)
         self.optimizer.zero_grad()
         objective(loss, output, self.keys).backward()
         norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])

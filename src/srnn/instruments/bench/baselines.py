@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.layers import AdaptiveLIF, LeakyReadout
+from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork
+from srnn.network.readout import LeakyReadout
 
 
 class EagerLoop(nn.Module):
@@ -22,7 +23,7 @@ class EagerLoop(nn.Module):
 
     A loop takes each time step through both layers and the readout, and reads the firing rate of
     each layer back to the host. Nothing is shared with the operators of
-    `srnn.network`: this is the equations of `srnn.network.neuron` as one writes them first, for
+    `srnn.network`: this is the equations of `srnn.network.neurons` as one writes them first, for
     the constants of the paper.
 
     Parameters

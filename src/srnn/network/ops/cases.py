@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from srnn.network.neuron import NEURONS, AdaptiveThreshold, Neuron, State
+from srnn.network.neurons.base import Neuron, State
+from srnn.network.neurons.registry import WITH_KERNELS
 from srnn.network.surrogate import SURROGATES
 
 SIZES = (200, 33, 1)
@@ -92,8 +93,8 @@ def _draw_layer(case: Case, neurons: int, random: torch.Generator) -> dict[str, 
         drawn["inputs"] = _integers(random, (_STEPS, _CLIPS, neurons), 1.0)
     if case.recurrent:
         drawn["recurrent_weight"] = _integers(random, (neurons, neurons), 1 / 32)
-    learnable = len(NEURONS[case.neuron].learnable)
-    drawn["rows"] = 0.2 + 0.7 * torch.rand(learnable, neurons, generator=random)
+    learnable = len(WITH_KERNELS[case.neuron].learnable)
+    drawn["parameters"] = 0.2 + 0.7 * torch.rand(learnable, neurons, generator=random)
     drawn["spikes"] = torch.randint(2, (_CLIPS, neurons), generator=random) * 1.0
     drawn["potential"] = _integers(random, (_CLIPS, neurons), 1 / 8)
     drawn["adaptation"] = _integers(random, (_CLIPS, neurons), 1 / 8)
@@ -101,16 +102,14 @@ def _draw_layer(case: Case, neurons: int, random: torch.Generator) -> dict[str, 
 
 
 def _run_layer(backend: ModuleType, case: Case, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
-    kind: Callable[..., Neuron] = NEURONS[case.neuron]
-    constants = (1.0, 0.5) if kind is AdaptiveThreshold else ()
-    surrogate = SURROGATES[case.surrogate]
-    neuron = kind(*constants, surrogate=surrogate)
+    kind: Callable[..., Neuron] = WITH_KERNELS[case.neuron]
+    neuron = kind(surrogate=SURROGATES[case.surrogate])
     spikes, state = backend.layer(
         leaves["inputs"],
         leaves.get("weight"),
         leaves.get("bias"),
         leaves.get("recurrent_weight"),
-        leaves["rows"],
+        leaves["parameters"],
         neuron,
         State(*(leaves[name] for name in State._fields)),
     )

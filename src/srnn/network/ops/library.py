@@ -14,37 +14,15 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from srnn.network.neuron import (
-    ADAPTATION,
-    NEURONS,
-    THRESHOLD,
-    AdaptiveThreshold,
-    Neuron,
-    State,
-)
-from srnn.network.ops import cuda, reference, registration
+from srnn.network.neurons.base import Neuron, State
+from srnn.network.neurons.registry import WITH_KERNELS
+from srnn.network.ops import reference, registration
 from srnn.network.ops.cases import Case
+from srnn.network.ops.cuda import operators as cuda
 from srnn.network.ops.selfcheck import passes
 from srnn.network.surrogate import SURROGATES, Surrogate
 
 _log = logging.getLogger(__name__)
-
-
-def alif(
-    current: Tensor,
-    recurrent_weight: Tensor | None,
-    tau_mem: Tensor,
-    tau_adapt: Tensor,
-    surrogate: Surrogate,
-    state: State | None = None,
-    *,
-    threshold: float = THRESHOLD,
-    adaptation: float = ADAPTATION,
-) -> tuple[Tensor, State]:
-    """Run a layer of adaptive-threshold neurons over a whole sequence: see `reference.alif`."""
-    neuron = AdaptiveThreshold(threshold, adaptation, surrogate=surrogate)
-    rows = neuron.rows([tau_mem, tau_adapt])
-    return layer(current, None, None, recurrent_weight, rows, neuron, state)
 
 
 def layer(
@@ -52,20 +30,20 @@ def layer(
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    rows: Tensor,
+    parameters: Tensor,
     neuron: Neuron,
     state: State | None = None,
 ) -> tuple[Tensor, State]:
     """Multiply inputs with weights and run a layer on them: see `reference.layer`."""
     backend = _choose(
-        [inputs, weight, bias, recurrent_weight, rows, *(state or ())],
+        [inputs, weight, bias, recurrent_weight, parameters, *(state or ())],
         "layer",
         neuron.surrogate,
         neuron,
         weighted=weight is not None,
         recurrent=recurrent_weight is not None,
     )
-    spikes, state = backend.layer(inputs, weight, bias, recurrent_weight, rows, neuron, state)
+    spikes, state = backend.layer(inputs, weight, bias, recurrent_weight, parameters, neuron, state)
     return spikes, state
 
 
@@ -134,9 +112,9 @@ def _choose(
 def _unsupported(tensor: Tensor, surrogate: Surrogate | None, neuron: Neuron | None) -> str | None:
     """Return why the kernels cannot compute with tensors like this one, or None if they can."""
     if surrogate is not None and SURROGATES.get(surrogate.name) != surrogate:
-        return f"they do not know the surrogate {surrogate.name!r}"
-    if neuron is not None and NEURONS.get(neuron.name) is not type(neuron):
-        return f"they do not know the neuron {neuron.name!r}"
+        return f"there are none for the surrogate {surrogate.name!r}"
+    if neuron is not None and WITH_KERNELS.get(neuron.name) is not type(neuron):
+        return f"there are none for the neuron {neuron.name!r}"
     if tensor.dtype != torch.float32:
         return f"they compute in torch.float32, not in {tensor.dtype}"
     if tensor.device.type == "cuda":

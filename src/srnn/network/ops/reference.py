@@ -8,40 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srnn.network.neuron import ADAPTATION, THRESHOLD, AdaptiveThreshold, Neuron, State
+from srnn.network.neurons.base import Neuron, State
 from srnn.network.ops import shapes
 from srnn.network.surrogate import Surrogate, spike
-
-
-def alif(
-    current: Tensor,
-    recurrent_weight: Tensor | None,
-    tau_mem: Tensor,
-    tau_adapt: Tensor,
-    surrogate: Surrogate,
-    state: State | None = None,
-    *,
-    threshold: float = THRESHOLD,
-    adaptation: float = ADAPTATION,
-) -> tuple[Tensor, State]:
-    """Run a layer of adaptive-threshold neurons over a whole sequence of currents, see `layer`.
-
-    Parameters
-    ----------
-    current : Tensor, shape (T, B, H), T >= 1
-        Input current of every step, biases included.
-    recurrent_weight : Tensor, shape (H, H), or None
-    tau_mem, tau_adapt : Tensor, shape (H,), above 0
-        Time constants of membrane and threshold, in time steps.
-    surrogate : Surrogate
-        Stands in for the derivative of the step function.
-    state : State, optional
-    threshold, adaptation : float
-        Constants of `srnn.network.neuron.AdaptiveThreshold`.
-    """
-    neuron = AdaptiveThreshold(threshold, adaptation, surrogate=surrogate)
-    rows = neuron.rows([tau_mem, tau_adapt])
-    return layer(current, None, None, recurrent_weight, rows, neuron, state)
 
 
 def layer(
@@ -49,7 +18,7 @@ def layer(
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    rows: Tensor,
+    parameters: Tensor,
     neuron: Neuron,
     state: State | None = None,
 ) -> tuple[Tensor, State]:
@@ -66,9 +35,9 @@ def layer(
     recurrent_weight : Tensor, shape (H, H), or None
         Row i holds the weights of the spikes of all neurons, one step earlier, onto neuron i;
         None for a feed-forward layer.
-    rows : Tensor, shape (L, H)
-        Parameters of the neurons: what ``neuron.rows`` returns.
-    neuron : AdaptiveThreshold or AdaptiveCurrent
+    parameters : Tensor, shape (L, H)
+        Parameters of the neurons: what ``neuron.parameters`` returns.
+    neuron : Neuron
         Has the equations.
     state : State, optional
         State to go on from; ``neuron.initial_state`` if not given.
@@ -79,14 +48,14 @@ def layer(
     state : State
         The state after the last step: passing it to the next call continues the sequence.
     """
-    shapes.layer(inputs, weight, bias, recurrent_weight, rows, state, len(neuron.learnable))
+    shapes.layer(inputs, weight, bias, recurrent_weight, parameters, state, len(neuron.learnable))
     current = inputs if weight is None else spike_linear(inputs, weight, bias)
     state = neuron.initial_state(current[0]) if state is None else state
     spikes = []
     for inflow in current:
         if recurrent_weight is not None:
             inflow = inflow + F.linear(state.spikes, recurrent_weight)
-        state = neuron.step(inflow, state, rows)
+        state = neuron.step(inflow, state, parameters)
         spikes.append(state.spikes)
     return torch.stack(spikes), state
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The operators as PyTorch knows them: its dispatcher chooses the kernels of the CPU or of CUDA.
+"""The registration of the operators: PyTorch's dispatcher chooses the kernels of the CPU or CUDA.
 
 Registered with `torch.library`, so that autograd, `torch.compile` and `torch.export` see one
-operator where the kernels do a whole sequence. Every version of an operator, fake ones included,
-first checks its arguments (see `shapes`): a kernel reads memory where the shapes say there is some.
+operator where the kernels do a whole sequence; `signatures` says what each takes and returns. Every
+version of an operator, fake ones included, first checks its arguments (see `shapes`): a kernel
+reads memory where the shapes say there is some.
 
 The functions `layer`, `spike_linear`, `moments` and `ternary` are those of `reference`, the
 definition, by way of the operators.
@@ -11,7 +12,7 @@ definition, by way of the operators.
 Legend: T time steps, B batch, I inputs, O outputs, H neurons, L parameters of a neuron.
 """
 
-import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,12 +21,30 @@ from torch import Tensor
 from torch._library.custom_ops import CustomOpDef
 from torch.library import custom_op
 
-from srnn.network.neuron import NEURONS, Neuron, State
-from srnn.network.ops import cpu, cuda, shapes
+from srnn.network.neurons.base import Neuron, State
+from srnn.network.neurons.registry import WITH_KERNELS
+from srnn.network.ops import shapes
+from srnn.network.ops.cpu import operators as cpu
+from srnn.network.ops.cuda import operators as cuda
 from srnn.network.ops.sequences import new_sequence
+from srnn.network.ops.signatures import (
+    OPERATORS,
+    Gram,
+    GramOutput,
+    Layer,
+    LayerBackward,
+    LayerGradients,
+    LayerOutput,
+    SpikeLinear,
+    SpikeLinearBackward,
+    SpikeLinearGradients,
+    Ternary,
+    TernaryBackward,
+    TernaryGradients,
+)
 from srnn.network.surrogate import SURROGATES, Surrogate
 
-_CONSTANTS = {name: len(kind().constants) for name, kind in NEURONS.items()}
+_CONSTANTS = {name: len(kind().constants) for name, kind in WITH_KERNELS.items()}
 
 
 def layer(
@@ -33,23 +52,32 @@ def layer(
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    rows: Tensor,
+    parameters: Tensor,
     neuron: Neuron,
     state: State | None = None,
 ) -> tuple[Tensor, State]:
     """Multiply inputs with weights and run a layer on them: see `reference.layer`."""
     if state is None:
-        state = neuron.initial_state(inputs.new_empty((*inputs.shape[1:-1], *rows.shape[-1:])))
-    tensors = [inputs, weight, bias, recurrent_weight, rows, *state]
-    spikes, _, potential, adapted = _alif(
-        *tensors,
-        neuron.name,
-        neuron.constants,
-        neuron.surrogate.name,
-        torch.is_grad_enabled()
-        and any(each is not None and each.requires_grad for each in tensors),
+        shape = (*inputs.shape[1:-1], *parameters.shape[-1:])
+        state = neuron.initial_state(inputs.new_empty(shape))
+    tensors = [inputs, weight, bias, recurrent_weight, parameters, *state]
+    needed = any(each is not None and each.requires_grad for each in tensors)
+    arguments = Layer(
+        inputs=inputs,
+        weight=weight,
+        bias=bias,
+        recurrent_weight=recurrent_weight,
+        parameters=parameters,
+        spikes0=state.spikes,
+        potential0=state.potential,
+        adaptation0=state.adaptation,
+        neuron=neuron.name,
+        constants=neuron.constants,
+        surrogate=neuron.surrogate.name,
+        keep_potentials=torch.is_grad_enabled() and needed,
     )
-    return spikes, State(spikes[-1], potential, adapted)
+    spikes, _, potential, adaptation = _alif(*arguments)
+    return spikes, State(spikes[-1], potential, adaptation)
 
 
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -71,15 +99,29 @@ def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor
     return events
 
 
-def _register(name: str, check: Callable[..., None], fake: Callable[..., Any]) -> CustomOpDef:
-    """Register the functions of this name for the CPU and CUDA, and a fake one for tracing."""
+def _register(name: str, check: Callable[[Any], None], fake: Callable[[Any], Any]) -> CustomOpDef:
+    """Register the functions of this name for the CPU and CUDA, and a fake one for tracing.
 
-    def checked(kernel: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(kernel)
-        def function(*arguments: Any) -> Any:
-            check(*arguments)
-            return kernel(*arguments)
+    Parameters
+    ----------
+    name : str
+        Of an operator in `signatures.OPERATORS`.
+    check : Callable
+        Raises RuntimeError if the arguments do not fit each other.
+    fake : Callable
+        Returns tensors of the right shapes.
+    """
+    arguments, returns = OPERATORS[name]
+    many = tuple[(Tensor,) * len(returns._fields)] if returns is not Tensor else Tensor  # type: ignore[misc]
+    signature = inspect.signature(arguments).replace(return_annotation=many)
 
+    def checked(kernel: Callable[[Any], Any]) -> Callable[..., Any]:
+        def function(*values: Any) -> Any:
+            packed = arguments(*values)
+            check(packed)
+            return kernel(packed)
+
+        function.__signature__ = signature  # type: ignore[attr-defined]
         return function
 
     operator = custom_op(
@@ -106,29 +148,9 @@ def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
 # --- A layer of neurons --------------------------------------------------------------------------
 
 
-def _check_alif(
-    inputs: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    recurrent_weight: Tensor | None,
-    rows: Tensor,
-    spikes0: Tensor,
-    potential0: Tensor,
-    adaptation0: Tensor,
-    neuron: str,
-    constants: Sequence[float],
-    surrogate: str,
-    _keep_trace: bool,
-) -> None:
-    learnable = _learnable(neuron, constants, surrogate)
-    _expect_float32(inputs)
-    state = spikes0, potential0, adaptation0
-    shapes.layer(inputs, weight, bias, recurrent_weight, rows, state, learnable)
-
-
 def _learnable(neuron: str, constants: Sequence[float], surrogate: str) -> int:
     """Return how many parameters a neuron of this kind has; check what is given by name."""
-    kind = shapes.known(NEURONS, neuron, "a kind of neuron")
+    kind = shapes.known(WITH_KERNELS, neuron, "a kind of neuron")
     shapes.known(SURROGATES, surrogate, "a surrogate")
     if len(constants) != _CONSTANTS[neuron]:
         raise RuntimeError(
@@ -137,109 +159,95 @@ def _learnable(neuron: str, constants: Sequence[float], surrogate: str) -> int:
     return len(kind.learnable)
 
 
-def _fake_alif(
-    inputs: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    recurrent_weight: Tensor | None,
-    rows: Tensor,
-    spikes0: Tensor,
-    potential0: Tensor,
-    adaptation0: Tensor,
-    neuron: str,
-    constants: Sequence[float],
-    surrogate: str,
-    keep_trace: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    trace = new_sequence(inputs, rows.shape[1]) if keep_trace else inputs.new_empty(0)
-    spikes = new_sequence(inputs, rows.shape[1])
-    return spikes, trace, _like(potential0), _like(adaptation0)
+def _check_alif(a: Layer) -> None:
+    learnable = _learnable(a.neuron, a.constants, a.surrogate)
+    _expect_float32(a.inputs)
+    state = a.spikes0, a.potential0, a.adaptation0
+    shapes.layer(a.inputs, a.weight, a.bias, a.recurrent_weight, a.parameters, state, learnable)
 
 
-def _check_alif_backward(
-    grad_spikes: Tensor,
-    grad_potential: Tensor,
-    grad_adaptation: Tensor,
-    inputs: Tensor | None,
-    spikes: Tensor,
-    trace: Tensor,
-    weight: Tensor | None,
-    recurrent_weight: Tensor | None,
-    rows: Tensor,
-    spikes0: Tensor,
-    potential0: Tensor,
-    adaptation0: Tensor,
-    neuron: str,
-    constants: Sequence[float],
-    surrogate: str,
-    _for_inputs: bool,
-) -> None:
-    learnable = _learnable(neuron, constants, surrogate)
-    _expect_float32(trace)
-    gradients = grad_spikes, grad_potential, grad_adaptation
-    state = spikes0, potential0, adaptation0
-    weights = weight, recurrent_weight
-    shapes.layer_backward(gradients, inputs, spikes, trace, *weights, rows, state, learnable)
-
-
-def _fake_alif_backward(
-    grad_spikes: Tensor,
-    grad_potential: Tensor,
-    grad_adaptation: Tensor,
-    inputs: Tensor | None,
-    spikes: Tensor,
-    trace: Tensor,
-    weight: Tensor | None,
-    recurrent_weight: Tensor | None,
-    rows: Tensor,
-    spikes0: Tensor,
-    potential0: Tensor,
-    adaptation0: Tensor,
-    neuron: str,
-    constants: Sequence[float],
-    surrogate: str,
-    for_inputs: bool,
-) -> tuple[Tensor, ...]:
-    count = rows.shape[1] if weight is None else weight.shape[1]
-    bias = rows.new_empty(0 if weight is None else rows.shape[1])
-    weights = (
-        trace.new_empty(0, 0) if each is None else _like(each)
-        for each in (weight, recurrent_weight)
+def _fake_alif(a: Layer) -> LayerOutput:
+    neurons = a.parameters.shape[1]
+    kept = new_sequence(a.inputs, neurons) if a.keep_potentials else a.inputs.new_empty(0)
+    return LayerOutput(
+        new_sequence(a.inputs, neurons), kept, _like(a.potential0), _like(a.adaptation0)
     )
-    grad_weight, grad_recurrent = weights
-    state = (_like(each) for each in (spikes0, potential0, adaptation0))
-    grad_inputs = new_sequence(trace, count if for_inputs or weight is None else 0)
-    return grad_inputs, grad_weight, bias, grad_recurrent, _like(rows), *state
+
+
+def _check_alif_backward(a: LayerBackward) -> None:
+    learnable = _learnable(a.neuron, a.constants, a.surrogate)
+    _expect_float32(a.potentials)
+    shapes.layer_backward(a, learnable)
+
+
+def _fake_alif_backward(a: LayerBackward) -> LayerGradients:
+    neurons = a.parameters.shape[1]
+    count = neurons if a.weight is None else a.weight.shape[1]
+    empty = a.potentials.new_empty(0, 0)
+    return LayerGradients(
+        inputs=new_sequence(a.potentials, count if a.for_inputs or a.weight is None else 0),
+        weight=empty if a.weight is None else _like(a.weight),
+        bias=a.parameters.new_empty(0 if a.weight is None else neurons),
+        recurrent_weight=(
+            empty.clone() if a.recurrent_weight is None else _like(a.recurrent_weight)
+        ),
+        parameters=_like(a.parameters),
+        spikes0=_like(a.spikes0),
+        potential0=_like(a.potential0),
+        adaptation0=_like(a.adaptation0),
+    )
 
 
 def _save_alif(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, weight, _bias, *parameters, neuron, constants, surrogate, keep_trace = inputs
-    if not keep_trace:
-        raise RuntimeError("srnn: expected keep_trace = True where gradients are needed")
-    spikes, trace, _potential, _adaptation = output
-    ctx.mark_non_differentiable(trace)
+    a, found = Layer(*inputs), LayerOutput(*output)
+    if not a.keep_potentials:
+        raise RuntimeError("srnn: expected keep_potentials = True where gradients are needed")
+    ctx.mark_non_differentiable(found.potentials)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(None if weight is None else x, spikes, trace, weight, *parameters)
-    ctx.constants = (neuron, constants, surrogate)
+    ctx.save_for_backward(
+        None if a.weight is None else a.inputs,
+        found.spikes,
+        found.potentials,
+        a.weight,
+        a.recurrent_weight,
+        a.parameters,
+        a.spikes0,
+        a.potential0,
+        a.adaptation0,
+    )
+    ctx.names = (a.neuron, a.constants, a.surrogate)
 
 
 def _differentiate_alif(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    inputs, spikes, trace, weight, *parameters = ctx.saved_tensors
-    grad_spikes, _, grad_potential, grad_adaptation = gradients
-    found = _alif_backward(
-        torch.zeros_like(spikes) if grad_spikes is None else grad_spikes,
-        torch.zeros_like(parameters[-2]) if grad_potential is None else grad_potential,
-        torch.zeros_like(parameters[-1]) if grad_adaptation is None else grad_adaptation,
-        inputs,
-        spikes,
-        trace,
-        weight,
-        *parameters,
-        *ctx.constants,
-        ctx.needs_input_grad[0],
+    inputs, spikes, potentials, weight, recurrent_weight, parameters, *state = ctx.saved_tensors
+    neuron, constants, surrogate = ctx.names
+    upstream = LayerOutput(*gradients)  # type: ignore[arg-type]
+    spikes0, potential0, adaptation0 = state
+    arguments = LayerBackward(
+        grad_spikes=_or_zeros(upstream.spikes, spikes),
+        grad_potential=_or_zeros(upstream.potential, potential0),
+        grad_adaptation=_or_zeros(upstream.adaptation, adaptation0),
+        inputs=inputs,
+        spikes=spikes,
+        potentials=potentials,
+        weight=weight,
+        recurrent_weight=recurrent_weight,
+        parameters=parameters,
+        spikes0=spikes0,
+        potential0=potential0,
+        adaptation0=adaptation0,
+        neuron=neuron,
+        constants=constants,
+        surrogate=surrogate,
+        for_inputs=ctx.needs_input_grad[Layer._fields.index("inputs")],
     )
-    wanted = zip(found, ctx.needs_input_grad, strict=False)
-    return *(each if needed else None for each, needed in wanted), None, None, None, None
+    wanted = zip(_alif_backward(*arguments), ctx.needs_input_grad, strict=False)
+    found = [each if needed else None for each, needed in wanted]
+    return *found, *[None] * (len(Layer._fields) - len(found))
+
+
+def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient
 
 
 _alif = _register("alif", _check_alif, _fake_alif)
@@ -250,29 +258,25 @@ _alif.register_autograd(_differentiate_alif, setup_context=_save_alif)
 # --- The product of spikes and weights -----------------------------------------------------------
 
 
-def _check_spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    _expect_float32(spikes)
-    shapes.spike_linear(spikes, weight, bias)
+def _check_spike_linear(a: SpikeLinear) -> None:
+    _expect_float32(a.spikes)
+    shapes.spike_linear(a.spikes, a.weight, a.bias)
 
 
-def _fake_spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return new_sequence(spikes, len(weight))
+def _fake_spike_linear(a: SpikeLinear) -> Tensor:
+    return new_sequence(a.spikes, len(a.weight))
 
 
-def _check_spike_linear_backward(
-    grad: Tensor, spikes: Tensor, weight: Tensor, _for_spikes: bool, _for_weight: bool
-) -> None:
-    _expect_float32(spikes)
-    shapes.spike_linear_backward(grad, spikes, weight)
+def _check_spike_linear_backward(a: SpikeLinearBackward) -> None:
+    _expect_float32(a.spikes)
+    shapes.spike_linear_backward(a.grad, a.spikes, a.weight)
 
 
-def _fake_spike_linear_backward(
-    grad: Tensor, spikes: Tensor, weight: Tensor, for_spikes: bool, for_weight: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        new_sequence(spikes, spikes.shape[-1] if for_spikes else 0),
-        _like(weight) if for_weight else weight.new_empty(0, 0),
-        weight.new_empty(len(weight) if for_weight else 0),
+def _fake_spike_linear_backward(a: SpikeLinearBackward) -> SpikeLinearGradients:
+    return SpikeLinearGradients(
+        new_sequence(a.spikes, a.spikes.shape[-1] if a.for_spikes else 0),
+        _like(a.weight) if a.for_weight else a.weight.new_empty(0, 0),
+        a.weight.new_empty(len(a.weight) if a.for_weight else 0),
     )
 
 
@@ -282,17 +286,18 @@ def _save_spike_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> Non
 
 
 def _differentiate_spike_linear(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    spikes, weight = ctx.saved_tensors
     for_spikes, *for_parameters = ctx.needs_input_grad
-    spikes, weight, bias = _spike_linear_backward(
-        grad, *ctx.saved_tensors, for_spikes, any(for_parameters)
-    )
-    wanted = zip((spikes, weight, bias), ctx.needs_input_grad, strict=True)
+    found = _spike_linear_backward(grad, spikes, weight, for_spikes, any(for_parameters))
+    wanted = zip(found, ctx.needs_input_grad, strict=True)
     return tuple(gradient if needed else None for gradient, needed in wanted)
 
 
 _spike_linear = _register("spike_linear", _check_spike_linear, _fake_spike_linear)
 _spike_linear_backward = _register(
-    "spike_linear_backward", _check_spike_linear_backward, _fake_spike_linear_backward
+    "spike_linear_backward",
+    _check_spike_linear_backward,
+    _fake_spike_linear_backward,
 )
 _spike_linear.register_autograd(_differentiate_spike_linear, setup_context=_save_spike_linear)
 
@@ -300,14 +305,14 @@ _spike_linear.register_autograd(_differentiate_spike_linear, setup_context=_save
 # --- Sums over all steps and clips ---------------------------------------------------------------
 
 
-def _check_gram(inputs: Tensor) -> None:
-    _expect_float32(inputs)
-    shapes.sequence(inputs)
+def _check_gram(a: Gram) -> None:
+    _expect_float32(a.inputs)
+    shapes.sequence(a.inputs)
 
 
-def _fake_gram(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    count = inputs.shape[-1]
-    return inputs.new_empty(count), inputs.new_empty(count, count)
+def _fake_gram(a: Gram) -> GramOutput:
+    count = a.inputs.shape[-1]
+    return GramOutput(a.inputs.new_empty(count), a.inputs.new_empty(count, count))
 
 
 def _save_gram(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
@@ -330,28 +335,24 @@ _gram.register_autograd(_differentiate_gram, setup_context=_save_gram)
 # --- The encoder ---------------------------------------------------------------------------------
 
 
-def _check_ternary(features: Tensor, threshold: Tensor, surrogate: str) -> None:
-    shapes.known(SURROGATES, surrogate, "a surrogate")
-    _expect_float32(features)
-    shapes.ternary(features, threshold)
+def _check_ternary(a: Ternary) -> None:
+    shapes.known(SURROGATES, a.surrogate, "a surrogate")
+    _expect_float32(a.features)
+    shapes.ternary(a.features, a.threshold)
 
 
-def _fake_ternary(features: Tensor, threshold: Tensor, surrogate: str) -> Tensor:
-    return _like(features)
+def _fake_ternary(a: Ternary) -> Tensor:
+    return _like(a.features)
 
 
-def _check_ternary_backward(
-    grad: Tensor, features: Tensor, threshold: Tensor, surrogate: str
-) -> None:
-    shapes.known(SURROGATES, surrogate, "a surrogate")
-    _expect_float32(features)
-    shapes.ternary_backward(grad, features, threshold)
+def _check_ternary_backward(a: TernaryBackward) -> None:
+    shapes.known(SURROGATES, a.surrogate, "a surrogate")
+    _expect_float32(a.features)
+    shapes.ternary_backward(a.grad, a.features, a.threshold)
 
 
-def _fake_ternary_backward(
-    grad: Tensor, features: Tensor, threshold: Tensor, surrogate: str
-) -> tuple[Tensor, Tensor]:
-    return _like(features), _like(threshold)
+def _fake_ternary_backward(a: TernaryBackward) -> TernaryGradients:
+    return TernaryGradients(_like(a.features), _like(a.threshold))
 
 
 def _save_ternary(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -360,12 +361,17 @@ def _save_ternary(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _differentiate_ternary(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    features, threshold = _ternary_backward(grad, *ctx.saved_tensors, ctx.surrogate)
-    return features, threshold, None
+    features, threshold = ctx.saved_tensors
+    found = _ternary_backward(grad, features, threshold, ctx.surrogate)
+    return *found, None
 
 
 _ternary = _register("ternary", _check_ternary, _fake_ternary)
-_ternary_backward = _register("ternary_backward", _check_ternary_backward, _fake_ternary_backward)
+_ternary_backward = _register(
+    "ternary_backward",
+    _check_ternary_backward,
+    _fake_ternary_backward,
+)
 _ternary.register_autograd(_differentiate_ternary, setup_context=_save_ternary)
 
 

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Verdicts:
-    """What has been found in this process."""
+    """The verdicts of this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the operators require of their tensors, checked before a kernel reads memory.
+"""The checks of the tensors that operators receive, before a kernel reads memory.
 
 The definition, the kernels of each device and their fake versions make the same checks, so that a
 wrong shape is the same error in eager mode, under `torch.compile` and under `torch.export`. A check
@@ -13,6 +13,8 @@ from typing import NoReturn, TypeVar
 
 from torch import Tensor
 
+from srnn.network.ops.signatures import LayerBackward
+
 _Kind = TypeVar("_Kind")
 
 
@@ -21,7 +23,7 @@ def layer(
     weight: Tensor | None,
     bias: Tensor | None,
     recurrent_weight: Tensor | None,
-    rows: Tensor,
+    parameters: Tensor,
     state: Sequence[Tensor] | None,
     learnable: int,
 ) -> None:
@@ -39,8 +41,8 @@ def layer(
     RuntimeError
         If a shape, type or device does not fit the others.
     """
-    _expect("parameters of the neurons", rows, (learnable, "H"))
-    neurons = rows.shape[1]
+    _expect("parameters of the neurons", parameters, (learnable, "H"))
+    neurons = parameters.shape[1]
     if neurons < 1:
         raise RuntimeError("srnn: expected at least one neuron, found none")
     count = neurons
@@ -62,45 +64,31 @@ def layer(
         )
     for each in state or ():
         _expect_exactly("a state for these inputs", each, (inputs.shape[1], neurons))
-    _expect_alike(inputs, weight, bias, recurrent_weight, rows, *(state or ()))
+    _expect_alike(inputs, weight, bias, recurrent_weight, parameters, *(state or ()))
 
 
-def layer_backward(
-    gradients: Sequence[Tensor],
-    inputs: Tensor | None,
-    spikes: Tensor,
-    trace: Tensor,
-    weight: Tensor | None,
-    recurrent_weight: Tensor | None,
-    rows: Tensor,
-    state: Sequence[Tensor],
-    learnable: int,
-) -> None:
-    """Check the arguments of a layer's backward pass.
-
-    Parameters
-    ----------
-    gradients : three tensors
-        Of the spikes (T, B, H), and of potential and adaptation after the last step (B, H).
+def layer_backward(a: LayerBackward, learnable: int) -> None:
+    """Check the arguments of a layer's backward pass, given the parameters of a neuron, L.
 
     Raises
     ------
     RuntimeError
         If a shape, type or device does not fit the others.
     """
-    layer(trace, None, None, recurrent_weight, rows, state, learnable)
-    steps, batch, neurons = trace.shape
-    grad_spikes, *grad_state = gradients
-    _expect_exactly("spikes", spikes, (steps, batch, neurons))
-    _expect_exactly("the gradient of the spikes", grad_spikes, (steps, batch, neurons))
-    for each in grad_state:
+    state = a.spikes0, a.potential0, a.adaptation0
+    layer(a.potentials, None, None, a.recurrent_weight, a.parameters, state, learnable)
+    steps, batch, neurons = a.potentials.shape
+    _expect_exactly("spikes", a.spikes, (steps, batch, neurons))
+    _expect_exactly("the gradient of the spikes", a.grad_spikes, (steps, batch, neurons))
+    for each in (a.grad_potential, a.grad_adaptation):
         _expect_exactly("the gradient of the final state", each, (batch, neurons))
-    if (inputs is None) != (weight is None):
+    if (a.inputs is None) != (a.weight is None):
         raise RuntimeError("srnn: expected inputs and their weight together, found one of them")
-    if inputs is not None and weight is not None:
-        _expect("an input weight", weight, (neurons, "I"))
-        _expect_exactly("inputs", inputs, (steps, batch, weight.shape[1]))
-    _expect_alike(trace, spikes, *gradients, inputs, weight)
+    if a.inputs is not None and a.weight is not None:
+        _expect("an input weight", a.weight, (neurons, "I"))
+        _expect_exactly("inputs", a.inputs, (steps, batch, a.weight.shape[1]))
+    gradients = a.grad_spikes, a.grad_potential, a.grad_adaptation
+    _expect_alike(a.potentials, a.spikes, *gradients, a.inputs, a.weight)
 
 
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from srnn.network.ops.kernels.compilation import kernel
-from srnn.network.ops.kernels.simd import (
+from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.simd import (
     LANES,
     full,
     heaviside,
@@ -14,7 +14,7 @@ from srnn.network.ops.kernels.simd import (
     store_some,
     sum_lanes,
 )
-from srnn.network.ops.kernels.surrogates import derivative
+from srnn.network.ops.cpu.surrogates import derivative
 
 
 @kernel

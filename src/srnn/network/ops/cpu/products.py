@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from srnn.network.ops.kernels.compilation import kernel
-from srnn.network.ops.kernels.simd import (
+from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.simd import (
     BLOCK,
     LANES,
     PANEL,

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What stands in for the derivative of a spike, as `srnn.network.surrogate` defines it."""
+"""The surrogates of `srnn.network.surrogate`: derivatives that replace that of a spike."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from srnn.network.ops.kernels.compilation import kernel
-from srnn.network.ops.kernels.simd import (
+from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.simd import (
     absolute,
     at_least,
     at_most,
@@ -48,6 +48,14 @@ def _exp(x: Any) -> Any:
 
 
 MULTI_GAUSSIAN, GAUSSIAN, LINEAR, SLAYER = range(4)
+
+NUMBERS = {
+    "multi_gaussian": MULTI_GAUSSIAN,
+    "gaussian": GAUSSIAN,
+    "linear": LINEAR,
+    "slayer": SLAYER,
+}
+"""What kernels call each surrogate."""
 
 _PEAK = np.float32(0.5 / (0.5 * math.sqrt(2 * math.pi)))
 _CENTRE = np.float32(1.15 * _PEAK)

@@ -1,25 +1,23 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A layer of neurons of any kind over whole sequences, forward and back.
+"""The backward pass of a layer of neurons of any kind over whole sequences.
 
-``neuron`` holds the layer's parameters, see `srnn.network.ops.kernels.neuron`.
+``neuron`` holds the parameters of the layer, see `srnn.network.ops.cpu.neuron`.
 
-Legend: T time steps, B clips, I inputs, H neurons, P their number padded, L learnable parameters of
-a neuron.
+Legend: T time steps, B clips, I inputs, H neurons, P their number padded, L parameters of a
+neuron.
 """
 
 from typing import Any
 
 import numpy as np
 
-from srnn.network.ops.kernels.compilation import kernel
-from srnn.network.ops.kernels.neuron import adapt, advance, distance, retreat
-from srnn.network.ops.kernels.products import (
+from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.neuron import adapt, distance, step_backward
+from srnn.network.ops.cpu.products import (
     FEW_ROWS,
     TILE_ROWS,
     add_rows,
     copy,
-    find_active,
-    project,
     project_back,
     project_weights,
     recurrent_weights,
@@ -28,7 +26,7 @@ from srnn.network.ops.kernels.products import (
     slots_apart,
     tile,
 )
-from srnn.network.ops.kernels.simd import (
+from srnn.network.ops.cpu.simd import (
     LANES,
     PANEL,
     heaviside,
@@ -38,63 +36,14 @@ from srnn.network.ops.kernels.simd import (
     store,
     store_some,
 )
-from srnn.network.ops.kernels.surrogates import derivative
-
-
-@kernel
-def alif_forward(
-    current: Any,
-    weights: Any,
-    neuron: Any,
-    steps: int,
-    neurons: int,
-    s_state: Any,
-    v_state: Any,
-    b_state: Any,
-    spikes: Any,
-    trace: Any,
-    first: int,
-    last: int,
-) -> None:
-    """Run the clips from ``first`` to before ``last`` through all time steps.
-
-    ``weights`` (H x P) has a row for each presynaptic neuron; it is empty for a feed-forward layer.
-    The states (B x H) are replaced by those after the last step; ``trace`` are the potentials of
-    all steps, for the backward pass, or empty.
-    """
-    width = len(neuron.alpha)
-    active = np.empty(width, np.int32)
-    s, v = scratch(width, 0), scratch(width, 1)
-    b, total = scratch(width, 2), scratch(width, 3)
-    for clip in range(first, last):
-        copy(s_state, clip * neurons, s, 0, neurons)
-        copy(v_state, clip * neurons, v, 0, neurons)
-        copy(b_state, clip * neurons, b, 0, neurons)
-        for t in range(steps):
-            at = (clip * steps + t) * neurons
-            total[:] = 0
-            if len(weights):
-                found = find_active(s, 0, neurons, active, 0)
-                add_rows(weights, width, s, 0, active, found, total, 0)
-            for h in range(0, neurons, LANES):
-                left = neurons - h
-                inflow = load_some(current, at + h, left) + load(total, h)
-                new_s, new_v, new_b = advance(neuron, h, inflow, load(s, h), load(v, h), load(b, h))
-                store(s, h, new_s)
-                store(v, h, new_v)
-                store(b, h, new_b)
-                store_some(spikes, at + h, new_s, left)
-                if len(trace):
-                    store_some(trace, at + h, new_v, left)
-        copy(s, 0, s_state, clip * neurons, neurons)
-        copy(v, 0, v_state, clip * neurons, neurons)
-        copy(b, 0, b_state, clip * neurons, neurons)
+from srnn.network.ops.cpu.surrogates import derivative
 
 
 @kernel
 def alif_backward(
     grad_spikes: Any,
-    trace: Any,
+    spikes: Any,
+    potentials: Any,
     weights: Any,
     panels: Any,
     neuron: Any,
@@ -108,6 +57,7 @@ def alif_backward(
     grad_v_state: Any,
     grad_b_state: Any,
     grad_current: Any,
+    grad_weights: Any,
     grad_neuron: Any,
     first: int,
     last: int,
@@ -117,7 +67,8 @@ def alif_backward(
     ``weights`` (H x P) and ``panels`` hold the recurrent weights, a row for each
     postsynaptic neuron; both are empty for a feed-forward layer. The states (B x H) are those
     before the first step; their gradients come in as those of the states after the last step.
-    To ``grad_neuron`` (L x P) the shares of these clips are added.
+    The gradients of these clips are added to ``grad_neuron`` (L x P) and ``grad_weights`` (H x P),
+    which has a row for each presynaptic neuron.
     """
     width = len(neuron.alpha)
     every = np.arange(width, dtype=np.int32)
@@ -142,9 +93,19 @@ def alif_backward(
             copy(grad_v_state, at, into_v, to, neurons)
             copy(grad_b_state, at, into_b, to, neurons)
             _recall(
-                neuron, trace, (clip + row) * steps * neurons, s_state, v_state, b_state, at,
-                steps, neurons, adapted, to, together * width,
-            )  # fmt: skip
+                neuron=neuron,
+                potentials=potentials,
+                at=(clip + row) * steps * neurons,
+                s_state=s_state,
+                v_state=v_state,
+                b_state=b_state,
+                state=at,
+                steps=steps,
+                neurons=neurons,
+                adapted=adapted,
+                to=to,
+                step=together * width,
+            )
         for t in range(steps - 1, -1, -1):
             for row in range(rows):
                 at = ((clip + row) * steps + t) * neurons
@@ -153,28 +114,28 @@ def alif_backward(
                 then = now - together * width
                 # In a loop of its own: together with what follows it needs too many registers.
                 for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
-                    v = load_some(trace, at + h, neurons - h)
+                    v = load_some(potentials, at + h, neurons - h)
                     above = distance(neuron, v, load(adapted, now + h))
                     store(slopes, h, derivative(above, surrogate))
-                    prefetch(trace, at - 2 * neurons + h)
+                    prefetch(potentials, at - 2 * neurons + h)
                     prefetch(grad_spikes, at - neurons + h)
                 for h in range((neurons - 1) // LANES * LANES, -1, -LANES):
                     left = neurons - h
                     here = row * width + h
                     b_before = load(adapted, then + h)
                     if t:
-                        v_before = load_some(trace, at - neurons + h, left)
+                        v_before = load_some(potentials, at - neurons + h, left)
                         s_before = heaviside(distance(neuron, v_before, b_before))
                     else:
                         v_before = load_some(v_state, state + h, left)
                         s_before = load_some(s_state, state + h, left)
-                    current, s, v, b, shares = retreat(
+                    current, s, v, b, parts = step_backward(
                         neuron,
                         h,
                         load_some(grad_spikes, at + h, left) + load(into_s, here),
                         load(into_v, here),
                         load(into_b, here),
-                        load_some(trace, at + h, left),
+                        load_some(potentials, at + h, left),
                         load(adapted, now + h),
                         s_before,
                         v_before,
@@ -186,9 +147,9 @@ def alif_backward(
                     store(into_s, here, s)
                     store(into_v, here, v)
                     store(into_b, here, b)
-                    for k in range(len(shares)):
+                    for k in range(len(parts)):
                         to = k * apart + h
-                        store(sums, to, load(sums, to) + shares[k])
+                        store(sums, to, load(sums, to) + parts[k])
             if len(weights) and rows > FEW_ROWS:
                 for p in range(panels.shape[0]):
                     tile(inflow, 0, width, neurons, panels[p], into_s, p * PANEL, width, True)
@@ -203,6 +164,8 @@ def alif_backward(
             copy(into_b, to, grad_b_state, at, neurons)
     for k in range(len(grad_neuron)):
         grad_neuron[k] += sums[k * apart : k * apart + width]
+    if len(weights):
+        recurrent_weights(s_state, spikes, grad_current, steps, neurons, grad_weights, first, last)
 
 
 @kernel
@@ -218,7 +181,7 @@ def clips_together(weights: Any) -> int:
 @kernel
 def _recall(
     neuron: Any,
-    trace: Any,
+    potentials: Any,
     at: int,
     s_state: Any,
     v_state: Any,
@@ -241,7 +204,7 @@ def _recall(
             left = neurons - h
             b = load(adapted, then + h)
             if t:
-                v = load_some(trace, before + h, left)
+                v = load_some(potentials, before + h, left)
                 s = heaviside(distance(neuron, v, b))
             else:
                 v = load_some(v_state, state + h, left)
@@ -250,43 +213,11 @@ def _recall(
 
 
 @kernel
-def layer_forward(
-    x: Any,
-    strips: Any,
-    bias: Any,
-    inputs: int,
-    weights: Any,
-    neuron: Any,
-    steps: int,
-    neurons: int,
-    s_state: Any,
-    v_state: Any,
-    b_state: Any,
-    spikes: Any,
-    trace: Any,
-    first: int,
-    last: int,
-) -> None:
-    """Do `project` and `alif_forward`, clip by clip: their current never leaves the cache."""
-    current = room(steps * neurons, 4)
-    for clip in range(first, last):
-        state = slice(clip * neurons, (clip + 1) * neurons)
-        clip_out = slice(clip * steps * neurons, (clip + 1) * steps * neurons)
-        clip_in = slice(clip * steps * inputs, (clip + 1) * steps * inputs)
-        project(x[clip_in], strips, bias, inputs, neurons, current, 0, steps)
-        alif_forward(
-            current, weights, neuron, steps, neurons,
-            s_state[state], v_state[state], b_state[state],
-            spikes[clip_out], trace[clip_out] if len(trace) else trace, 0, 1,
-        )  # fmt: skip
-
-
-@kernel
 def layer_backward(
     grad_spikes: Any,
     x: Any,
     spikes: Any,
-    trace: Any,
+    potentials: Any,
     input_weights: Any,
     input_panels: Any,
     inputs: int,
@@ -321,15 +252,27 @@ def layer_backward(
         state = slice(clip * neurons, (clip + rows) * neurons)
         out = slice(clip * steps * neurons, (clip + rows) * steps * neurons)
         alif_backward(
-            grad_spikes[out], trace[out], weights, panels, neuron, surrogate, steps, neurons,
-            s_state[state], v_state[state], b_state[state],
-            grad_s_state[state], grad_v_state[state], grad_b_state[state], current,
-            grad_neuron, 0, rows,
-        )  # fmt: skip
-        if len(weights):
-            recurrent_weights(
-                s_state[state], spikes[out], current, steps, neurons, grad_weights, 0, rows
-            )
+            grad_spikes=grad_spikes[out],
+            spikes=spikes[out],
+            potentials=potentials[out],
+            weights=weights,
+            panels=panels,
+            neuron=neuron,
+            surrogate=surrogate,
+            steps=steps,
+            neurons=neurons,
+            s_state=s_state[state],
+            v_state=v_state[state],
+            b_state=b_state[state],
+            grad_s_state=grad_s_state[state],
+            grad_v_state=grad_v_state[state],
+            grad_b_state=grad_b_state[state],
+            grad_current=current,
+            grad_weights=grad_weights,
+            grad_neuron=grad_neuron,
+            first=0,
+            last=rows,
+        )
         part = slice(clip * steps * inputs, (clip + rows) * steps * inputs)
         if len(grad_x):
             project_back(

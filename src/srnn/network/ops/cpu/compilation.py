@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from srnn.caches import forgiving, named_cache, user_cache, writable
 from srnn.errors import printable
+from srnn.network.neurons import registry
 
 _CHECKSUM = 4  # bytes of a CRC-32
 _KERNELS = 60  # about as many functions are compiled for a network
@@ -147,8 +148,8 @@ class _KernelCache(FunctionCache):
 
 @cache
 def _digest() -> str:
-    """Return what tells this state of the kernels from others."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """Return a hash of the kernels' files, those of the neurons included."""
+    files = sorted([*Path(__file__).parent.glob("*.py"), *registry.FOLDER.rglob("*.py")])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The adaptive-threshold neuron of `srnn.network.neuron`, for vectors of neurons.
+"""The adaptive-threshold neuron in numba, for vectors of neurons; `definition` has the equations.
 
-`srnn.network.ops.kernels.neuron` says what the functions are for.
+`srnn.network.ops.cpu.neuron` says what the functions are for.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from srnn.network.ops.kernels.compilation import kernel
-from srnn.network.ops.kernels.simd import full, heaviside, load
+from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.simd import full, heaviside, load
 
 
 class AdaptiveThreshold(NamedTuple):
-    """A layer of these neurons."""
+    """The parameters of a layer, then its constants."""
 
     alpha: Any
     rho: Any
@@ -23,7 +23,7 @@ class AdaptiveThreshold(NamedTuple):
 
 @kernel
 def adapt(neuron: Any, h: int, s: Any, v: Any, b: Any) -> Any:
-    """Return the adaptation one step later."""
+    """Return the adaptation one time step later."""
     rho = load(neuron.rho, h)
     return rho * b + (full(np.float32(1)) - rho) * s
 
@@ -35,8 +35,8 @@ def distance(neuron: Any, v: Any, b: Any) -> Any:
 
 
 @kernel
-def advance(neuron: Any, h: int, current: Any, s: Any, v: Any, b: Any) -> Any:
-    """Return the state one step later."""
+def step(neuron: Any, h: int, current: Any, s: Any, v: Any, b: Any) -> Any:
+    """Return the state one time step later."""
     alpha = load(neuron.alpha, h)
     b = adapt(neuron, h, s, v, b)
     raised = _raised(neuron, b)
@@ -45,7 +45,7 @@ def advance(neuron: Any, h: int, current: Any, s: Any, v: Any, b: Any) -> Any:
 
 
 @kernel
-def retreat(
+def step_backward(
     neuron: Any,
     h: int,
     grad_s: Any,
@@ -58,7 +58,7 @@ def retreat(
     b_before: Any,
     derivative: Any,
 ) -> Any:
-    """Go back one step."""
+    """Return the gradients before one time step."""
     one = full(np.float32(1))
     alpha, rho = load(neuron.alpha, h), load(neuron.rho, h)
     raised = _raised(neuron, b)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The adaptive-current neuron: leaky integrate-and-fire with sub-threshold adaptation.
+
+Of Bittar and Garner, "A surrogate gradient spiking baseline for speech command recognition",
+Frontiers in Neuroscience 16 (2022): potential and spikes feed a current that counteracts the input,
+also below the threshold. The paper's symbols here:
+
+    alpha, beta      alpha, rho            decay factors of potential and adaptation in one step
+    a, b             a, c                  how much potential and spike add to the adaptation
+    w                adaptation (state)    the counteracting current
+    u                potential             the membrane potential; a spike subtracts 1
+
+The current takes up the potential of the step before, and the potential the current of this step: a
+symplectic Euler step, as Baronig et al. 2024 (https://arxiv.org/abs/2408.07517) argue for.
+
+Legend: L learnable parameters of a neuron, H neurons.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from srnn.network.neurons.base import Neuron, State
+from srnn.network.neurons.distributions import Uniform
+from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
+
+
+@dataclass(frozen=True)
+class AdaptiveCurrent(Neuron):
+    """The adaptive-current neuron; the defaults are the paper's.
+
+    Attributes
+    ----------
+    alpha, rho, a, c : Uniform
+        Distributions of the learnable parameters. Outside its bounds a parameter is clamped and has
+        no gradient; with a < 0 the state may grow without bound.
+    surrogate : Surrogate
+        Replaces the derivative of the step function.
+    """
+
+    name: ClassVar[str] = "adaptive_current"
+    learnable: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "c")
+
+    alpha: Uniform = Uniform.of_decays(5, 25)
+    rho: Uniform = Uniform.of_decays(30, 120)
+    a: Uniform = Uniform(0.0, 1.0)
+    c: Uniform = Uniform(0.0, 2.0)
+    surrogate: Surrogate = MULTI_GAUSSIAN
+
+    def start_recurrent(self, weight: Tensor) -> None:
+        """Draw an orthogonal recurrent weight without a diagonal, as the paper does."""
+        nn.init.orthogonal_(weight)
+        weight.fill_diagonal_(0)
+
+    def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
+        """Return alpha, rho, a and c within their bounds as (L, H), given the L learnt of (H,)."""
+        within = zip(learnt, self.learnable, strict=True)
+        return torch.stack(
+            [values.clamp(*self.distribution(name).bounds) for values, name in within]
+        )
+
+    def firing_threshold(self, adaptation: Tensor) -> Tensor:
+        """Return the threshold: 1, whatever the adaptation."""
+        return torch.ones_like(adaptation)
+
+    def step(self, current: Tensor, state: State, parameters: Tensor) -> State:
+        """Return the state one time step later, see `Neuron.step`."""
+        alpha, rho, a, c = parameters
+        adapted = rho * state.adaptation + a * state.potential + c * state.spikes
+        remaining = state.potential - state.spikes
+        potential = alpha * remaining + (1 - alpha) * (current - adapted)
+        return State(spike(potential - 1, self.surrogate), potential, adapted)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The adaptive-threshold neuron: leaky integrate-and-fire, its threshold raised by its spikes.
+
+Of Yin, Corradi and Bohté, "Accurate and efficient time-domain classification with adaptive spiking
+recurrent neural networks", Nature Machine Intelligence 3, 905-913 (2021), in the discrete form of
+their implementation. The paper's symbols here:
+
+    tau_m, tau_adp   tau_mem, tau_adapt    time constants of membrane and threshold (time steps)
+    alpha, rho       alpha, rho            their decay factors of one step: exp(-1 / tau)
+    b_0, beta        threshold, adaptation resting threshold, and how far a spike raises it
+    eta (or b)       adaptation (state)    a low-pass filter of the neuron's own spikes
+    u (or v)         potential             the membrane potential
+    S                spikes                1 where the neuron fires, else 0
+
+Legend: L learnable parameters of a neuron, H neurons.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from srnn.network.neurons.base import Neuron, State, decay
+from srnn.network.neurons.distributions import Normal
+from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
+
+
+@dataclass(frozen=True)
+class AdaptiveThreshold(Neuron):
+    """The adaptive-threshold neuron; the defaults are the paper's.
+
+    Attributes
+    ----------
+    threshold, adaptation : float
+        Resting threshold, and how much the adaptation raises it (see `step`).
+    tau_mem, tau_adapt : Normal
+        Distributions of the time constants of membrane and threshold, in time steps.
+    surrogate : Surrogate
+        Replaces the derivative of the step function.
+    """
+
+    name: ClassVar[str] = "adaptive_threshold"
+    learnable: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adapt")
+
+    threshold: float = 1.6
+    adaptation: float = 0.184
+    tau_mem: Normal = Normal(20.0, 5.0)
+    tau_adapt: Normal = Normal(200.0, 50.0)
+    surrogate: Surrogate = MULTI_GAUSSIAN
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """The constants that kernels need: threshold and adaptation."""
+        return self.threshold, self.adaptation
+
+    def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
+        """Return alpha and rho as (L, H), given the L time constants of (H,)."""
+        return torch.stack([decay(tau) for tau in learnt])
+
+    def initial_state(self, current: Tensor) -> State:
+        """Return the state before the first step: zeros, but the adaptation is the threshold."""
+        # where the reference implementation starts it
+        adaptation = torch.full_like(current, self.threshold)
+        return super().initial_state(current)._replace(adaptation=adaptation)
+
+    def firing_threshold(self, adaptation: Tensor) -> Tensor:
+        """Return the threshold, which rises with the adaptation of the same step."""
+        return self.threshold + self.adaptation * adaptation
+
+    def step(self, current: Tensor, state: State, parameters: Tensor) -> State:
+        """Return the state one time step later, see `Neuron.step`."""
+        alpha, rho = parameters
+        adapted = rho * state.adaptation + (1 - rho) * state.spikes
+        raised = self.firing_threshold(adapted)
+        potential = alpha * state.potential + (1 - alpha) * current - raised * state.spikes
+        return State(spike(potential - raised, self.surrogate), potential, adapted)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Batch normalisation of the currents of layers, and what folding it away needs.
+
+Legend: T time steps, B batch, I inputs, H neurons.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srnn.network.learnable import Learnable
+from srnn.network.ops import BACKENDS
+
+
+class CurrentNorm(nn.Module):
+    """Batch normalisation of the input currents W x over time steps and clips.
+
+    In training by the mean and variance of the batch, else by their running averages (exponential,
+    momentum 0.1, the variance unbiased), as `torch.nn.BatchNorm1d` does. A weight and a bias of
+    each neuron are learnt.
+
+    Parameters
+    ----------
+    size : int
+        Neurons.
+    """
+
+    momentum = 0.1
+    epsilon = 1e-5
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+
+    def learnables(self) -> dict[str, Learnable]:
+        """Return the optimizer group of weight and bias."""
+        return {"weight": Learnable("norm"), "bias": Learnable("norm")}
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Normalise currents (T, B, H) of few neurons."""
+        vectors = current.transpose(0, 1).flatten(0, 1)
+        normalised = F.batch_norm(
+            vectors,
+            self.mean,
+            self.variance,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.epsilon,
+        )
+        return normalised.view_as(current.transpose(0, 1)).transpose(0, 1)
+
+    def weights(self, weight: Tensor, inputs: Tensor, backend: str) -> tuple[Tensor, Tensor]:
+        """Return weight (H, I) and bias (H,) whose product with inputs (T, B, I) is normalised.
+
+        For many neurons: their currents need not be there twice, nor go through memory at all.
+        """
+        if not self.training or inputs.shape[1] == 0:  # no clips have no moments
+            return self.fold(weight)
+        # The currents' moments follow from those of the inputs, which are fewer or sparse.
+        mean, covariance = BACKENDS[backend].moments(inputs)
+        mean = weight @ mean
+        variance = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
+        self._track(mean, variance, len(inputs) * inputs.shape[1])
+        return self._fold(weight, mean, variance)
+
+    def fold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and bias that normalise by the running averages."""
+        return self._fold(weight, self.mean, self.variance)
+
+    def _fold(self, weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.weight * torch.rsqrt(variance + self.epsilon)
+        return scale[:, None] * weight, self.bias - scale * mean
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        self.mean.lerp_(mean, self.momentum)
+        self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+
+
+def zero_bias(layer: nn.Linear) -> None:
+    """Set the bias of a layer to zero, if it has one."""
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Return a linear layer with copies of this weight and bias."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer.weight = nn.Parameter(weight.detach().clone())
+    layer.bias = nn.Parameter(bias.detach().clone())
+    return layer
