@@ -23,6 +23,7 @@ from srnn.config import (
 from srnn.config.tables import schemas
 from srnn.errors import InputError
 from srnn.features.reference import ClipKeys, MelKeys, MelSpec
+from srnn.runs.parts import spec_of
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "configs" / "config-v1-cuda.toml"
@@ -165,7 +166,7 @@ def test_frame_sizes_of_other_framings(
     window: float, hop: float, rate: int, samples: tuple[int, int], frames: int
 ) -> None:
     config = read(f"[mel]\nwindow = {window}\nhop = {hop}\n[srnn]\nsample_rate = {rate}\n")
-    spec = MelSpec.from_keys(config.mel, config.srnn)
+    spec = spec_of(config)
     assert (spec.n_fft, spec.hop) == samples
     assert spec.frames == frames
 
@@ -395,10 +396,10 @@ def test_all_problems_at_once_and_none_that_follow_from_others() -> None:
     """
     assert problems(text) == [
         'config.toml: data.unknown: expected true or false, found "no"',
-        "config.toml: srnn.epochs: expected an integer from 1 to 1000000, found 0",
         "config.toml: srnn.tau_range: expected a list [low: number from 0.05 to 1000000.0, "
         "high: number from 0.05 to 1000000.0], "
         'found "wide"',
+        "config.toml: srnn.epochs: expected an integer from 1 to 1000000, found 0",
         "config.toml: mel.bands: unknown key",
         "config.toml: logger.levels: unknown key; did you mean logger.level?",
         "config.toml: mel.fmin: expected a number < mel.fmax = 9000.0, found 20000.0",

@@ -13,7 +13,7 @@ from srnn.data import audio
 from srnn.data.preparation import make_training_corpus
 from srnn.data.sources.synthetic import corpus as corpora
 from srnn.errors import InputError
-from srnn.runs.assemble import make_task
+from srnn.runs.parts import task_of
 
 ROOT = Path(__file__).parents[1]
 READMES = ["configs/README.md", "src/srnn/README.md", "tests/README.md"]
@@ -77,7 +77,7 @@ def test_what_is_missing_is_noticed_before_anything_is_decoded(
     place = [f"data.dataroot={tmp_path / 'bare'}", *(["data.silence=false"] if keys else [])]
     config = load("tones.toml", [*place, *keys])
     with pytest.raises(InputError) as error:
-        make_training_corpus(make_task(config), needs_noise=config.augment.noise > 0)
+        make_training_corpus(task_of(config), needs_noise=config.augment.noise > 0)
     key = keys[0].partition("=")[0] if keys else "data.silence"
     assert str(error.value).startswith(f"{key}: expected ")
     assert "found none" in str(error.value)
@@ -113,7 +113,7 @@ def test_nearly_all_unknown_is_warned_of_in_natural_sampling_only(
     hint = 'data.sampling = "balanced" presents every class equally often'
     for sampling, hinted in (("natural", True), ("balanced", False), ("square_root", False)):
         caplog.clear()
-        make_training_corpus(make_task(load("tones.toml", [f"data.sampling={sampling}"])))
+        make_training_corpus(task_of(load("tones.toml", [f"data.sampling={sampling}"])))
         assert (hint in caplog.text) is hinted
         assert "clips for validation of" not in caplog.text  # silence, of which there are four
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from srnn.config import Config
 from srnn.features.batched import MelFeatures
 from srnn.features.normaliser import Normaliser
-from srnn.features.reference import MelSpec, features
-from srnn.runs.assemble import make_network
+from srnn.features.reference import features
+from srnn.runs.parts import network_of, spec_of
 from srnn.training.batch import Batch
 from srnn.training.optimizer import make_optimizer
 from srnn.training.spotter import Spotter
@@ -222,7 +222,7 @@ def start(size: int) -> Plain:
     rounding of float32 could decide whether it fires.
     """
     torch.manual_seed(10)
-    weights = make_network(configuration(size), CLASSES).state_dict()
+    weights = network_of(configuration(size), CLASSES).state_dict()
     assert set(weights) == {name for name, _ in NAMES.values()}
     plain = Plain(120, NEURONS, CLASSES).double()
     plain.load_state_dict({name: weights[here].double() for name, (here, _) in NAMES.items()})
@@ -235,7 +235,7 @@ def start(size: int) -> Plain:
 def make_step(size: int, plain: Plain, dtype: torch.dtype) -> Step:
     """Return the package's step of training, in ``dtype``, with the weights of ``plain``."""
     config = configuration(size, "reference" if dtype == torch.float64 else "auto")
-    network = make_network(config, CLASSES).to(dtype)
+    network = network_of(config, CLASSES).to(dtype)
     weights = plain.state_dict()
     network.load_state_dict({here: weights[name] for name, (here, _) in NAMES.items()})
     spotter = Spotter(Normaliser(None), network)
@@ -271,7 +271,7 @@ def assert_near(name: str, found: Tensor, expected: Tensor, tolerance: float) ->
 
 
 def test_features_are_the_references() -> None:
-    spec = MelSpec.from_keys(configuration(SECOND).mel, configuration(SECOND).srnn)
+    spec = spec_of(configuration(SECOND))
     clips = waveforms(SECOND)
     expected = clip_features(SECOND).numpy()
     assert expected.shape == (CLIPS, 3, 101, 40)

@@ -36,11 +36,10 @@ from srnn.data.preparation import (
 )
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
-from srnn.features.reference import MelSpec
 from srnn.runs import evaluate as testing
-from srnn.runs.assemble import make_network, make_task
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.directory import RunDirectory, new_run_path
+from srnn.runs.parts import network_of, spec_of, task_of
 from srnn.runs.recorder import RunRecorder
 from srnn.runs.seeds import summary
 from srnn.runs.start import Start
@@ -185,8 +184,7 @@ def test_the_bar_tells_loss_and_time_left_from_the_start(
     monkeypatch.setattr(loop, "_REFRESH", 0.0)
     assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run")]) == 0
     steps = -(
-        -len(make_training_corpus(make_task(load_config("tones.toml"))).partitions["training"])
-        // 16
+        -len(make_training_corpus(task_of(load_config("tones.toml"))).partitions["training"]) // 16
     )
     assert len(told) == 2 * steps
     for text in told:
@@ -398,7 +396,7 @@ def test_of_all_data_sets_of_a_run_none_is_made_where_it_was_not(
     place = tmp_path / "empty" if "gsc_url" in keys[0] else tones / "tones"
     config = load_config("tones.toml", [*keys, f"data.dataroot={place}"])
     with pytest.raises(InputError) as error:
-        expect_data_sets(make_task(config), tmp_path / "run")
+        expect_data_sets(task_of(config), tmp_path / "run")
     assert str(error.value).startswith(f"data.dataroot = '{place}': expected the {missing}")
     assert not (tmp_path / "empty").exists()
 
@@ -592,10 +590,10 @@ def test_the_definition_is_recorded_too_and_recording_is_a_switch_of_its_own(
 ) -> None:
     keys = [f"srnn.backend={backend}", f"cuda.graphs={str(graphs).lower()}"]
     config = load_config("tones.toml", keys)
-    corpus = make_training_corpus(make_task(config))
-    spec = MelSpec.from_keys(config.mel, config.srnn)
+    corpus = make_training_corpus(task_of(config))
+    spec = spec_of(config)
     clips = make_examples(corpus, ["training"], spec, CPU, memory_budget=0)["training"]
-    spotter = Spotter(Normaliser(None), make_network(config, len(corpus.labels)))
+    spotter = Spotter(Normaliser(None), network_of(config, len(corpus.labels)))
     recorder = RunRecorder(RunDirectory(tmp_path), config, corpus.labels, "")
     data = TrainingData(corpus, clips, clips, np.arange)
     gpu = torch.device("cuda")
@@ -807,7 +805,7 @@ def test_training_hears_nothing_of_what_is_held_out(tmp_path: Path, tones: Path)
         corpus / "_background_noise_" / "noise.wav", corpus / "_background_noise_" / "x.wav"
     )
     keys = [f"data.dataroot={corpus}", 'data.held_out=["another", "x"]', "augment.noise=1.0"]
-    made = make_training_corpus(make_task(load_config("tones.toml", keys)))
+    made = make_training_corpus(task_of(load_config("tones.toml", keys)))
     heard, validated = (
         {f"{clip.word}/{clip.path.stem[:1]}" for clip in made.partitions[name]} - {""}
         for name in ("training", "validation")
@@ -834,7 +832,7 @@ def test_training_hears_nothing_of_what_is_held_out(tmp_path: Path, tones: Path)
 def test_what_cannot_be_held_out_is_named(held_out: str, change: str, message: str) -> None:
     config = load_config("tones.toml", [f'data.held_out=["{held_out}"]', change])
     with pytest.raises(InputError, match=rf"(?m)^data\.held_out: .* found {message}$"):
-        make_training_corpus(make_task(config))
+        make_training_corpus(task_of(config))
 
 
 def test_evaluate_downloads_nothing(
@@ -935,15 +933,15 @@ def test_test_archive_by_configuration(tmp_path: Path, tones: Path) -> None:
         "data.unknown=true",
     ]
     config = load_config("tones.toml", overrides)
-    corpus = make_training_corpus(make_task(config))
+    corpus = make_training_corpus(task_of(config))
     assert corpus.counts("testing") == {"low": 40, "high": 0, "_silence_": 0, "_unknown_": 40}
     assert corpus.counts("training")["low"] > 20
-    again = make_evaluation_corpus(make_task(config), corpus.labels)
+    again = make_evaluation_corpus(task_of(config), corpus.labels)
     assert again.partitions["testing"] == corpus.partitions["testing"]
     archive.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"^data\.test_url: expected the test archive that train"):
-        make_evaluation_corpus(make_task(config), corpus.labels)
-    without = make_evaluation_corpus(make_task(config), corpus.labels, partition="validation")
+        make_evaluation_corpus(task_of(config), corpus.labels)
+    without = make_evaluation_corpus(task_of(config), corpus.labels, partition="validation")
     assert without.partitions["validation"] == corpus.partitions["validation"]
 
 
@@ -991,9 +989,9 @@ def test_predict_prints_the_most_probable_words(
 def test_prediction_does_not_depend_on_batch_mates(finished: Path) -> None:
     recogniser = srnn.load(finished)
     config = load_config("tones.toml")
-    corpus = make_training_corpus(make_task(config))
+    corpus = make_training_corpus(task_of(config))
     clips = corpus.partitions["validation"]
-    spec = MelSpec.from_keys(config.mel, config.srnn)
+    spec = spec_of(config)
     made = make_examples(corpus, ["validation"], spec, CPU, memory_budget=0)
     (batch,) = made["validation"].batches(torch.arange(len(clips)), len(clips), CPU)
     together = recogniser.spotter(batch.features).log_probabilities.exp()
@@ -1011,7 +1009,7 @@ def test_a_run_on_other_frames_goes_on_and_passes_its_weights_on_only_to_such(
     command = ["tones.toml", "--run-dir", str(run)]
     assert cli.run([*command, *framing]) == 0
     recogniser = srnn.load(run)
-    assert MelSpec.from_keys(recogniser.config.mel, recogniser.config.srnn).shape == (2, 101, 8)
+    assert spec_of(recogniser.config).shape == (2, 101, 8)
     assert len(recogniser.spotter(torch.ones(1, 2, 101, 8)).inputs) == 101
     assert cli.run(["evaluate", str(run)]) == 0
     assert cli.run([*command, *framing, "--resume", "--set", "srnn.epochs=3"]) == 0

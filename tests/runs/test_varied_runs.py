@@ -18,8 +18,8 @@ from srnn.config import load as load_config
 from srnn.data.preparation import make_evaluation_corpus, make_training_corpus
 from srnn.data.sources.synthetic import corpus as corpora
 from srnn.data.sources.synthetic import pronunciation
-from srnn.runs.assemble import make_task
 from srnn.runs.checkpoint import load_checkpoint
+from srnn.runs.parts import task_of
 from srnn.training.batch import Batch
 from srnn.training.step import Step
 
@@ -106,7 +106,7 @@ def test_predictions_are_what_the_test_counted(finished: Path) -> None:
     weights = load_checkpoint(finished / "best.safetensors").weights
     assert weights["normaliser.mean"].shape == weights["normaliser.scale"].shape == (2, 8)
     recogniser = srnn.load(finished)
-    corpus = make_evaluation_corpus(make_task(recogniser.config), recogniser.labels)
+    corpus = make_evaluation_corpus(task_of(recogniser.config), recogniser.labels)
     counted = json.loads((finished / "test.json").read_text())["confusion"]
     for label, name in enumerate(recogniser.labels):
         if name != "_silence_":
@@ -192,7 +192,7 @@ def test_synthetic_words_join_the_unknown_in_training(
     run = tmp_path / "run"
     changes = [f"data.dataroot={tmp_path / 'tones'}", "data.synthetic_unknown=7"]
     config = load_config("tones.toml", changes)
-    corpus = make_training_corpus(make_task(config))
+    corpus = make_training_corpus(task_of(config))
     more = [clip for clip in corpus.partitions["training"] if corpus.is_synthetic(clip)]
     assert {clip.word for clip in more} == {"water", "seven", "apple"}
     assert {corpus.labels[clip.label] for clip in more} == {"_unknown_"}
@@ -204,7 +204,7 @@ def test_synthetic_words_join_the_unknown_in_training(
     noise = next((tmp_path / "tones" / "_background_noise_").iterdir())
     shutil.copyfile(noise, noise.with_name("water.wav"))  # a noise that is held out is no word
     noisy = make_training_corpus(
-        make_task(load_config("tones.toml", [*changes, 'data.held_out=["water"]']))
+        task_of(load_config("tones.toml", [*changes, 'data.held_out=["water"]']))
     )
     assert noisy.synthetic
     assert corpus.synthetic

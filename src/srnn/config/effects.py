@@ -32,7 +32,7 @@ def shaping(config: Config) -> Values:
     return {
         name: value
         for name, value in every.items()
-        if _declared(name)["shapes_weights"] and not any(_idle_beside(name, every))
+        if _declared(name)["shapes_weights"] and not any(idle_beside(name, every))
     }
 
 
@@ -56,7 +56,7 @@ def idle_keys(config: Config) -> Iterator[str]:
     every, defaults = values(config), values(Config())
     for name, value in every.items():
         if value != defaults[name]:
-            for other in _idle_beside(name, every):
+            for other in idle_beside(name, every):
                 yield (
                     f"{name} = {toml_value(value)} has no effect beside "
                     f"{other} = {toml_value(every[other])}"
@@ -85,7 +85,7 @@ def _declared(name: str) -> dict[str, Any]:
     return schemas()[table][key]
 
 
-def _idle_beside(name: str, every: Values) -> Iterator[str]:
+def idle_beside(name: str, every: Values) -> Iterator[str]:
     """Yield the keys beside whose values one has no effect."""
     declared = _declared(name)
     needed = declared["idle_unless"]

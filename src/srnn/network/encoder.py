@@ -1,12 +1,33 @@
 # SPDX-License-Identifier: MPL-2.0
 """The encoder: real-valued features in, ternary events out."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from srnn.network.learnable import Learnable
 from srnn.network.ops import BACKENDS
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate
+from srnn.settings import Keys, key
+
+
+class EncoderKeys(Keys):
+    """The encoding of the features."""
+
+    encoder: Literal["ternary", "none"] = key(
+        "ternary",
+        "input encoding: `ternary`, events of -1, 0 and 1 from a learnable threshold on the "
+        "features; `none`, the features themselves as an input current",
+        shapes_weights=True,
+    )
+    encoder_threshold: float = key(
+        0.05,
+        "initial threshold of the ternary encoder, on the normalised features",
+        ge=0,
+        le=1000,
+        idle_if={"srnn.encoder": "none"},
+    )
 
 
 class TernaryEncoder(nn.Module):

@@ -6,19 +6,120 @@ Legend: T time steps, B batch, C channels, M mel bands, F = C * M inputs, H neur
 
 import copy
 import itertools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import AfterValidator, Field, Strict
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.utils._pytree import _register_namedtuple as register_namedtuple
 
 from srnn.network.dropout import drop
-from srnn.network.encoder import TernaryEncoder
+from srnn.network.encoder import EncoderKeys, TernaryEncoder
 from srnn.network.layers import AdaptiveLIF
-from srnn.network.neurons import AdaptiveThreshold, Neuron
-from srnn.network.readout import LeakyReadout, Readout
+from srnn.network.neurons import NEURONS, AdaptiveThreshold, Neuron
+from srnn.network.readout import LeakyReadout, Readout, ReadoutKeys
+from srnn.network.surrogate import SURROGATES
+from srnn.settings import BrokenRelation, key
+
+_Size = Annotated[int, Field(ge=1, le=4096)]
+_Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
+_Switches = Annotated[tuple[bool, ...], Strict(False), Field(min_length=1)]
+
+
+def _expect_known(name: str) -> str:
+    if name not in NEURONS:
+        raise PydanticCustomError("neuron", "unknown kind of neuron")
+    return name
+
+
+_NeuronName = Annotated[str, AfterValidator(_expect_known)]
+
+
+class NetworkKeys(EncoderKeys, ReadoutKeys):
+    """The network; each kind of neuron has keys of its own."""
+
+    network_size: _Size | _Sizes = key(
+        256,
+        "number of neurons of each hidden layer, first to last; a single number N means [N, N]",
+        "neurons",
+        shapes_weights=True,
+    )
+    recurrent: Literal["auto"] | _Switches = key(
+        "auto",
+        "recurrent connections: one true or false for each hidden layer; `auto`: all layers "
+        "but the first are recurrent",
+        shapes_weights=True,
+    )
+    neuron: _NeuronName = key(
+        "adaptive_threshold",
+        "neuron model of the hidden layers: `adaptive_threshold`, adaptive LIF with a "
+        "threshold that rises with each spike (Yin et al. 2021); `adaptive_current`, adaptive "
+        "LIF with an adaptation current that is driven by potential and spikes (RadLIF, Bittar "
+        "and Garner 2022)",
+        shapes_weights=True,
+    )
+    surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = key(
+        "multi_gaussian",
+        "surrogate gradient: function that replaces the derivative of the spike in the "
+        "backward pass",
+    )
+    bias: bool = key(
+        True,
+        "whether the layers have biases",
+        shapes_weights=True,
+        idle_if={"srnn.batch_norm": True},
+    )
+    batch_norm: bool = key(
+        False,
+        "batch normalisation of the feed-forward input currents of each hidden layer, over "
+        "batch and time; the layers then have no biases",
+        shapes_weights=True,
+    )
+    dropout: float = key(
+        0.0,
+        "dropout probability of the spikes of hidden neurons; a neuron is dropped for a whole clip",
+        ge=0,
+        lt=1,
+    )
+    unknown_readouts: int = key(
+        1,
+        "number of outputs for `_unknown_`: one for each of its words with the most training "
+        "clips, the last for all other words; their probabilities are summed",
+        "outputs",
+        ge=1,
+        le=1000,
+    )
+    backend: Literal["auto", "reference"] = key(
+        "auto",
+        "implementation of the network: `auto`, the compiled kernels of the device; "
+        "`reference`, the definition in plain PyTorch (slow)",
+    )
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Number of neurons of each hidden layer, first to last."""
+        if isinstance(self.network_size, int):
+            return (self.network_size, self.network_size)
+        return self.network_size
+
+    @property
+    def recurrent_layers(self) -> tuple[bool, ...]:
+        """Whether each hidden layer is recurrent, first to last."""
+        if isinstance(self.recurrent, tuple):
+            return self.recurrent
+        return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
+
+    def broken_relations(self) -> Iterator[BrokenRelation]:
+        """Yield what is wrong between the sizes of the layers and their connections."""
+        if len(self.recurrent_layers) != len(self.layer_sizes):
+            yield BrokenRelation(
+                ("srnn.recurrent", "srnn.network_size"),
+                f"a value for each of the {len(self.layer_sizes)} hidden layers",
+                self.recurrent,
+            )
 
 
 class Output(NamedTuple):
@@ -168,6 +269,27 @@ class SpikingNetwork(nn.Module):
             batch_norm=batch_norm,
             readout=readout,
             backend=backend,
+        )
+
+    @classmethod
+    def from_keys(cls, keys: NetworkKeys, input_size: int, classes: int) -> Self:
+        """Return the network that the keys describe, with fresh weights.
+
+        They are drawn from torch's global random generator.
+        """
+        return cls(
+            input_size,
+            keys.layer_sizes,
+            classes,
+            last_class_readouts=keys.unknown_readouts,
+            bias=keys.bias,
+            neuron=NEURONS[keys.neuron].from_keys(keys, SURROGATES[keys.surrogate]),
+            recurrent=keys.recurrent_layers,
+            batch_norm=keys.batch_norm,
+            dropout=keys.dropout,
+            encoder_threshold=keys.encoder_threshold if keys.encoder == "ternary" else None,
+            readout=Readout.from_keys(keys),
+            backend=keys.backend,
         )
 
     def forward(self, features: Tensor) -> Output:

@@ -4,16 +4,46 @@
 Legend: T time steps, B batch, H neurons, K classes.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from srnn.network.learnable import Learnable
 from srnn.network.neurons import Normal
+from srnn.network.neurons.keys import NormalKey, TauRangeKeys, outside
 from srnn.network.norm import CurrentNorm, linear, zero_bias
 from srnn.network.ops import BACKENDS
+from srnn.settings import STEPS, BrokenRelation, key
+
+
+class ReadoutKeys(TauRangeKeys):
+    """The readout."""
+
+    readout: Literal["mean", "last", "max"] = key(
+        "mean",
+        "readout: `mean`, `last` or `max` of the readout potentials over time",
+        shapes_weights=True,
+    )
+    readout_scale: float = key(
+        1.0,
+        "factor of the readout potentials before the softmax (inverse temperature)",
+        gt=0,
+        le=1000,
+        shapes_weights=True,
+    )
+    tau_readout: NormalKey = key(
+        (10.0, 1.0),
+        "time constants of the readout at initialisation: mean and standard deviation of a "
+        "normal distribution",
+        STEPS,
+    )
+
+    def broken_relations(self) -> Iterator[BrokenRelation]:
+        """Yield what is wrong with the mean."""
+        yield from outside("tau_readout", self.tau_readout, self.tau_range)
 
 
 @dataclass(frozen=True)
@@ -33,6 +63,11 @@ class Readout:
     over_time: Literal["mean", "last", "max"] = "mean"
     scale: float = 1.0
     tau: Normal = Normal(10.0, 1.0)
+
+    @classmethod
+    def from_keys(cls, keys: ReadoutKeys) -> Self:
+        """Return the readout that the keys describe."""
+        return cls(keys.readout, keys.readout_scale, Normal(*keys.tau_readout, keys.tau_range))
 
 
 class LeakyReadout(nn.Module):

@@ -16,9 +16,24 @@ from torch import Tensor
 
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork
+from srnn.settings import Keys, key
 
 _OCTAVES = 12  # factors from 2^-12 to 2^12 are tried
 _HALVINGS = 16  # of that range: the factor is right to a few parts in ten thousand
+
+
+class ScalingKeys(Keys):
+    """The firing rate at initialisation."""
+
+    firing_start: float = key(
+        0.0,
+        "firing rate of every hidden layer at initialisation: the input weights are scaled "
+        "until the layer has this rate on training clips; 0: no scaling, as in the reference "
+        "implementation",
+        "spikes per neuron and time step",
+        ge=0,
+        le=0.5,
+    )
 
 
 @torch.no_grad()

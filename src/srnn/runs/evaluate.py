@@ -8,8 +8,7 @@ from pathlib import Path
 from srnn.data.corpus import describe
 from srnn.data.preparation import make_evaluation_corpus
 from srnn.errors import InputError
-from srnn.features.reference import MelSpec
-from srnn.runs.assemble import make_task
+from srnn.runs.parts import spec_of, task_of
 from srnn.runs.recogniser import Recogniser
 from srnn.runs.resources import limit_threads, resources
 from srnn.training.device import make_device
@@ -39,12 +38,12 @@ def evaluate_recogniser(
     """
     limit_threads()
     config, device = recogniser.config, make_device(recogniser.config.cuda)
-    corpus = make_evaluation_corpus(make_task(config), recogniser.labels, dataroot, partition)
+    corpus = make_evaluation_corpus(task_of(config), recogniser.labels, dataroot, partition)
     _log.info("clips in %s:\n%s", corpus.place, describe(corpus))
     if not corpus.partitions[partition]:
         raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
     with resources(config, device):
-        spec = MelSpec.from_keys(config.mel, config.srnn)
+        spec = spec_of(config)
         examples = make_examples(corpus, [partition], spec, device, memory_budget=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels

@@ -17,9 +17,10 @@ from srnn.data.levels import FULL_SCALE
 from srnn.data.selection import select_recordings
 from srnn.errors import InputError
 from srnn.features.batched import MelFeatures
-from srnn.features.reference import MelSpec, cut, loudest_window
+from srnn.features.reference import cut, loudest_window
 from srnn.network.activity import Activity, activity
 from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
+from srnn.runs.parts import spec_of
 from srnn.runs.restore import restore_spotter
 from srnn.training.spotter import Spotter
 
@@ -87,7 +88,7 @@ class Recogniser:
         self.config: Config = checkpoint.parsed_config()
         self.labels = tuple(checkpoint.labels)
         self._source = source
-        self._extract = MelFeatures(MelSpec.from_keys(self.config.mel, self.config.srnn))
+        self._extract = MelFeatures(spec_of(self.config))
         trained = restore_spotter(checkpoint, source).eval()
         self.spotter = Spotter(trained.normaliser, trained.network.folded()).eval()
 

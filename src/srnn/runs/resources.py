@@ -11,10 +11,9 @@ import torch
 
 from srnn.config import Config
 from srnn.data.workers import available_cores
-from srnn.features.reference import MelSpec
 from srnn.network.ops import own_cores
 from srnn.network.ops.cpu.compilation import compilation_progress
-from srnn.runs.assemble import make_network
+from srnn.runs.parts import network_of, spec_of
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -37,8 +36,8 @@ def _compile_kernels(config: Config) -> None:
     small = {"network_size": (2,) * len(config.srnn.layer_sizes)}
     srnn = config.srnn.model_copy(update=small)
     with torch.random.fork_rng(devices=()):
-        network = make_network(config.model_copy(update={"srnn": srnn}), classes=2)
-        features = torch.ones(1, *MelSpec.from_keys(config.mel, config.srnn).shape)
+        network = network_of(config.model_copy(update={"srnn": srnn}), classes=2)
+        features = torch.ones(1, *spec_of(config).shape)
         with compilation_progress():
             network(features).log_probabilities.sum().backward()
 

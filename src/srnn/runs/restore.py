@@ -4,9 +4,8 @@
 import torch
 
 from srnn.features.normaliser import Normaliser
-from srnn.features.reference import MelSpec
-from srnn.runs.assemble import make_network
 from srnn.runs.checkpoint import Checkpoint
+from srnn.runs.parts import network_of, spec_of
 from srnn.training.spotter import Spotter, load_weights
 
 
@@ -20,12 +19,12 @@ def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
     """
     config = checkpoint.parsed_config()
     with torch.device("meta"):  # allocates no memory and draws nothing at random
-        channels, _, bands = MelSpec.from_keys(config.mel, config.srnn).shape
+        channels, _, bands = spec_of(config).shape
         normalisation, measured = config.data.normalisation, torch.empty(channels, bands)
         normaliser = Normaliser(
             None if normalisation == "batch" else measured,
             measured if normalisation == "standardise" else None,
         )
-        spotter = Spotter(normaliser, make_network(config, len(checkpoint.labels)))
+        spotter = Spotter(normaliser, network_of(config, len(checkpoint.labels)))
     load_weights(spotter, checkpoint.weights, source)
     return spotter

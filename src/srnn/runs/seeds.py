@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from srnn.features.reference import MelSpec
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.directory import RunDirectory
+from srnn.runs.parts import spec_of
 from srnn.runs.restore import restore_spotter
 from srnn.runs.tables import text_table
 
@@ -74,7 +74,7 @@ def _row(run: RunDirectory) -> _Row:
         testing["accuracy"],
         testing.get("balanced_accuracy"),
         per_step / sum(sizes),
-        per_step * MelSpec.from_keys(config.mel, config.srnn).frames,
+        per_step * spec_of(config).frames,
         best.epoch,
         sum(line["seconds"] for line in lines) / 60,
     )

@@ -27,7 +27,6 @@ from srnn.features.normaliser import Normaliser, moments
 from srnn.features.reference import MelSpec
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
-from srnn.runs.assemble import make_network, make_task
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.compatibility import (
     clips_digest,
@@ -36,6 +35,7 @@ from srnn.runs.compatibility import (
     transfer,
 )
 from srnn.runs.directory import RunDirectory
+from srnn.runs.parts import network_of, spec_of, task_of
 from srnn.runs.recorder import RunRecorder
 from srnn.runs.resources import limit_threads, resources
 from srnn.runs.restore import restore_spotter
@@ -94,7 +94,7 @@ def train(
     _log_header(config, device, where)
     if init:
         expect_transferable(init, config)
-    task = make_task(config)
+    task = task_of(config)
     if last or run.config.exists():  # written once the data sets were there
         expect_data_sets(task, run.path)
     corpus = make_training_corpus(task, needs_noise=config.augment.noise > 0)
@@ -123,7 +123,7 @@ def _train(
     init: Checkpoint | None,
 ) -> None:
     torch.manual_seed(config.srnn.seed)
-    network = make_network(config, len(corpus.labels))
+    network = network_of(config, len(corpus.labels))
     training, validation, testing = examples
     normaliser = _normaliser(config, training, device, last or init)
     spotter = Spotter(normaliser, network).to(device)
@@ -165,7 +165,7 @@ def _make_examples(
     config: Config, corpus: Corpus, device: torch.device, memory_budget: int
 ) -> tuple[Examples, Examples, Examples]:
     """Return the examples of the three partitions; testing, evaluated once, takes no memory."""
-    spec, seed = MelSpec.from_keys(config.mel, config.srnn), config.srnn.seed
+    spec, seed = spec_of(config), config.srnn.seed
     augmentations = _waveform_augmentations(config, corpus, spec, device)
     partitions, targets = ["training", "validation"], config.srnn.unknown_readouts
     made = make_examples(

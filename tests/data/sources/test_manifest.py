@@ -20,8 +20,8 @@ from srnn.data.partitions import PARTITIONS, partition_of_speaker
 from srnn.data.preparation import make_evaluation_corpus
 from srnn.data.sources import manifest
 from srnn.errors import InputError
-from srnn.runs.assemble import make_task
 from srnn.runs.compatibility import clips_digest
+from srnn.runs.parts import task_of
 
 RATE = 16_000
 HEADER = ("path", "label", "speaker", "split", "start", "end")
@@ -348,7 +348,7 @@ def test_evaluation_takes_a_manifest_in_place_of_a_data_root(
 ) -> None:
     tsv(folder, ("a.flac", "go", "", "test"), ("b.OGG", "no", "", "test"))
     monkeypatch.chdir(folder)
-    task = make_task(Config.model_validate({"data": {"gsc_url": "words.tsv"}}))
+    task = task_of(Config.model_validate({"data": {"gsc_url": "words.tsv"}}))
     for dataroot in (None, Path("words.tsv")):
         corpus = make_evaluation_corpus(task, ("go", UNKNOWN), dataroot)
         assert corpus.counts("testing") == {"go": 1, UNKNOWN: 1}

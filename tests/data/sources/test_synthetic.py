@@ -27,7 +27,7 @@ from srnn.data.sources.synthetic import corpus as corpora
 from srnn.data.sources.synthetic.installation import find_espeak
 from srnn.data.sources.synthetic.words import COMMON_WORDS
 from srnn.errors import InputError
-from srnn.runs.assemble import make_task
+from srnn.runs.parts import task_of
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
 
@@ -357,4 +357,4 @@ def test_evaluation_finds_a_synthetic_data_set_where_no_synthesiser_is(
     data = {"dataroot": str(tmp_path), "gsc_url": "synthetic", "words": ["yes", "no"]}
     config = Config.model_validate({"data": data})
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    assert make_evaluation_corpus(make_task(config), ("yes", "no")).place == corpus
+    assert make_evaluation_corpus(task_of(config), ("yes", "no")).place == corpus

@@ -35,9 +35,9 @@ from srnn.instruments.bench.report import Row
 from srnn.instruments.bench.sound import noise
 from srnn.instruments.bench.subjects import CALIBRATED, CLASSES, SPEC, eager_loop
 from srnn.instruments.bench.timing import TORCH, finish, fresh_process_context
-from srnn.runs.assemble import make_network
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.directory import RunDirectory
+from srnn.runs.parts import network_of
 from srnn.runs.start import Start
 from srnn.runs.train import train
 from srnn.training.spotter import Spotter
@@ -185,7 +185,7 @@ def _calibrated_spotter(config: Config, recordings: Recordings) -> Spotter:
     clips = _LibrosaClips(recordings.training[:_CLIPS_TO_CALIBRATE])
     heard = torch.stack([clips[place][0] for place in range(len(clips))])
     torch.manual_seed(0)
-    network = make_network(config, len(recordings.words))
+    network = network_of(config, len(recordings.words))
     normaliser = Normaliser(std([heard]))
     calibrate(network, normaliser(heard), CALIBRATED)
     return Spotter(normaliser, network)

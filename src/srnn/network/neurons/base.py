@@ -6,7 +6,7 @@ Legend: B batch, H neurons, L learnable parameters of a neuron.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.utils._pytree import _register_namedtuple as register_namedtuple
 from srnn.network.learnable import Learnable
 from srnn.network.neurons.distributions import Normal, Uniform
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate
+from srnn.settings import Keys
 
 
 class State(NamedTuple):
@@ -51,14 +52,29 @@ class Neuron(ABC):
         Name of the kind in configurations and checkpoints.
     learnable : tuple of str
         Names of the learnable parameters of a neuron; each is an attribute with a distribution.
+    keys : type
+        The keys of the table [srnn] that `from_keys` reads, as a class of them; without any by
+        default.
     surrogate : Surrogate
         Replaces the derivative of the step function.
     """
 
     name: ClassVar[str]
     learnable: ClassVar[tuple[str, ...]]
+    keys: ClassVar[type[Keys]] = Keys
 
     surrogate: Surrogate = MULTI_GAUSSIAN
+
+    @classmethod
+    def from_keys(cls, keys: Any, surrogate: Surrogate) -> Self:
+        """Return the neuron that the keys of a configuration describe: by default none.
+
+        Parameters
+        ----------
+        keys : an instance of ``cls.keys``
+        surrogate : Surrogate
+        """
+        return cls(surrogate=surrogate)  # type: ignore[call-arg] # a dataclass has it
 
     @property
     def constants(self) -> tuple[float, ...]:

@@ -20,6 +20,7 @@ from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
 from srnn.network.neurons.base import Neuron
+from srnn.settings import Keys
 
 FOLDER = Path(__file__).parent
 """The files of all kinds, on which what is kept of compiled kernels depends."""
@@ -42,6 +43,11 @@ _kinds: dict[str, type[Neuron]] = dict(WITH_KERNELS)
 
 NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(_kinds)
 """All kinds, those that a user has registered included."""
+
+
+def neuron_keys() -> list[type[Keys]]:
+    """Return the keys of the kinds of the package, in their order."""
+    return [kind.keys for kind in WITH_KERNELS.values()]
 
 
 def register_neuron(kind: _Kind) -> _Kind:

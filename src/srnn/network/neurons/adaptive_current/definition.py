@@ -16,16 +16,41 @@ symplectic Euler step, as Baronig et al. 2024 (https://arxiv.org/abs/2408.07517)
 Legend: L learnable parameters of a neuron, H neurons.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from srnn.network.neurons.base import Neuron, State
 from srnn.network.neurons.distributions import Uniform
+from srnn.network.neurons.keys import Range, disordered
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
+from srnn.settings import STEPS, BrokenRelation, Keys, key
+
+
+class AdaptiveCurrentKeys(Keys):
+    """What the adaptive-current neuron reads."""
+
+    tau_mem_range: Range = key(
+        (5.0, 25.0),
+        "range of the membrane time constants of `adaptive_current`; at initialisation the "
+        "decay exp(-1/tau) is uniform over the range",
+        STEPS,
+        shapes_weights=True,
+    )
+    tau_adapt_range: Range = key(
+        (30.0, 120.0),
+        "range of the adaptation time constants of `adaptive_current`; initialised in the same way",
+        STEPS,
+        shapes_weights=True,
+    )
+
+    def broken_relations(self) -> Iterator[BrokenRelation]:
+        """Yield what is wrong with the ranges."""
+        yield from disordered("tau_mem_range", self.tau_mem_range)
+        yield from disordered("tau_adapt_range", self.tau_adapt_range)
 
 
 @dataclass(frozen=True)
@@ -43,12 +68,22 @@ class AdaptiveCurrent(Neuron):
 
     name: ClassVar[str] = "adaptive_current"
     learnable: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "c")
+    keys: ClassVar[type[Keys]] = AdaptiveCurrentKeys
 
     alpha: Uniform = Uniform.of_decays(5, 25)
     rho: Uniform = Uniform.of_decays(30, 120)
     a: Uniform = Uniform(0.0, 1.0)
     c: Uniform = Uniform(0.0, 2.0)
     surrogate: Surrogate = MULTI_GAUSSIAN
+
+    @classmethod
+    def from_keys(cls, keys: AdaptiveCurrentKeys, surrogate: Surrogate) -> Self:
+        """Return the neuron that the keys describe."""
+        return cls(
+            alpha=Uniform.of_decays(*keys.tau_mem_range),
+            rho=Uniform.of_decays(*keys.tau_adapt_range),
+            surrogate=surrogate,
+        )
 
     def start_recurrent(self, weight: Tensor) -> None:
         """Draw an orthogonal recurrent weight without a diagonal, as the paper does."""

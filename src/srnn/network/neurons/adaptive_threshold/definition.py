@@ -15,16 +15,41 @@ their implementation. The paper's symbols here:
 Legend: L learnable parameters of a neuron, H neurons.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from srnn.network.neurons.base import Neuron, State, decay
 from srnn.network.neurons.distributions import Normal
+from srnn.network.neurons.keys import MembraneKeys, NormalKey, ThresholdKeys, outside
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
+from srnn.settings import STEPS, BrokenRelation, Keys, key
+
+
+class AdaptiveThresholdKeys(MembraneKeys, ThresholdKeys):
+    """What the adaptive-threshold neuron reads."""
+
+    adaptation: float = key(
+        0.184,
+        "adaptation strength of `adaptive_threshold`: factor of the filtered spike train in "
+        "the threshold",
+        ge=0,
+        le=1000,
+        shapes_weights=True,
+    )
+    tau_adapt: NormalKey = key(
+        (200.0, 50.0),
+        "adaptation time constants of `adaptive_threshold` at initialisation: mean and "
+        "standard deviation of a normal distribution",
+        STEPS,
+    )
+
+    def broken_relations(self) -> Iterator[BrokenRelation]:
+        """Yield what is wrong with the mean."""
+        yield from outside("tau_adapt", self.tau_adapt, self.tau_range)
 
 
 @dataclass(frozen=True)
@@ -43,12 +68,24 @@ class AdaptiveThreshold(Neuron):
 
     name: ClassVar[str] = "adaptive_threshold"
     learnable: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adapt")
+    keys: ClassVar[type[Keys]] = AdaptiveThresholdKeys
 
     threshold: float = 1.6
     adaptation: float = 0.184
     tau_mem: Normal = Normal(20.0, 5.0)
     tau_adapt: Normal = Normal(200.0, 50.0)
     surrogate: Surrogate = MULTI_GAUSSIAN
+
+    @classmethod
+    def from_keys(cls, keys: AdaptiveThresholdKeys, surrogate: Surrogate) -> Self:
+        """Return the neuron that the keys describe."""
+        return cls(
+            threshold=keys.threshold,
+            adaptation=keys.adaptation,
+            tau_mem=Normal(*keys.tau_mem, keys.tau_range),
+            tau_adapt=Normal(*keys.tau_adapt, keys.tau_range),
+            surrogate=surrogate,
+        )
 
     @property
     def constants(self) -> tuple[float, ...]:
