@@ -4,17 +4,21 @@
 What the command ``srnn`` does, and the layer it does it with:
 
 ``train(config, run_dir)``
-    Trains and tests a network as a TOML file, or a dict of its tables, says: a `TrainedRun`.
+    Trains and tests the network that a TOML file, or a dict of its tables, describes: a
+    `TrainedRun`.
 ``evaluate(run, partition)``
-    Measures the accuracy of what was trained: an `Evaluation`.
+    Measures the accuracy of a trained network: an `Evaluation`.
 ``load(run)``
-    Loads what was trained: a `Recogniser`. Its ``predict`` names the word in a recording; its
-    ``record`` shows what the network does with it, an `Activity`.
+    Loads a trained network: a `Recogniser`. Its ``predict`` names the word in a recording; its
+    ``record`` returns the `Activity` of its layers.
 ``AdaptiveLIF``
-    The layer, for networks of one's own; `own_cores` is what to train them in on a CPU.
+    A layer of spiking neurons, used like `torch.nn.LSTM`; `own_cores` gives its kernels the cores
+    of a CPU.
+``Neuron``
+    The base class of kinds of neurons (`State`, `Normal`, `Uniform`, `Surrogate` and `spike` are
+    their parts); `register_neuron` makes one of your own known to configurations.
 
-What is wrong with the input is an `InputError`. The log goes to the logger ``srnn`` of the standard
-library, which nothing here sets up.
+Wrong input is an `InputError`. The log goes to the logger ``srnn`` of the standard library.
 """
 
 import importlib
@@ -26,8 +30,11 @@ from srnn.errors import DivergenceError, InputError
 if TYPE_CHECKING:
     from srnn.network.activity import Activity
     from srnn.network.layers import AdaptiveLIF
+    from srnn.network.neurons import Neuron, Normal, State, Uniform, register_neuron
     from srnn.network.ops import own_cores
-    from srnn.runs.api import TrainedRun, evaluate, train
+    from srnn.network.surrogate import Surrogate, spike
+    from srnn.runs.api import TrainedRun, train
+    from srnn.runs.evaluation import evaluate
     from srnn.runs.recogniser import Recogniser, load
     from srnn.training.evaluation import Evaluation
 
@@ -37,11 +44,18 @@ __all__ = [
     "DivergenceError",
     "Evaluation",
     "InputError",
+    "Neuron",
+    "Normal",
     "Recogniser",
+    "State",
+    "Surrogate",
     "TrainedRun",
+    "Uniform",
     "evaluate",
     "load",
     "own_cores",
+    "register_neuron",
+    "spike",
     "train",
 ]
 __version__ = metadata.version("efficient-spiking-networks")
@@ -51,11 +65,18 @@ _HOMES = {
     "Activity": "srnn.network.activity",
     "AdaptiveLIF": "srnn.network.layers",
     "Evaluation": "srnn.training.evaluation",
+    "Neuron": "srnn.network.neurons",
+    "Normal": "srnn.network.neurons",
     "Recogniser": "srnn.runs.recogniser",
+    "State": "srnn.network.neurons",
+    "Surrogate": "srnn.network.surrogate",
     "TrainedRun": "srnn.runs.api",
-    "evaluate": "srnn.runs.api",
+    "Uniform": "srnn.network.neurons",
+    "evaluate": "srnn.runs.evaluation",
     "load": "srnn.runs.recogniser",
     "own_cores": "srnn.network.ops",
+    "register_neuron": "srnn.network.neurons",
+    "spike": "srnn.network.surrogate",
     "train": "srnn.runs.api",
 }
 

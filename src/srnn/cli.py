@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 from loguru import logger
@@ -225,15 +225,17 @@ def _log_next_steps(settings: "Config", run: Path) -> None:
 )
 @_json
 @_debug
-def evaluate(run: Path, partition: str, dataroot: Path | None, as_json: bool) -> None:
+def evaluate(
+    run: Path, partition: Literal["testing", "validation"], dataroot: Path | None, as_json: bool
+) -> None:
     """Measure the accuracy of RUN, a run directory (its best.safetensors) or a checkpoint file."""
-    from srnn.runs.evaluate import evaluate_recogniser
+    from srnn.runs.evaluation import evaluate as evaluate_run
     from srnn.runs.recogniser import load
     from srnn.runs.report import report
 
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
-    result = evaluate_recogniser(recogniser, partition, dataroot)
+    result = evaluate_run(recogniser, partition, dataroot)
     click.echo(json.dumps(result.to_json(), allow_nan=False) if as_json else report(result))
 
 

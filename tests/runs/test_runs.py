@@ -36,7 +36,7 @@ from srnn.data.preparation import (
 )
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
-from srnn.runs import evaluate as testing
+from srnn.runs import evaluation as testing
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.directory import RunDirectory, new_run_path
 from srnn.runs.parts import network_of, spec_of, task_of
@@ -864,8 +864,8 @@ def test_evaluate_leaves_the_recogniser_on_its_device(
 
     monkeypatch.setattr(testing, "make_device", lambda _: torch.device("meta"))
     monkeypatch.setattr(testing, "make_examples", lambda *_, **__: {"testing": None})
-    monkeypatch.setattr(testing, "evaluate", evaluate)
-    testing.evaluate_recogniser(recogniser, "testing")
+    monkeypatch.setattr(testing, "evaluate_examples", evaluate)
+    testing.evaluate(recogniser, "testing")
     assert devices == [{"meta"}]
     assert recogniser.predict(clip) == before
 

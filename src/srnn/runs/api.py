@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Training and evaluating from Python, as the command line does.
+"""Training from Python, as the command line does.
 
 Nothing here sets up logging: what the command would log goes to the logger ``srnn`` of the standard
 library, such as ``logging.basicConfig(level="INFO")`` shows; there is no ``train.log``.
@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -18,11 +18,8 @@ from srnn import config as configuration
 from srnn.config import Config
 from srnn.errors import InputError
 from srnn.runs.directory import RunDirectory
-from srnn.runs.evaluate import evaluate_recogniser
-from srnn.runs.recogniser import Recogniser, load
 from srnn.runs.start import prepared_run
 from srnn.runs.train import train as run_training
-from srnn.training.evaluation import Evaluation
 from srnn.training.interrupt import Interrupted
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -102,39 +99,6 @@ def train(
                 _pass_on(stopped, directory)
                 raise
     return _trained(directory)
-
-
-def evaluate(
-    run: str | Path | Recogniser,
-    partition: Literal["testing", "validation"] = "testing",
-    dataroot: str | Path | None = None,
-) -> Evaluation:
-    """Measure the accuracy of a trained network, as ``srnn evaluate RUN`` does.
-
-    Parameters
-    ----------
-    run : str, Path or Recogniser
-        A run directory (``best.safetensors`` in it), a checkpoint file, or what `load` returned.
-    partition : "testing" or "validation"
-    dataroot : str or Path, optional
-        Where another data set or a test archive lies; the one trained on if not given.
-
-    Returns
-    -------
-    Evaluation
-        Its ``accuracy``, ``interval``, ``per_class``, ``confusion`` and more; ``to_json()`` is what
-        ``test.json`` holds.
-
-    Raises
-    ------
-    InputError
-        If there is no checkpoint or data set, or no clip in the partition.
-    """
-    if partition not in ("testing", "validation"):
-        found = configuration.toml_value(partition)
-        raise InputError(f'partition: expected "testing" or "validation", found {found}')
-    recogniser = run if isinstance(run, Recogniser) else load(run)
-    return evaluate_recogniser(recogniser, partition, None if dataroot is None else Path(dataroot))
 
 
 def _settings(config: str | Path | Tables | Config) -> Config:
