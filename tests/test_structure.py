@@ -20,13 +20,14 @@ ALLOWED = {
     "files": {"errors"},
     "caches": {"errors"},
     "log": {"settings"},
+    "version": set(),
     "data": BASE,
     "features": BASE,
     "augment": BASE,
     "network": BASE,
     "training": {*BASE, *PARTS},
     "config": {*BASE, *PARTS, "log", "training"},
-    "runs": {*BASE, *PARTS, "config", "training", ""},
+    "runs": {*BASE, *PARTS, "config", "training", "version"},
     "instruments": {*BASE, *PARTS, "config", "training", "runs"},
     "process": {"errors", "log", "training"},
     "cli": {
@@ -41,7 +42,7 @@ ALLOWED = {
         "instruments",
         "",
     },
-    "": {"errors", "training", "runs", "network"},
+    "": {"errors", "training", "runs", "network", "version"},
     "__main__": {"cli"},
 }
 

@@ -22,10 +22,10 @@ Wrong input is an `InputError`. The log goes to the logger ``srnn`` of the stand
 """
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from srnn.errors import DivergenceError, InputError
+from srnn.version import VERSION
 
 if TYPE_CHECKING:
     from srnn.network.activity import Activity
@@ -58,7 +58,7 @@ __all__ = [
     "spike",
     "train",
 ]
-__version__ = metadata.version("efficient-spiking-networks")
+__version__ = VERSION
 
 # What needs torch is imported when it is first asked for: ``srnn --help`` should not wait for it.
 _HOMES = {

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from srnn import config as configuration
+import srnn.config as configuration
 from srnn.config import Config
 from srnn.errors import InputError
 from srnn.runs.directory import RunDirectory

@@ -19,7 +19,6 @@ import torch
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-import srnn
 from srnn.config import Config, from_tables
 from srnn.errors import InputError
 from srnn.files import write_atomically
@@ -27,6 +26,7 @@ from srnn.runs.directory import RunDirectory
 from srnn.runs.legacy import is_legacy, read_legacy
 from srnn.runs.refusal import RefusedError
 from srnn.training.progress import TrainingState
+from srnn.version import VERSION
 
 FORMAT = "srnn checkpoint"
 _VERSION = 3  # of the layout; keys that a configuration lacks have their defaults
@@ -82,7 +82,7 @@ class Checkpoint:
         fields: dict[str, object] = {
             "format": FORMAT,
             "version": _VERSION,
-            "srnn": srnn.__version__,
+            "srnn": VERSION,
             "config": self.config,
             "labels": self.labels,
             "clips": self.clips,

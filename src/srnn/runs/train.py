@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-import srnn
 from srnn.augment.augmentation import FeatureContext, WaveformAugmentation, WaveformContext
 from srnn.augment.registry import augmented, feature_augmentations, waveform_augmentations
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
@@ -47,6 +46,7 @@ from srnn.training.examples import Examples, make_examples, memory_budget_of
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer, TrainingData
 from srnn.training.spotter import Spotter
+from srnn.version import VERSION
 
 _TO_FILE = {"file_only": True}  # of a record: it goes to the log file, and not to the terminal
 _CLIPS_AT_START = 128  # by which `srnn.firing_start` scales the input weights
@@ -259,7 +259,7 @@ def _log_header(config: Config, device: torch.device, where: dict[str, bool]) ->
     _log.info("device: %s (%s), %d threads", device, name, torch.get_num_threads(), extra=where)
     _log.info(
         "versions: srnn %s, Python %s, torch %s",
-        srnn.__version__,
+        VERSION,
         platform.python_version(),
         torch.__version__,
         extra=where,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Training: configuration, data, features and network joined into a run and its results."""
+"""Training: batches, loss, optimizer and the loop over epochs; validation and evaluation."""
