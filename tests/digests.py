@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Print digests of short runs of every configuration: equal before and after a restructuring.
 
-    python tests/digests.py DATAROOT [--epochs 3] [--plain] [CONFIG ...]
+    python tests/digests.py DATAROOT [CONFIG ...] [--epochs 3] [--plain]
 
 Each configuration trains for a few epochs on the eight words of the data set in DATAROOT, with one
 thread on the CPU; with ``--plain`` nothing is augmented. Its line holds the digests of the weights

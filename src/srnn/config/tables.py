@@ -20,7 +20,7 @@ from srnn.training.device import CudaKeys
 from srnn.training.loop import TrainingKeys
 
 
-class DataConfig(DataKeys, NormalisationKeys):
+class DataConfig(NormalisationKeys, DataKeys):
     """Where the recordings come from, which classes they make, and how features are normalised."""
 
 

@@ -22,7 +22,7 @@ from srnn.network.layers import AdaptiveLIF
 from srnn.network.neurons import NEURONS, AdaptiveThreshold, Neuron
 from srnn.network.readout import LeakyReadout, Readout, ReadoutKeys
 from srnn.network.surrogate import SURROGATES
-from srnn.settings import BrokenRelation, key
+from srnn.settings import BrokenRelation, Keys, key
 
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Sizes = Annotated[tuple[_Size, ...], Strict(False), Field(min_length=1)]
@@ -38,8 +38,8 @@ def _expect_known(name: str) -> str:
 _NeuronName = Annotated[str, AfterValidator(_expect_known)]
 
 
-class NetworkKeys(EncoderKeys, ReadoutKeys):
-    """The network; each kind of neuron has keys of its own."""
+class LayersKeys(Keys):
+    """The hidden layers; each kind of neuron has keys of its own."""
 
     network_size: _Size | _Sizes = key(
         256,
@@ -120,6 +120,10 @@ class NetworkKeys(EncoderKeys, ReadoutKeys):
                 f"a value for each of the {len(self.layer_sizes)} hidden layers",
                 self.recurrent,
             )
+
+
+class NetworkKeys(EncoderKeys, ReadoutKeys, LayersKeys):
+    """The network."""
 
 
 class Output(NamedTuple):

@@ -29,7 +29,7 @@ from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
 from srnn.settings import STEPS, BrokenRelation, Keys, key
 
 
-class AdaptiveThresholdKeys(MembraneKeys, ThresholdKeys):
+class AdaptiveThresholdKeys(ThresholdKeys, MembraneKeys):
     """What the adaptive-threshold neuron reads."""
 
     adaptation: float = key(
