@@ -4,7 +4,14 @@ import math
 import pytest
 import torch
 
-from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Neuron, Normal, Uniform
+from srnn.network.neurons import (
+    NEURONS,
+    AdaptiveCurrent,
+    AdaptiveThreshold,
+    Neuron,
+    Normal,
+    Uniform,
+)
 from srnn.network.neurons.base import decay
 
 
@@ -52,8 +59,9 @@ def test_trajectory_of_an_adaptive_current_computed_by_hand() -> None:
     ]
 
 
-@pytest.mark.parametrize(("kind", "adaptation"), [(AdaptiveThreshold, 1.6), (AdaptiveCurrent, 0.0)])
-def test_initial_state_is_silent(kind: type[Neuron], adaptation: float) -> None:
+@pytest.mark.parametrize("kind", NEURONS.values())
+def test_initial_state_is_silent(kind: type[Neuron]) -> None:
+    adaptation = 1.6 if kind is AdaptiveThreshold else 0.0
     state = kind().initial_state(torch.ones(2, 3, dtype=torch.float64))
     assert [part.unique().tolist() for part in state] == [[0.0], [0.0], [adaptation]]
     assert all(part.shape == (2, 3) and part.dtype == torch.float64 for part in state)

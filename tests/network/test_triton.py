@@ -18,7 +18,7 @@ import torch
 from layer_parity import ALL_FIRE, SILENT, draw
 
 from srnn.network.encoder import TernaryEncoder
-from srnn.network.neurons import NEURONS
+from srnn.network.neurons import NEURONS, State
 from srnn.network.neurons.registry import kernel_functions
 from srnn.network.ops import library, reference
 from srnn.network.ops.cuda import operators as cuda
@@ -146,16 +146,34 @@ def test_kernels_of_the_encoder_fit_the_card(name: str, capability: int, tmp_pat
     _expect_to_fit(_compile(name, "adaptive_threshold", capability, 256), capability, 0, tmp_path)
 
 
+def adaptation_inputs(kind: str) -> int:
+    """Return how many of spikes and potential the adaptation of the next step depends on."""
+    neuron = NEURONS[kind]()
+    before = [torch.rand(1, 1, requires_grad=True) for _ in range(2)]
+    state = State(*before, torch.rand(1, 1))
+    parameters = torch.rand(len(neuron.learnable), 1)
+    adaptation = neuron.step(torch.rand(1, 1), state, parameters).adaptation
+    if not adaptation.requires_grad:
+        return 0
+    gradients = torch.autograd.grad(adaptation.sum(), before, allow_unused=True)
+    return sum(gradient is not None for gradient in gradients)
+
+
 @pytest.mark.parametrize("kind", NEURONS)
 @pytest.mark.parametrize("name", SCANS)
 def test_scans_fetch_as_many_steps_ahead_as_they_are_told(name: str, kind: str) -> None:
     assert "cp.async" not in _compile(name, kind, 90, 256, stages=1).asm["ptx"]
     # A tile of each input for each step whose loads are under way.
-    inputs = {"scan_forward": 1, "scan_adaptation": 1, "scan_backward": 4}[name]
-    inputs += name == "scan_adaptation" and kind == "adaptive_current"
+    of_adaptation = adaptation_inputs(kind)
+    counts = {
+        "scan_forward": 1,
+        "scan_adaptation": of_adaptation,
+        "scan_backward": 3 + (of_adaptation > 0),
+    }
+    inputs = counts[name]
     for stages in (2, cuda._SCAN_STAGES):
         compiled = _compile(name, kind, 90, 256, stages=stages)
-        assert "cp.async" in compiled.asm["ptx"]
+        assert ("cp.async" in compiled.asm["ptx"]) == (inputs > 0)
         assert compiled.metadata.shared == 4 * cuda._CELLS * inputs * (stages - 1)
 
 
