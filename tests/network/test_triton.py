@@ -149,13 +149,13 @@ def test_kernels_of_the_encoder_fit_the_card(name: str, capability: int, tmp_pat
 def adaptation_inputs(kind: str) -> int:
     """Return how many of spikes and potential the adaptation of the next step depends on."""
     neuron = NEURONS[kind]()
-    before = [torch.rand(1, 1, requires_grad=True) for _ in range(2)]
-    state = State(*before, torch.rand(1, 1))
+    spikes, potential = (torch.rand(1, 1, requires_grad=True) for _ in range(2))
+    state = State(spikes, potential, torch.rand(1, 1))
     parameters = torch.rand(len(neuron.learnable), 1)
     adaptation = neuron.step(torch.rand(1, 1), state, parameters).adaptation
     if not adaptation.requires_grad:
         return 0
-    gradients = torch.autograd.grad(adaptation.sum(), before, allow_unused=True)
+    gradients = torch.autograd.grad(adaptation.sum(), (spikes, potential), allow_unused=True)
     return sum(gradient is not None for gradient in gradients)
 
 
