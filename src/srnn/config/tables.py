@@ -64,6 +64,8 @@ def _schemas(neurons: tuple[str, ...]) -> dict[str, dict[str, dict[str, Any]]]:
         name: type(table).model_json_schema()["properties"] for name, table in Config()
     }
     found["srnn"]["neuron"]["enum"] = list(neurons)
+    summaries = (f"`{kind}`, {NEURONS[kind].summary}" for kind in neurons)
+    found["srnn"]["neuron"]["description"] += f": {'; '.join(summaries)}"
     own = {name for keys in neuron_keys() for name in keys.model_fields}
     for name in own - NetworkKeys.model_fields.keys():
         readers = [kind for kind in neurons if name in NEURONS[kind].keys.model_fields]

@@ -55,10 +55,7 @@ class LayersKeys(Keys):
     )
     neuron: _NeuronName = key(
         "adaptive_threshold",
-        "neuron model of the hidden layers: `adaptive_threshold`, adaptive LIF with a "
-        "threshold that rises with each spike (Yin et al. 2021); `adaptive_current`, adaptive "
-        "LIF with an adaptation current that is driven by potential and spikes (RadLIF, Bittar "
-        "and Garner 2022)",
+        "neuron model of the hidden layers",
         shapes_weights=True,
     )
     surrogate: Literal["multi_gaussian", "gaussian", "linear", "slayer"] = key(

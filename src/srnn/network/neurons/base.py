@@ -50,6 +50,8 @@ class Neuron(ABC):
     ----------
     name : str
         Name of the kind in configurations and checkpoints.
+    summary : str
+        What it is, in a few words, for the key reference.
     learnable : tuple of str
         Names of the learnable parameters of a neuron; each is an attribute with a distribution.
     keys : type
@@ -60,6 +62,7 @@ class Neuron(ABC):
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = "a neuron model of your own"
     learnable: ClassVar[tuple[str, ...]]
     keys: ClassVar[type[Keys]] = Keys
 

@@ -67,6 +67,10 @@ class AdaptiveCurrent(Neuron):
     """
 
     name: ClassVar[str] = "adaptive_current"
+    summary: ClassVar[str] = (
+        "adaptive LIF with an adaptation current that is driven by potential and spikes (RadLIF, "
+        "Bittar and Garner 2022)"
+    )
     learnable: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "c")
     keys: ClassVar[type[Keys]] = AdaptiveCurrentKeys
 

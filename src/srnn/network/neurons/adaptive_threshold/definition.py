@@ -67,6 +67,9 @@ class AdaptiveThreshold(Neuron):
     """
 
     name: ClassVar[str] = "adaptive_threshold"
+    summary: ClassVar[str] = (
+        "adaptive LIF with a threshold that rises with each spike (Yin et al. 2021)"
+    )
     learnable: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adapt")
     keys: ClassVar[type[Keys]] = AdaptiveThresholdKeys
 
