@@ -59,6 +59,23 @@ def test_trajectory_of_an_adaptive_current_computed_by_hand() -> None:
     ]
 
 
+def test_trajectory_of_a_leaky_integrate_and_fire_neuron_computed_by_hand() -> None:
+    """One neuron, alpha = 1/2, threshold 1, by pencil and paper.
+
+    t=1, I=2: v = 1                      no spike
+    t=2, I=3: v = .5 + 1.5 = 2           spike
+    t=3, I=0: v = 1 - 1 = 0              no spike
+    t=4, I=4: v = 0 + 2 = 2              spike
+    """
+    neuron = NEURONS["lif"](threshold=1.0)  # type: ignore[call-arg]
+    assert trajectory(neuron, [0.5], [2.0, 3.0, 0.0, 4.0]) == [
+        [0.0, 1.0, 0.0],
+        [1.0, 2.0, 0.0],
+        [0.0, 0.0, 0.0],
+        [1.0, 2.0, 0.0],
+    ]
+
+
 @pytest.mark.parametrize("kind", NEURONS.values())
 def test_initial_state_is_silent(kind: type[Neuron]) -> None:
     adaptation = 1.6 if kind is AdaptiveThreshold else 0.0

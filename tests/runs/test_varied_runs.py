@@ -227,3 +227,21 @@ def test_a_run_that_drew_otherwise_is_not_resumed(
     )
     assert (run / "last.pt").read_bytes() == before
     assert srnn.load(run).labels
+
+
+def test_a_network_of_leaky_integrate_and_fire_neurons_trains(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    keys = [
+        "srnn.neuron=lif",
+        "srnn.firing_start=0.1",
+        "srnn.threshold=1.0",
+        "srnn.tau_mem=[10, 2]",
+    ]
+    changes = [word for key in keys for word in ("--set", key)]
+    assert cli.run(["tones.toml", "--run-dir", str(run), *changes]) == 0
+    assert "adaptation" not in load_checkpoint(run / "best.safetensors").weights
+    layer = srnn.load(run).spotter.network.hidden[0]
+    assert [name for name, _ in layer.named_parameters() if name.startswith("tau")] == ["tau_mem"]
+    assert metrics(run)[-1]["train_loss"] < metrics(run)[0]["train_loss"]
+    activity = srnn.load(run).record(torch.randn(2000).numpy())
+    assert (activity.layers[1].threshold == 1).all()

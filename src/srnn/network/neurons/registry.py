@@ -25,7 +25,7 @@ from srnn.settings import Keys
 FOLDER = Path(__file__).parent
 """The files of all kinds, on which what is kept of compiled kernels depends."""
 
-_BUILT_IN = ("adaptive_threshold", "adaptive_current")
+_BUILT_IN = ("adaptive_threshold", "adaptive_current", "lif")
 
 _Kind = TypeVar("_Kind", bound=type[Neuron])
 
