@@ -95,9 +95,9 @@ def test_log_mel_asks_for_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFi
     good = {"features": "log_mel", "normalisation": "standardise", "fmax": 8000.0}
     assert doubts(**good) == []
     (scale,) = doubts(**good | {"normalisation": "dataset"})
-    assert scale.startswith('mel.features = "log_mel" wants data.normalisation = "standardise" ')
+    assert scale.startswith('mel.features = "log_mel" needs data.normalisation = "standardise" ')
     (high,) = doubts(**good | {"fmax": 4000.0})
-    assert high.startswith('mel.features = "log_mel" wants mel.fmax = 8000.0 (found 4000.0)')
+    assert high.startswith('mel.features = "log_mel" needs mel.fmax = 8000.0 (found 4000.0)')
     assert doubts(**good | {"fmax": 4000.0, "sample_rate": 8000}) == []  # there is no more
     run = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "srnn.epochs=1"]
     assert cli.run([*run, "--set", "mel.features=log_mel"]) == 0

@@ -37,7 +37,7 @@ Examples:
   srnn config-v1-cuda.toml                      train on Speech Commands
   srnn my.toml --set srnn.epochs=5 --run-dir a  train with a key changed, into a/
   srnn --run-dir a --resume                     go on after an interruption
-  srnn my.toml --run-dir b --seeds 3            three runs, and mean and deviation
+  srnn my.toml --run-dir b --seeds 3            three runs, mean and standard deviation
   srnn evaluate a --partition validation        accuracy of what was trained
   srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
   srnn predict a meeting.flac --all             a word for each second of it
@@ -127,7 +127,7 @@ def train(
     init: Path | None,
     seeds: int | None,
 ) -> int:
-    """Train as CONFIG says (the default command).
+    """Train a network by the configuration CONFIG (the default command).
 
     CONFIG is a TOML file; a bare name is looked up here, in configs/, then in the package.
     """
@@ -338,7 +338,7 @@ def _shell(*arguments: str | Path) -> str:
 
 
 def _answer(prediction: "Prediction", top: int, windows: bool) -> str:
-    """Return the most probable words, and in brackets what to think of them."""
+    """Return the most probable words, with remarks in brackets."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     words = "  ".join(f"{label} {probability:.1%}" for label, probability in ranked[:top])
     start, end, duration = prediction.start, prediction.end, prediction.duration

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The exceptions whose text is all that a user needs to read."""
+"""Exceptions whose text is complete for the user: no traceback is needed."""
 
 
 class InputError(Exception):
     """The user's input is wrong: a configuration key, a file, a recording, a data set.
 
-    Its text is what the user reads: each line names the key or file, says what was expected and
+    Its text is what the user reads: each line names the key or file, what was expected and
     what was found. The command line prints it without a traceback and exits with code 2.
 
     Parameters

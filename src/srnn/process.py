@@ -62,7 +62,7 @@ def _misuse(error: click.ClickException) -> str:
 
 
 def _complain(text: str, code: int, debug: bool) -> int:
-    with contextlib.suppress(OSError):  # as where `tee` has ended at Ctrl-C, too: nobody listens
+    with contextlib.suppress(OSError):  # `tee` ends at Ctrl-C, too: nothing reads stderr then
         if debug:
             traceback.print_exc()
         click.echo(text, err=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Random numbers that are values: of the seed, a place in the run, and what they are drawn for."""
+"""Random numbers as functions of the seed, the place in the run and their purpose."""
 
 from enum import IntEnum
 
@@ -15,7 +15,7 @@ class SeedKeys(Keys):
 
 
 class Purpose(IntEnum):
-    """What numbers are drawn for: keeps those of the same seed and place apart."""
+    """The purpose of draws: it separates those of the same seed and place."""
 
     ORDER = 1
     SILENCE = 2

@@ -423,7 +423,7 @@ def test_several_seeds_make_a_run_each_and_a_table(
     assert heads.split()[:4] == ["accuracy", "balanced", "accuracy", "balanced"]
     assert max(map(len, (title, heads, *rows))) <= 80
     assert (empty, parameters[:12]) == ("", "parameters: ")
-    assert [row.split()[0] for row in rows] == ["seed-0", "seed-1", "mean", "deviation"]
+    assert [row.split()[0] for row in rows] == ["seed-0", "seed-1", "mean", "std"]
     assert all(cell.endswith("%") for row in rows for cell in row.split()[1:5])
     zero, one, mean, _ = (float(row.split()[1].rstrip("%")) for row in rows)
     best = max(line["valid_accuracy"] for line in metrics(finished))
@@ -455,7 +455,7 @@ def test_a_seed_that_diverges_leaves_the_others_and_the_table(
     command = ["tones.toml", "--run-dir", str(tmp_path), "--seeds", "2"]
     assert cli.run([*command, "--set", "srnn.epochs=1"]) == 1
     out, error = capsys.readouterr()
-    assert [row.split()[0] for row in out.splitlines()[2:-2]] == ["seed-1", "mean", "deviation"]
+    assert [row.split()[0] for row in out.splitlines()[2:-2]] == ["seed-1", "mean", "std"]
     assert re.search(r"seed-0: epoch 1, step 3: expected finite .*; the other seeds go on", error)
     assert "the other seeds go on" in (tmp_path / "seed-0" / "train.log").read_text()
 
@@ -1105,7 +1105,10 @@ def test_what_another_run_heard_is_not_unheard(
     command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--init", str(finished)]
     changes = ["--set", 'data.held_out=["other"]', "--set", "srnn.epochs=1"]
     assert cli.run([*command, *changes]) == 0
-    assert "data.held_out: the weights of --init may know other already" in capsys.readouterr().err
+    assert (
+        "data.held_out: the weights of --init may have been trained on other"
+        in capsys.readouterr().err
+    )
 
 
 def test_keys_without_effect_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

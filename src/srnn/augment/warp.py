@@ -58,7 +58,7 @@ class Warp(FeatureAugmentation):
     def __call__(self, features: Tensor, draws: Tensor) -> Tensor:
         """Return features (B, C, T, M) whose band m is what was at m times a clip's stretch.
 
-        The highest band stands for all above it.
+        Above the highest band its value is repeated.
         """
         batch, channels, frames, bands = features.shape
         places = torch.arange(bands, device=features.device)

@@ -69,13 +69,13 @@ def doubtful_keys(config: Config) -> Iterator[str]:
         return
     if config.data.normalisation != "standardise":
         yield (
-            'mel.features = "log_mel" wants data.normalisation = "standardise" (found '
+            'mel.features = "log_mel" needs data.normalisation = "standardise" (found '
             f"{toml_value(config.data.normalisation)}): its values are far from 0"
         )
     if config.mel.fmax <= _NARROW < config.srnn.sample_rate / 2:
         widest = min(8000.0, config.srnn.sample_rate / 2)
         yield (
-            f'mel.features = "log_mel" wants mel.fmax = {widest} (found {config.mel.fmax}): higher '
+            f'mel.features = "log_mel" needs mel.fmax = {widest} (found {config.mel.fmax}): higher '
             "frequencies are not used"
         )
 

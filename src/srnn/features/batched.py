@@ -19,7 +19,7 @@ from srnn.caches import librosa
 from srnn.features.reference import DELTA_WIDTH, ROUNDING, MelSpec
 
 FULL_SCALE = 2**15
-"""What a 16-bit sample is a share of."""
+"""Full scale of 16-bit samples."""
 
 # Bytes of the largest tensor of a part. On a CPU with the cache in mind (between half and twice as
 # much the time differs by 5 %); elsewhere to keep the memory needed below 200 MB.
@@ -75,7 +75,7 @@ class MelFeatures(nn.Module):
             for slope, channel in zip(self._slopes, result.unbind(1), strict=True):
                 _write_delta(mel, slope, channel)
             if self.spec.kind == "reference":
-                _divide_by_deviation(result)
+                _divide_by_std(result)
         return features
 
     def _power(self, waveforms: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
     up to whole vectors: otherwise the last bits of a product depend on where in memory it is.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Empty filters")  # which says neither how many nor why
+        warnings.filterwarnings("ignore", "Empty filters")  # it names neither number nor cause
         weights = librosa("filters.mel")(
             sr=spec.sample_rate,
             n_fft=spec.n_fft,
@@ -181,12 +181,12 @@ def _write_delta(mel: Tensor, slope: list[float], delta: Tensor) -> None:
     delta[:, reach + frames :] = inner[:, -1:]
 
 
-def _divide_by_deviation(features: Tensor) -> None:
-    """Divide features (B, C, T, M) in place by their deviation over time; a constant's counts as 1.
+def _divide_by_std(features: Tensor) -> None:
+    """Divide features (B, C, T, M) in place by their std over time; that of a constant is 1.
 
     What varies by less than rounding errors is constant, as in the reference. It compares with the
     largest value; close to the limit the mean is the same, and faster.
     """
     mean = features.mean(dim=2, keepdim=True)
-    deviation = (features - mean).square_().mean(dim=2, keepdim=True).sqrt_()
-    features /= torch.where(deviation > ROUNDING * mean.abs(), deviation, 1)
+    std = (features - mean).square_().mean(dim=2, keepdim=True).sqrt_()
+    features /= torch.where(std > ROUNDING * mean.abs(), std, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The features of one clip, through librosa: the definition of what the network hears.
+"""The features of one clip, through librosa: the definition of the features.
 
 Legend: n samples, T frames, C channels, M mel bands.
 """
@@ -116,7 +116,7 @@ class MelKeys(Keys):
 
 @dataclass(frozen=True)
 class MelSpec:
-    """What features a clip is turned into.
+    """The features of a clip.
 
     Attributes
     ----------
@@ -137,10 +137,10 @@ class MelSpec:
         False: the delta of order ``delta_order`` alone is the only one.
     kind : "reference" or "log_mel"
         "reference": of a clip only its course counts, not its loudness (Yin, Corradi and Bohté
-        2021, as implemented by them). "log_mel": loudness stays, whatever is told from it later.
+        2021, as implemented by them). "log_mel": loudness is kept.
     floor : float >= 1e-7
         What "log_mel" adds to the power before the logarithm. A sine of full scale has a power of
-        some hundreds. (With less, rounding errors of float32 would be heard.)
+        some hundreds. (With less, rounding errors of float32 would become features.)
     """
 
     size: int
@@ -265,7 +265,7 @@ def features(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32
     power = _power(fit(waveform, spec.size), spec)
     loudest = power.max()
     channels = _with_deltas(np.log1p(power / loudest if loudest > 0 else power), spec)
-    return channels / _deviation(channels)
+    return channels / _std(channels)
 
 
 def _power(clip: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
@@ -298,12 +298,12 @@ def _delta(mel: NDArray[np.float32], order: int) -> NDArray[np.float32]:
     return np.asarray(slope, np.float32)
 
 
-def _deviation(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _std(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the standard deviation over time of (C, T, M), shape (C, 1, M); a constant's is 1.
 
-    A band that varies by rounding errors only counts as constant: divided by their deviation, they
+    A band that varies by rounding errors only counts as constant: divided by its std, they
     would become features.
     """
-    deviation = channels.std(axis=1, keepdims=True)
+    std = channels.std(axis=1, keepdims=True)
     largest = np.abs(channels).max(axis=1, keepdims=True)
-    return np.where(deviation > ROUNDING * largest, deviation, np.float32(1))
+    return np.where(std > ROUNDING * largest, std, np.float32(1))

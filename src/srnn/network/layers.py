@@ -153,7 +153,7 @@ class AdaptiveLIF(nn.Module):
         return weight, bias, recurrent_weight, parameters
 
     def __prepare_scriptable__(self) -> NoReturn:
-        """Refuse `torch.jit.script`, which asks for this method."""
+        """Refuse `torch.jit.script`, which calls this method."""
         _refuse_jit()
 
     def fold(self) -> None:

@@ -132,8 +132,11 @@ def expect_transferable(source: Checkpoint, config: Config) -> None:
     ]
     if problems:
         raise InputError(*problems)
-    if heard := sorted({*config.data.held_out} - {*saved.data.held_out}):
-        _log.warning("data.held_out: the weights of --init may know %s already", ", ".join(heard))
+    if trained_on := sorted({*config.data.held_out} - {*saved.data.held_out}):
+        _log.warning(
+            "data.held_out: the weights of --init may have been trained on %s",
+            ", ".join(trained_on),
+        )
 
 
 def same_weights(one: Checkpoint, other: Checkpoint) -> bool:
@@ -152,7 +155,7 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     Raises
     ------
     InputError
-        If the file holds other weights than it says.
+        If the weights do not fit the configuration in the file.
     """
     unknown = config.srnn.unknown_readouts
     as_many = unknown == source.parsed_config().srnn.unknown_readouts

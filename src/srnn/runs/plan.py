@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The runs that a command line asks for, and the command line that resumes them."""
+"""The runs of a command line, and the command line that resumes them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ class Plan:
 
 
 def make_plan(request: Request) -> Plan:
-    """Return the runs that are asked for.
+    """Return the runs to train.
 
     What ``--set`` named when a run began need not be named again when it is resumed.
 

@@ -25,13 +25,13 @@ from srnn.runs.restore import restore_spotter
 from srnn.training.spotter import Spotter
 
 UNSURE = 0.5
-"""Probability below which an answer is doubtful."""
+"""Probability below which a prediction counts as unsure."""
 
 _BATCH = 64  # stretches of recordings that are judged at a time
 
 
 class Prediction(NamedTuple):
-    """What a network says of a recording, or of a stretch of it.
+    """The prediction for a recording, or for a part of it.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Recogniser:
         Raises
         ------
         InputError
-            If the network's numbers are beyond all bounds, as of weights that nobody trained.
+            If the network computes NaN or infinity.
         """
         stretch = self._loudest(waveform)
         return self._prediction(stretch, self._probabilities([stretch])[0])
@@ -131,7 +131,7 @@ class Recogniser:
         Yields
         ------
         path : Path
-            A recording, in the order given; or a name that stands for none.
+            A recording, in the order given; or a name without one.
         prediction : Prediction or InputError
             That of the recording, or of each window in its order; or why there is none.
         """
@@ -208,7 +208,7 @@ class Recogniser:
         )
 
     def record(self, recording: str | Path | NDArray[np.float32]) -> Activity:
-        """Record what the network does with a clip: events, spikes, potentials, readouts.
+        """Record events, spikes and potentials of the network for a clip.
 
         Parameters
         ----------

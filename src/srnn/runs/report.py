@@ -17,7 +17,7 @@ def report(result: Evaluation) -> str:
         lines.append(f"accuracy without silence: {result.accuracy_without_silence:.2%}")
     if result.accuracy_of_held_out is not None:
         lines.append(
-            f"accuracy of what training did not hear ({', '.join(sorted(result.held_out))}): "
+            f"accuracy on what was held out of training ({', '.join(sorted(result.held_out))}): "
             f"{result.accuracy_of_held_out:.2%}"
         )
     if result.firing_rate:
@@ -33,13 +33,13 @@ def report(result: Evaluation) -> str:
     lines.append(f"{'':{width}} {'clips':>7} {'accuracy':>9}  taken for")
     for index, (label, accuracy) in enumerate(result.per_class.items()):
         count = result.counts[index]
-        share = "-" if accuracy is None else f"{accuracy:.1%}"
+        fraction = "-" if accuracy is None else f"{accuracy:.1%}"
         taken_for = [
             f"{other}\N{NO-BREAK SPACE}{result.confusion[index][column]}"
             for column, other in enumerate(result.labels)
             if column != index and result.confusion[index][column]
         ]
-        line = f"{label:{width}} {count:>7} {share:>9}  {', '.join(taken_for)}"
+        line = f"{label:{width}} {count:>7} {fraction:>9}  {', '.join(taken_for)}"
         broken = textwrap.fill(line, _WIDTH, subsequent_indent=" " * (width + 20))
         lines.append(broken.replace("\N{NO-BREAK SPACE}", " "))
     return "\n".join([*lines, *_behind(result)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The machine while a network computes: who has the cores, and what becomes of freed memory."""
+"""Threads and memory of the process while a network computes."""
 
 import ctypes
 import os
@@ -32,7 +32,7 @@ def resources(config: Config, device: torch.device) -> Iterator[None]:
 
 
 def _compile_kernels(config: Config) -> None:
-    """Use the kernels once, so that nobody wonders later what takes so long."""
+    """Compile the kernels by running a small network, with a progress bar."""
     small = {"network_size": (2,) * len(config.srnn.layer_sizes)}
     srnn = config.srnn.model_copy(update=small)
     with torch.random.fork_rng(devices=()):
@@ -45,8 +45,8 @@ def _compile_kernels(config: Config) -> None:
 def limit_threads() -> None:
     """Have torch use no more threads than there are cores for this process.
 
-    Torch counts the machine's cores, of which a container may have few. What the environment says
-    counts more.
+    Torch counts the cores of the machine, of which a container may have only some. The environment
+    variable ``OMP_NUM_THREADS`` takes precedence.
     """
     cores = available_cores()
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > cores:

@@ -14,11 +14,11 @@ from srnn.runs.tables import text_table
 
 
 def summary(runs: Sequence[RunDirectory]) -> str:
-    """Return a table with a line for each finished run, their mean, and their deviation.
+    """Return a table with a line for each finished run, their mean and standard deviation.
 
-    Accuracies are those of the best epoch; the deviation is that of a sample. The firing rate is
-    in spikes per neuron and time step; spikes per inference are those of all hidden layers for one
-    validation clip; training time is in minutes.
+    Accuracies are those of the best epoch; the standard deviation is that of a sample. The firing
+    rate is in spikes per neuron and time step; spikes per inference are those of all hidden layers
+    for one validation clip; training time is in minutes.
 
     Raises
     ------
@@ -28,10 +28,10 @@ def summary(runs: Sequence[RunDirectory]) -> str:
     rows = [_row(run) for run in runs]
     names = [run.path.name for run in runs]
     columns = list(zip(*rows, strict=True))
-    names += ["mean", "deviation"]
+    names += ["mean", "std"]
     rows += [
         tuple(map(_mean, columns)),
-        tuple(map(_deviation, columns)),
+        tuple(map(_std, columns)),
     ]
     lines = [["", *upper] for upper in zip(*(column.heads for column in _COLUMNS), strict=True)]
     lines += [
@@ -91,7 +91,7 @@ def _mean(column: _Row) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _deviation(column: _Row) -> float | None:
+def _std(column: _Row) -> float | None:
     values = [value for value in column if value is not None]
     return statistics.stdev(values) if len(values) > 1 else None
 

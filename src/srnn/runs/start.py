@@ -104,7 +104,7 @@ def _state_to_resume(config: Config, run: RunDirectory) -> Checkpoint | None:
         raise InputError(str(error), *offers) from error
     state = last.training
     if state is None or len(state.progress.history) != state.progress.epoch - 1:
-        found = "weights only" if state is None else "another number of epochs than it says"
+        found = "weights only" if state is None else "metrics of another number of epochs"
         raise InputError(f"{run.last}: expected a state to resume from, found {found}", *offers)
     expect_same_configuration(config, last.parsed_config(), last.epoch, str(run.last))
     expect_same_draws(config, last.draws, str(run.last))

@@ -217,7 +217,7 @@ def _normaliser(
     if normalisation == "batch":
         return Normaliser(None)
     bar = tqdm(
-        desc="mean and deviation of the features",
+        desc="mean and std of the features",
         total=len(training.labels),
         unit="clip",
         leave=False,

@@ -69,7 +69,7 @@ class GraphedStep:
             self.step(batch)
 
     def _run_aside(self, batch: Batch) -> None:
-        """Run on a stream of its own, as a recording does: torch asks for it before recordings."""
+        """Run on a stream of its own, which torch requires before a capture."""
         stream, own = torch.cuda.current_stream(), torch.cuda.Stream()
         own.wait_stream(stream)
         with torch.cuda.stream(own):

@@ -26,7 +26,7 @@ class CudaKeys(Keys):
 def make_device(keys: CudaKeys, *, named: bool = False) -> torch.device:
     """Return the CUDA device if it is wanted and there is one, else the CPU.
 
-    That there is none is a warning if the user asked for it by name, else information.
+    A missing device is logged as a warning if the user named the key, else as information.
     """
     if not keys.cuda:
         return torch.device("cpu")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""One pass over a partition, and what it says: accuracy, confusion, firing rates.
+"""Evaluation: one pass over a partition for accuracy, confusion matrix and firing rates.
 
 Legend: N examples, T time steps, H neurons, K classes.
 """
@@ -36,12 +36,11 @@ class Evaluation:
     spikes : float or None
         Spikes of all hidden neurons for one clip; None without clips.
     operations : Operations or None
-        What these, and the inputs of the first layer, cost for one clip; None without clips.
+        Synaptic operations of spikes and inputs for one clip; None without clips.
     words : dict of tuple of two int
-        Of each word, and each background recording that silence was cut from: clips that were
-        recognised, and clips.
+        Recognised clips and all clips, of each word and each background recording.
     held_out : frozenset of str
-        Words, and background recordings without their folder, that training did not hear.
+        Words, and background recordings without their folder, that were held out of training.
     """
 
     partition: str
@@ -66,8 +65,8 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of clips that were recognised; None without clips."""
-        return _share(sum(self.hits), sum(self.counts))
+        """Fraction of the clips that were recognised; None without clips."""
+        return _fraction(sum(self.hits), sum(self.counts))
 
     @property
     def balanced_accuracy(self) -> float | None:
@@ -75,7 +74,7 @@ class Evaluation:
 
         Guessing the most frequent label, or any other, gives one over the number of labels.
         """
-        recalls = [share for share in self.per_class.values() if share is not None]
+        recalls = [recall for recall in self.per_class.values() if recall is not None]
         return sum(recalls) / len(recalls) if recalls else None
 
     @property
@@ -85,15 +84,15 @@ class Evaluation:
 
     @property
     def majority_share(self) -> float | None:
-        """Share of the clips that have this label: the accuracy of naming it always."""
-        return _share(max(self.counts), sum(self.counts))
+        """Fraction of the clips that have this label: the accuracy of always naming it."""
+        return _fraction(max(self.counts), sum(self.counts))
 
     @property
     def accuracy_without_silence(self) -> float | None:
-        """Share of the clips with a word in them that were recognised; None without such."""
+        """Fraction of the clips with a word that were recognised; None without such clips."""
         rows = zip(self.labels, self.hits, self.counts, strict=True)
         words = [(hits, count) for label, hits, count in rows if label != SILENCE]
-        return _share(sum(hits for hits, _ in words), sum(count for _, count in words))
+        return _fraction(sum(hits for hits, _ in words), sum(count for _, count in words))
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -104,20 +103,20 @@ class Evaluation:
     def per_class(self) -> dict[str, float | None]:
         """Accuracy of each label; None where it has no clips."""
         rows = zip(self.labels, self.hits, self.counts, strict=True)
-        return {label: _share(hits, count) for label, hits, count in rows}
+        return {label: _fraction(hits, count) for label, hits, count in rows}
 
     @property
     def per_word(self) -> dict[str, float | None]:
         """Accuracy of each word and each background recording."""
-        return {word: _share(hits, count) for word, (hits, count) in self.words.items()}
+        return {word: _fraction(hits, count) for word, (hits, count) in self.words.items()}
 
     @property
     def accuracy_of_held_out(self) -> float | None:
-        """Share of the clips of what training did not hear; None without such."""
+        """Fraction of the held-out clips that were recognised; None without such clips."""
         unheard = [
             found for word, found in self.words.items() if word.rpartition("/")[2] in self.held_out
         ]
-        return _share(sum(hits for hits, _ in unheard), sum(count for _, count in unheard))
+        return _fraction(sum(hits for hits, _ in unheard), sum(count for _, count in unheard))
 
     def to_json(self) -> Json:
         """Return what ``test.json`` and ``evaluate --json`` hold."""
@@ -144,7 +143,7 @@ class Evaluation:
         return "\n".join(self.summary())
 
     def summary(self) -> list[str]:
-        """Return what matters most, in lines that fit beside the time and level of a log."""
+        """Return the main figures, in lines that fit into a log 80 columns wide."""
         if self.accuracy is None or self.interval is None or self.loss is None:
             return [f"{self.partition}: no clips"]
         low, high = self.interval
@@ -178,7 +177,7 @@ def evaluate(
 ) -> Evaluation:
     """Run ``spotter`` over all examples, in their order, and read the results once at the end.
 
-    ``held_out`` are the names of what training did not hear.
+    ``held_out`` are the names of held-out words and background recordings.
 
     Raises
     ------
@@ -232,5 +231,5 @@ def _by_word(words: Sequence[str], hits: Sequence[bool]) -> dict[str, tuple[int,
     return found
 
 
-def _share(hits: int, count: int) -> float | None:
+def _fraction(hits: int, count: int) -> float | None:
     return hits / count if count else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Signals to stop: asked once, training stops at the next step with its state saved.
+"""Signals to stop: training stops after the current step, with its state saved.
 
 Ctrl-C and SIGTERM, and what clusters send before they kill: SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU.
 """
@@ -27,7 +27,7 @@ def stop_signals() -> list[signal.Signals]:
 
 
 class Interrupted(BaseException):
-    """A signal ended the work; what was to be saved is saved.
+    """A signal stopped the work; its state is saved.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Interrupted(BaseException):
 
 
 class StopRequest:
-    """Remembers that a signal asked to stop."""
+    """A request to stop, made by a signal."""
 
     def __init__(self) -> None:
         self._signal: int | None = None
@@ -57,8 +57,8 @@ class StopRequest:
             raise Interrupted(self._signal)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
-        # Clusters send several signals, one after the other or again and again; only somebody at
-        # the keyboard who asks twice means at once, whatever is going on.
+        # Clusters send several signals, or one repeatedly; only a second Ctrl-C ends the process
+        # at once.
         if self._signal is not None and number == signal.SIGINT:
             os._exit(128 + number)
         if self._signal is None:
@@ -69,7 +69,7 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """Within the context, let signals make a request; Ctrl-C after one ends the process.
 
-    Only the main thread may hear signals; in another, nothing makes a request.
+    Python delivers signals to the main thread only; in another thread none makes a request.
     """
     request = StopRequest()
     in_main_thread = threading.current_thread() is threading.main_thread()

@@ -32,7 +32,7 @@ from srnn.training.schedule import ScheduleKeys, schedule_factor
 from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import Step, StepKeys
 
-_STEPS_UNSEEN = 50  # most steps between two looks at how they went: a GPU is waited for then
+_STEPS_UNSEEN = 50  # steps between two checks of the results, which wait for a GPU
 _REFRESH = 0.2  # time between two states of the progress bar (s)
 
 # Firing rates (spikes per neuron and time step) that are warned of.
@@ -293,7 +293,7 @@ class Trainer:
         self._mean_loss = self.progress.loss / self._clips_seen()
 
     def _take_stock(self, order: NDArray[np.int64]) -> None:
-        """Read from the device how the steps of the epoch, in this order of clips, went."""
+        """Read the results of the epoch so far from the device; raise if they are not finite."""
         self._read_totals()
         if self._step.failed.item():
             raise self._divergence(order, int(self._step.taken))

@@ -77,8 +77,8 @@ class Computed:
     ) -> Iterator[Tensor]:
         """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`.
 
-        What the processor has to do for it, a thread of its own does one batch ahead: all of it, or
-        for a GPU the reading from disk.
+        A thread of its own works one batch ahead: on a CPU it computes the features, for a GPU it
+        reads from disk.
         """
         left = order[first:]
         waveforms: Iterator[Tensor]
@@ -109,7 +109,7 @@ def parts(whole: Tensor, size: int) -> Iterator[Tensor]:
 
 
 def ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Yield the items of an iterator, which a thread asks one item ahead."""
+    """Yield the items of an iterator; a thread computes the next one meanwhile."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)
         while (item := coming.result()) is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The clips of a partition as waveforms of one length, read from packs when they are asked for.
+"""The clips of a partition as waveforms of one length, read from packs on demand.
 
 Legend: N clips, B batch, S samples of a clip.
 """
@@ -18,7 +18,7 @@ from srnn.features.reference import loudest_window
 
 
 class Waveforms:
-    """What clips sound like; indexed like a tensor of shape (N, S), of which nothing is in memory.
+    """Waveforms on disk, indexed like a tensor of shape (N, S).
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Waveforms:
 
     @property
     def nbytes(self) -> int:
-        """What all of them would take (bytes)."""
+        """Size of all of them in memory (bytes)."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     def __getitem__(self, indices: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The kinds of neurons by name; everything that must know which there are asks here.
+"""The kinds of neurons by name: layers, kernels, configuration and checkpoints look them up here.
 
 To add a kind with kernels, add its folder to this package and its name to `_BUILT_IN`. A folder has
 

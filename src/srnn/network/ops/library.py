@@ -3,7 +3,7 @@
 
 The functions have the signatures of `reference`, the definition, and of `registration`, the
 kernels. The definition takes over where the kernels cannot compute something, and on a device where
-they have failed their check (see `selfcheck`). A warning says so once.
+they have failed their check (see `selfcheck`). It is logged as a warning, once.
 """
 
 import functools
@@ -94,7 +94,7 @@ def _choose(
     device, dtype = first.device, first.dtype
     for each in given:
         if each.dtype != dtype or each.device != device:
-            return reference  # whose check says what is wrong
+            return reference  # its check raises the error
     if reason := _unsupported(first, surrogate, neuron):
         _warn_once(reason)
         return reference

@@ -2,9 +2,9 @@
 """The registration of the operators: PyTorch's dispatcher chooses the kernels of the CPU or CUDA.
 
 Registered with `torch.library`, so that autograd, `torch.compile` and `torch.export` see one
-operator where the kernels do a whole sequence; `signatures` says what each takes and returns. Every
-version of an operator, fake ones included, first checks its arguments (see `shapes`): a kernel
-reads memory where the shapes say there is some.
+operator where the kernels do a whole sequence; `signatures` states arguments and results of each.
+Every version of an operator, fake ones included, first checks its arguments (see `shapes`), because
+a kernel reads memory by the shapes.
 
 The functions `layer`, `spike_linear`, `moments` and `ternary` are those of `reference`, the
 definition, by way of the operators.

@@ -155,7 +155,7 @@ def _in_clean_thread(check: Callable[[], str | None]) -> str | None:
 
 @functools.cache
 def _noted(device: torch.device) -> Path:
-    """Return the file that says which cases have passed on a device, with these versions."""
+    """Return the file that lists the cases that passed on a device, with these versions."""
     return user_cache() / f"checked-{_digest(device)}.txt"
 
 

@@ -98,7 +98,7 @@ class LayerBackward(NamedTuple):
 
 
 class LayerGradients(NamedTuple):
-    """What ``alif_backward`` returns; empty tensors stand for what is not wanted or not there."""
+    """What ``alif_backward`` returns; tensors that are not needed or do not exist are empty."""
 
     inputs: Tensor
     weight: Tensor
@@ -129,7 +129,7 @@ class SpikeLinearBackward(NamedTuple):
 
 
 class SpikeLinearGradients(NamedTuple):
-    """What ``spike_linear_backward`` returns; empty tensors stand for what is not wanted."""
+    """What ``spike_linear_backward`` returns; tensors that are not needed are empty."""
 
     spikes: Tensor
     weight: Tensor

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The adaptive-threshold neuron in numba, for vectors of neurons; `definition` has the equations.
 
-`srnn.network.ops.cpu.neuron` says what the functions are for.
+`srnn.network.ops.cpu.neuron` describes the functions.
 """
 
 from typing import Any, NamedTuple

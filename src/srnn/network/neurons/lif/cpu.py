@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The leaky integrate-and-fire neuron in numba, for vectors of neurons.
 
-`definition` has the equations; `srnn.network.ops.cpu.neuron` says what the functions are for.
+`definition` has the equations; `srnn.network.ops.cpu.neuron` describes the functions.
 """
 
 from typing import Any, NamedTuple

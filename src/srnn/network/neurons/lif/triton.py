@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The leaky integrate-and-fire neuron in Triton; `definition` has the equations.
 
-`srnn.network.ops.cuda.neuron` says what the functions are for.
+`srnn.network.ops.cuda.neuron` describes the functions.
 """
 
 import triton

@@ -45,7 +45,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 class _Progress:
-    """The progress bar of whoever wants one; where kernels are at hand it never appears."""
+    """The progress bar of compilation, if one is wanted; it appears when a kernel is compiled."""
 
     bar: tqdm | None = None
 

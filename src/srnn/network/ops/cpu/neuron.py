@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """One time step of a neuron of any kind, forward and backward, for vectors of neurons.
 
-Each kind has these functions in the ``cpu.py`` of its folder, beside a NamedTuple that stands for a
+Each kind has these functions in the ``cpu.py`` of its folder, beside a NamedTuple that represents a
 layer of it and has the name of the kind's class: the arrays of the neurons' parameters (P,),
 padded, alpha first, then the constants. Numba chooses the functions by the type of that tuple when
 it compiles a kernel, once for each kind.
@@ -20,7 +20,7 @@ from srnn.network.neurons.registry import WITH_KERNELS, kernel_functions
 
 
 def make_layer(kind: str, parameters: Any, constants: Sequence[float]) -> Any:
-    """Return the tuple that stands for a layer, given the parameters (L, P) and the constants."""
+    """Return the tuple that represents a layer, given the parameters (L, P) and the constants."""
     layer = getattr(kernel_functions(kind, "cpu"), WITH_KERNELS[kind].__name__)
     return layer(*parameters, *constants)
 

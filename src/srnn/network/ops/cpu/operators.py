@@ -37,8 +37,8 @@ from srnn.network.ops.threads import spread
 _LEAST_PRODUCTS = 4_000_000
 _LEAST_VALUES = 50_000
 
-# Where more than this share of the inputs, seen every few steps, is not 0, torch's products are
-# faster than sparse ones.
+# Where more than this fraction of the inputs, sampled every few steps, is not 0, torch's products
+# are faster than sparse ones.
 _DENSE = 0.25
 _SAMPLED = 8
 
@@ -214,7 +214,7 @@ def gram(a: Gram) -> GramOutput:
         deviations = vectors - total / rows
         return GramOutput(total, deviations.t() @ deviations)
     # An input that is often 0 deviates about as much as it is large. From others, such as neurons
-    # that fire most of the time, we subtract what they usually are.
+    # that fire most of the time, we subtract their usual value.
     usual = torch.where(2 * active > len(some), some.sum(dim=0) / active, 0)
     x, width = _flat(a.inputs), _round_up(count, LANES)
     shift = _zeros(width)

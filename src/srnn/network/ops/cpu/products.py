@@ -109,7 +109,7 @@ def _find_all_active(
 ) -> int:
     """List the places of the values that are not 0 in each row, and the values; count them.
 
-    ``row_ends`` says where in the list the row after each begins.
+    ``row_ends`` holds the end of each row in the list.
     """
     found = 0
     for row in range(rows):
@@ -213,10 +213,10 @@ def project(
     ``strips`` (O / STRIP x I x STRIP) holds a row for each input, cut into strips: of few inputs a
     strip stays in the first-level cache. ``bias`` is padded to whole strips.
     """
-    most = min(_CHUNK_ROWS, last - first)
-    active = np.empty(most * inputs, np.int32)
-    values = np.empty(most * inputs, np.float32)
-    row_ends = np.empty(most, np.int64)
+    maximum = min(_CHUNK_ROWS, last - first)
+    active = np.empty(maximum * inputs, np.int32)
+    values = np.empty(maximum * inputs, np.float32)
+    row_ends = np.empty(maximum, np.int64)
     last_strip = scratch(STRIP, 0)
     for start in range(first, last, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, last - start)

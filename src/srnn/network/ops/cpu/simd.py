@@ -69,7 +69,7 @@ def _splat(builder: Any, value: Any, width: int) -> Any:
 
 
 def _call_llvm(builder: Any, name: str, args: Any) -> Any:
-    """Call the function of vectors that LLVM knows by ``name``, such as fma."""
+    """Call LLVM's vector intrinsic of this name, such as fma."""
     kind = args[0].type
     function = cgutils.get_or_insert_function(
         builder.module,
