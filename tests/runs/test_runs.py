@@ -1115,9 +1115,10 @@ def test_keys_without_effect_are_named(tmp_path: Path, capsys: pytest.CaptureFix
     command = ["tones.toml", "--run-dir", str(tmp_path / "run"), "--set", "srnn.epochs=1"]
     assert cli.run([*command, "--set", "srnn.neuron=adaptive_current"]) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
-    assert [line.partition("WARNING")[2].strip() for line in warnings[:2]] == [
-        'srnn.threshold = 0.3 has no effect beside srnn.neuron = "adaptive_current"',
+    found = [line.partition("WARNING")[2].strip() for line in warnings[:2]]
+    assert found == [
         'srnn.tau_mem = [5.0, 1.0] has no effect beside srnn.neuron = "adaptive_current"',
+        'srnn.threshold = 0.3 has no effect beside srnn.neuron = "adaptive_current"',
     ]
 
 
