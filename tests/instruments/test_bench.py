@@ -173,7 +173,7 @@ def test_recordings_are_noise_or_copies_in_all_partitions(tones: Path, tmp_path:
     assert copied <= {path.read_bytes() for path in (tones / "tones").glob("*/*.wav")}
 
 
-def test_the_command_prints_tables_and_writes_their_rows(
+def test_the_command_prints_tables_and_writes_their_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("srnn.instruments.bench.QUICK", TINY)
@@ -182,33 +182,35 @@ def test_the_command_prints_tables_and_writes_their_rows(
     printed, logged = capsys.readouterr()
     figures = json.loads(file.read_text())
     assert figures["machine"]["torch"] == torch.__version__
-    rows = {name: of_section(figures["rows"], name) for name in sections(figures["rows"])}
-    assert list(rows) == ["step", "firing", "growth", "features", "packing", "epoch"]
-    for name, found in rows.items():
+    records = {name: of_section(figures["records"], name) for name in sections(figures["records"])}
+    assert list(records) == ["step", "firing", "growth", "features", "packing", "epoch"]
+    for name, found in records.items():
         assert f"measuring on cpu: {name}" in logged
-        for row in found:
-            numbers = [value for value in row.values() if isinstance(value, float)]
-            assert all(math.isfinite(number) for number in numbers), row
+        for record in found:
+            numbers = [value for value in record.values() if isinstance(value, float)]
+            assert all(math.isfinite(number) for number in numbers), record
 
-    sizes = [(row["neurons"], row["batch"], row["backend"]) for row in rows["step"]]
+    sizes = [(record["neurons"], record["batch"], record["backend"]) for record in records["step"]]
     assert sizes == [(12, 3, "cpu"), (12, 3, "reference")]
-    for row in rows["step"]:
+    for record in records["step"]:
         for other in ("eager", "lstm", "dense"):
             for part in ("forward", "step"):
-                ratio = row[f"{other}_{part}_ms"] / row[f"{part}_ms"]
-                assert row[f"{other}_{part}_ratio"] == pytest.approx(ratio)
-        assert row["clips_per_second"] == pytest.approx(1e3 * row["batch"] / row["step_ms"])
-    assert [row["rate_1"] > 0 for row in rows["firing"]] == [False, True]
-    varied = [(row["growing"], row[row["growing"]]) for row in rows["growth"]]
+                ratio = record[f"{other}_{part}_ms"] / record[f"{part}_ms"]
+                assert record[f"{other}_{part}_ratio"] == pytest.approx(ratio)
+        assert record["clips_per_second"] == pytest.approx(
+            1e3 * record["batch"] / record["step_ms"]
+        )
+    assert [record["rate_1"] > 0 for record in records["firing"]] == [False, True]
+    varied = [(record["growing"], record[record["growing"]]) for record in records["growth"]]
     assert varied == [("steps", 10), ("batch", 2)]
-    assert [row["features"] for row in rows["features"]] == ["librosa", "batched"]
-    assert [row["use"] for row in rows["packing"]] == ["first", "later"]
-    assert [row["loop"] for row in rows["epoch"]] == ["eager", "package", "kept"]
-    assert {row["clips"] for row in rows["epoch"]} == {TINY.clips}
+    assert [record["features"] for record in records["features"]] == ["librosa", "batched"]
+    assert [record["use"] for record in records["packing"]] == ["first", "later"]
+    assert [record["loop"] for record in records["epoch"]] == ["eager", "package", "kept"]
+    assert {record["clips"] for record in records["epoch"]} == {TINY.clips}
 
     lines = printed.splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) > len(figures["rows"])
+    assert len(lines) > len(figures["records"])
     assert figures["machine"]["cpu"] in " ".join(lines[:4])
 
 
@@ -220,9 +222,9 @@ def test_a_data_root_without_a_data_set_is_refused(
     assert error == f"--dataroot {tmp_path}: expected a data set, found none or several\n"
 
 
-def sections(rows: list[dict[str, Any]]) -> dict[str, None]:
-    return {row["section"]: None for row in rows}
+def sections(records: list[dict[str, Any]]) -> dict[str, None]:
+    return {record["section"]: None for record in records}
 
 
-def of_section(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [row for row in rows if row["section"] == name]
+def of_section(records: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [record for record in records if record["section"] == name]

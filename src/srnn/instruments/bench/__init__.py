@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """How fast the package is on this machine, beside what else one could use, measured in turns.
 
-`plan` says how much is measured, `training`, `sound` and `epoch` measure it, `report` says it.
+`plan` states how much is measured; `training`, `sound` and `epoch` measure; `report` prints.
 `subjects` makes what trains, `baselines` what it is compared with, `firing` has networks fire;
 `timing` and `memory` measure.
 """

@@ -153,7 +153,7 @@ class DenseProducts:
 
 
 class _Product:
-    """One weight matrix, and room for what it is multiplied with and for the results."""
+    """One weight matrix, its operands and results."""
 
     def __init__(self, rows: int, inputs: int, outputs: int, device: torch.device) -> None:
         self.inputs = torch.randn(rows, inputs, device=device)

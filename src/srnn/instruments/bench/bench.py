@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from srnn.instruments.bench.epoch import epoch_rows, write_recordings
+from srnn.instruments.bench.epoch import epoch_records, write_recordings
 from srnn.instruments.bench.plan import Plan
-from srnn.instruments.bench.report import Report, Row, machine
-from srnn.instruments.bench.sound import feature_rows, pack_rows
-from srnn.instruments.bench.training import firing_rows, growth_rows, step_rows
+from srnn.instruments.bench.report import Record, Report, machine
+from srnn.instruments.bench.sound import feature_records, pack_records
+from srnn.instruments.bench.training import firing_records, growth_records, step_records
 from srnn.runs.resources import keep_freed_memory
 
 _log = logging.getLogger(__name__)
@@ -41,22 +41,22 @@ def bench(plan: Plan, dataroot: Path | None = None) -> Report:
         folder = Path(place) / "recordings"
         folder.mkdir()
         recordings = write_recordings(folder, plan.clips, dataroot)
-        measures: dict[str, Callable[[torch.device], list[Row]]] = {
-            "step": lambda device: step_rows(device, plan),
-            "firing": lambda device: firing_rows(device, plan),
-            "growth": lambda device: growth_rows(device, plan),
-            "features": lambda device: feature_rows(device, plan),
-            "packing": lambda _: pack_rows(recordings.folder),
-            "epoch": lambda device: epoch_rows(recordings, device, plan),
+        measures: dict[str, Callable[[torch.device], list[Record]]] = {
+            "step": lambda device: step_records(device, plan),
+            "firing": lambda device: firing_records(device, plan),
+            "growth": lambda device: growth_records(device, plan),
+            "features": lambda device: feature_records(device, plan),
+            "packing": lambda _: pack_records(recordings.folder),
+            "epoch": lambda device: epoch_records(recordings, device, plan),
         }
-        rows: list[Row] = []
+        records: list[Record] = []
         for section, measure in measures.items():
             for device in devices[:1] if section == "packing" else devices:
                 _log.info("measuring on %s: %s", device.type, section)
-                common: Row = {"section": section, "device": device.type}
+                common: Record = {"section": section, "device": device.type}
                 with _quiet():
-                    rows += [common | row for row in measure(device)]
-    return Report(machine(), rows)
+                    records += [common | record for record in measure(device)]
+    return Report(machine(), records)
 
 
 @contextmanager

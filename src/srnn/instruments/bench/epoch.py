@@ -31,7 +31,7 @@ from srnn.features.normaliser import Normaliser, std
 from srnn.features.reference import features
 from srnn.instruments.bench.firing import calibrate
 from srnn.instruments.bench.plan import Plan
-from srnn.instruments.bench.report import Row
+from srnn.instruments.bench.report import Record
 from srnn.instruments.bench.sound import noise
 from srnn.instruments.bench.subjects import CALIBRATED, CLASSES, SPEC, eager_loop
 from srnn.instruments.bench.timing import TORCH, finish, fresh_process_context
@@ -92,8 +92,8 @@ def write_recordings(folder: Path, clips: int, dataroot: Path | None) -> Recordi
     return Recordings(folder, words, training)
 
 
-def epoch_rows(recordings: Recordings, device: torch.device, plan: Plan) -> list[Row]:
-    """Return a row for the loop and one for the package: the training part of an epoch.
+def epoch_records(recordings: Recordings, device: torch.device, plan: Plan) -> list[Record]:
+    """Return a record for the loop and one for the package: the training part of an epoch.
 
     All train with the same weights, in turns. The loop reads the recordings and has librosa make
     features of them in two data workers, every epoch. The package's is a second epoch, of packed
@@ -113,9 +113,9 @@ def epoch_rows(recordings: Recordings, device: torch.device, plan: Plan) -> list
         for place, regime in enumerate(TORCH):
             with regime():
                 eager[place].append(_eager_epoch(spotter, recordings, device, plan))
-        for name, room in (("package", 0), ("kept", None)):
+        for name, memory_budget in (("package", 0), ("kept", None)):
             path = recordings.folder.parent / f"{device.type}-{name}{epoch}"
-            line = _own_epoch(config, start, path, room)
+            line = _own_epoch(config, start, path, memory_budget)
             own[name].append(line["samples_per_second"])
             rates = line["firing_rate"]
     speeds = {
@@ -183,19 +183,21 @@ def _config(recordings: Recordings, device: torch.device, plan: Plan) -> Config:
 
 def _calibrated_spotter(config: Config, recordings: Recordings) -> Spotter:
     clips = _LibrosaClips(recordings.training[:_CLIPS_TO_CALIBRATE])
-    heard = torch.stack([clips[place][0] for place in range(len(clips))])
+    features = torch.stack([clips[place][0] for place in range(len(clips))])
     torch.manual_seed(0)
     network = network_of(config, len(recordings.words))
-    normaliser = Normaliser(std([heard]))
-    calibrate(network, normaliser(heard), CALIBRATED)
+    normaliser = Normaliser(std([features]))
+    calibrate(network, normaliser(features), CALIBRATED)
     return Spotter(normaliser, network)
 
 
-def _own_epoch(config: Config, start: Checkpoint, path: Path, room: int | None) -> dict[str, Any]:
-    """Train two epochs; return what the second's line of ``metrics.jsonl`` says."""
+def _own_epoch(
+    config: Config, start: Checkpoint, path: Path, memory_budget: int | None
+) -> dict[str, Any]:
+    """Train two epochs; return the metrics of the second."""
     directory = RunDirectory(path)
     with directory.prepared(resume=False):
-        train(config, directory, Start(weights=start), memory_budget=room)
+        train(config, directory, Start(weights=start), memory_budget=memory_budget)
     line: dict[str, Any] = json.loads(directory.metrics.read_text().splitlines()[-1])
     return line
 
@@ -217,8 +219,8 @@ def _eager_epoch(
         batches = iter(loader)
         next(batches)  # the workers have started
     started, trained, loss = time.perf_counter(), 0, 0.0
-    for heard, labels in batches:
-        normalised = spotter.normaliser(heard.to(device))
+    for batch_features, labels in batches:
+        normalised = spotter.normaliser(batch_features.to(device))
         step_loss = subject.step(normalised, labels.to(device))
         assert step_loss is not None
         loss += step_loss.item()
@@ -228,7 +230,7 @@ def _eager_epoch(
 
 
 class _LibrosaClips(Dataset[tuple[Tensor, int]]):
-    """Clips that are read and made features of whenever they are asked for."""
+    """Clips that are read, and their features computed, on each access."""
 
     def __init__(self, clips: list[tuple[Path, int]]) -> None:
         self.clips = clips

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the bench says: rows of plain numbers, the machine they are from, and tables of both."""
+"""The report of the benchmark: records of numbers, the machine, and tables of both."""
 
 import json
 import os
@@ -14,25 +14,25 @@ import torch
 
 from srnn.runs.tables import text_table
 
-Row = dict[str, str | int | float | None]
+Record = dict[str, str | int | float | None]
 
 _WIDTH = 80
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
 class Report(NamedTuple):
-    """What was measured: the `machine`, and rows, each with its ``section`` and ``device``."""
+    """What was measured: the machine, and records, each with its ``section`` and ``device``."""
 
-    machine: Row
-    rows: list[Row]
+    machine: Record
+    records: list[Record]
 
 
 class _Section(NamedTuple):
-    """A table: its heading, and by key of a row the column's head and the format of its values."""
+    """A table: its heading; for each key of a record, the head of its column and its format."""
 
     heading: str
     columns: dict[str, tuple[str, str]]
-    keys: int  # of the first columns, which say what a row is of
+    keys: int  # how many of the first columns identify a record
 
 
 _SIZES = {"neurons": ("H", ""), "batch": ("B", "")}
@@ -119,7 +119,7 @@ _SECTIONS = {
 }
 
 
-def machine() -> Row:
+def machine() -> Record:
     """Return what figures depend on: processor, cores, threads, versions, GPU if there is one."""
     return {
         "cpu": _cpu_model(),
@@ -135,7 +135,7 @@ def machine() -> Row:
 
 
 def to_json(report: Report) -> str:
-    """Return the machine and the rows, with all their numbers, as JSON."""
+    """Return the machine and the records, with all their numbers, as JSON."""
     return json.dumps(report._asdict(), indent=2, allow_nan=False) + "\n"
 
 
@@ -143,15 +143,19 @@ def to_text(report: Report) -> str:
     """Return a table for each section and device, at most 80 columns wide."""
     tables = [textwrap.fill(_describe(report.machine), _WIDTH)]
     for name, section in _SECTIONS.items():
-        devices = {row["device"]: None for row in report.rows if row["section"] == name}
+        devices = {record["device"]: None for record in report.records if record["section"] == name}
         for device in devices:
-            rows = [r for r in report.rows if (r["section"], r["device"]) == (name, device)]
+            records = [
+                each
+                for each in report.records
+                if (each["section"], each["device"]) == (name, device)
+            ]
             heading = textwrap.fill(f"On {device}. {section.heading}:", _WIDTH)
-            tables.append(f"{heading}\n{_table(section, rows)}")
+            tables.append(f"{heading}\n{_table(section, records)}")
     return "\n\n".join(tables)
 
 
-def _describe(taken_on: Row) -> str:
+def _describe(taken_on: Record) -> str:
     gpu = f", {taken_on['gpu']}" if taken_on["gpu"] else ""
     return (
         f"srnn {taken_on['srnn']}, torch {taken_on['torch']} with {taken_on['torch_threads']} "
@@ -159,11 +163,11 @@ def _describe(taken_on: Row) -> str:
     )
 
 
-def _table(section: _Section, rows: list[Row]) -> str:
+def _table(section: _Section, records: list[Record]) -> str:
     columns = section.columns
     cells = [
         [head for head, _ in columns.values()],
-        *([_cell(row[key], style) for key, (_, style) in columns.items()] for row in rows),
+        *([_cell(record[key], style) for key, (_, style) in columns.items()] for record in records),
     ]
     return text_table(cells, section.keys)
 

@@ -15,7 +15,7 @@ from srnn.data.sources.folder import source as folder
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import features
 from srnn.instruments.bench.plan import Plan
-from srnn.instruments.bench.report import Row
+from srnn.instruments.bench.report import Record
 from srnn.instruments.bench.subjects import SPEC
 from srnn.instruments.bench.timing import Work, in_fresh_process, medians
 from srnn.runs.resources import keep_freed_memory
@@ -31,12 +31,12 @@ def noise(rng: np.random.Generator) -> NDArray[np.int16]:
     return (samples.clip(-1, 1) * (FULL_SCALE - 1)).astype(np.int16)
 
 
-def feature_rows(device: torch.device, plan: Plan) -> list[Row]:
-    """Return a row for librosa and one for the batched features, on one core or on a GPU."""
-    return in_fresh_process(_feature_rows, device, plan)
+def feature_records(device: torch.device, plan: Plan) -> list[Record]:
+    """Return a record for librosa and one for the batched features, on one core or on a GPU."""
+    return in_fresh_process(_feature_records, device, plan)
 
 
-def _feature_rows(device: torch.device, plan: Plan) -> list[Row]:
+def _feature_records(device: torch.device, plan: Plan) -> list[Record]:
     keep_freed_memory()  # as in training
     rng = np.random.default_rng(0)
     clips = np.stack([noise(rng) for _ in range(_CLIPS)])
@@ -59,7 +59,7 @@ def _feature_rows(device: torch.device, plan: Plan) -> list[Row]:
     ]
 
 
-def pack_rows(corpus: Path) -> list[Row]:
+def pack_records(corpus: Path) -> list[Record]:
     """Return what packing takes a clip, on first use and when the pack is there.
 
     Parameters
@@ -68,12 +68,12 @@ def pack_rows(corpus: Path) -> list[Row]:
         Folder of word folders with recordings.
     """
     with tempfile.TemporaryDirectory() as cache:
-        rows: list[Row] = []
+        records: list[Record] = []
         for use in ("first", "later"):
             started = time.perf_counter()
             pack = open_pack(folder.read(corpus), cache)
             seconds, count = time.perf_counter() - started, len(pack.recordings)
-            rows.append(
+            records.append(
                 {
                     "use": use,
                     "clips": count,
@@ -82,4 +82,4 @@ def pack_rows(corpus: Path) -> list[Row]:
                 }
             )
             del pack
-    return rows
+    return records

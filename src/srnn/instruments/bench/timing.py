@@ -70,7 +70,7 @@ def medians(
     rounds : int >= 1
         Fewer, but three at least, where all together would take more than half a minute.
     turn : float > 0
-        Least duration of a turn (s): a work that takes less is called several times in a row.
+        Least duration of a turn (s): a work that takes less is called several times in a record.
     """
     prepared = {name: _prepare(work, device, turn) for name, work in works.items()}
     round_takes = sum(calls * taken for _, calls, taken in prepared.values())

@@ -8,7 +8,7 @@ from srnn.instruments.bench.baselines import DenseProducts
 from srnn.instruments.bench.firing import firing_rates
 from srnn.instruments.bench.memory import step_memory
 from srnn.instruments.bench.plan import Plan
-from srnn.instruments.bench.report import Row
+from srnn.instruments.bench.report import Record
 from srnn.instruments.bench.subjects import (
     CLASSES,
     INPUTS,
@@ -25,8 +25,8 @@ from srnn.network.model import SpikingNetwork
 _BASELINES = ("eager", "lstm", "dense")
 
 
-def step_rows(device: torch.device, plan: Plan) -> list[Row]:
-    """Return a row for each size, batch and backend: times, memory, and ratios to the baselines.
+def step_records(device: torch.device, plan: Plan) -> list[Record]:
+    """Return a record for each size, batch and backend: times, memory, and ratios to the baselines.
 
     A ratio is the time of a baseline over that of the backend: above 1 the backend is faster.
     """
@@ -36,24 +36,24 @@ def step_rows(device: torch.device, plan: Plan) -> list[Row]:
         for batch in plan.batches
     ]
     return [
-        row
+        record
         for case in tqdm(cases, "training steps", leave=False, disable=None)
-        for row in _step_rows(case, plan)
+        for record in _step_records(case, plan)
     ]
 
 
-def firing_rows(device: torch.device, plan: Plan) -> list[Row]:
-    """Return a row for each firing rate: what a step costs, and what the dense products do."""
+def firing_records(device: torch.device, plan: Plan) -> list[Record]:
+    """Return a record for each firing rate: what a step costs, and what the dense products do."""
     cases = [Case(device, *plan.typical, plan.steps, rate) for rate in plan.rates]
     networks = {case: make_network(case) for case in cases}
     works = {"dense_step": Work(_dense(cases[0]).step)}
     for case, network in networks.items():
         works |= engine(network).works(str(case.rate), *make_batch(case))
     taken = medians(works, device, rounds=plan.rounds, turn=plan.turn)
-    rows = []
+    records = []
     for case, network in networks.items():
         step, forward = taken[f"{case.rate}_step"], taken[f"{case.rate}_forward"]
-        rows.append(
+        records.append(
             _describe(case, network)
             | {
                 "rate_wanted": case.rate,
@@ -63,11 +63,11 @@ def firing_rows(device: torch.device, plan: Plan) -> list[Row]:
                 "dense_ratio": taken["dense_step"] / step,
             }
         )
-    return rows
+    return records
 
 
-def growth_rows(device: torch.device, plan: Plan) -> list[Row]:
-    """Return rows for growing T, then H, then B, the other two typical: time and memory."""
+def growth_records(device: torch.device, plan: Plan) -> list[Record]:
+    """Return records for growing T, then H, then B, the other two typical: time and memory."""
     neurons, batch = plan.typical
     lines = {
         "steps": [Case(device, neurons, batch, steps) for steps in plan.growing_steps],
@@ -75,13 +75,13 @@ def growth_rows(device: torch.device, plan: Plan) -> list[Row]:
         "batch": [Case(device, neurons, size, plan.steps) for size in plan.growing_batches],
     }
     return [
-        row
+        record
         for what, cases in tqdm(lines.items(), "growth", leave=False, disable=None)
-        for row in _growth_rows(what, cases, device, plan)
+        for record in _growth_records(what, cases, device, plan)
     ]
 
 
-def _step_rows(case: Case, plan: Plan) -> list[Row]:
+def _step_records(case: Case, plan: Plan) -> list[Record]:
     network, batch = make_network(case), make_batch(case)
     subjects = make_subjects(network, case)
     dense = _dense(case)
@@ -95,10 +95,10 @@ def _step_rows(case: Case, plan: Plan) -> list[Row]:
             f"{name}_{part}_ms": 1e3 * taken[f"{name}_{part}"] for part in ("forward", "step")
         }
     common |= {f"{name}_peak_mib": step_memory(name, case, network) for name in ("eager", "lstm")}
-    rows = []
+    records = []
     for backend in backends(case.device):
         step = taken[f"{backend}_step"]
-        row = common | {
+        record = common | {
             "backend": backend,
             "forward_ms": 1e3 * taken[f"{backend}_forward"],
             "step_ms": 1e3 * step,
@@ -107,12 +107,14 @@ def _step_rows(case: Case, plan: Plan) -> list[Row]:
         }
         for name in _BASELINES:
             for part in ("forward", "step"):
-                row[f"{name}_{part}_ratio"] = taken[f"{name}_{part}"] / taken[f"{backend}_{part}"]
-        rows.append(row)
-    return rows
+                record[f"{name}_{part}_ratio"] = (
+                    taken[f"{name}_{part}"] / taken[f"{backend}_{part}"]
+                )
+        records.append(record)
+    return records
 
 
-def _growth_rows(what: str, cases: list[Case], device: torch.device, plan: Plan) -> list[Row]:
+def _growth_records(what: str, cases: list[Case], device: torch.device, plan: Plan) -> list[Record]:
     networks = {case: make_network(case) for case in cases}
     works: dict[str, Work] = {}
     for place, case in enumerate(cases):
@@ -131,7 +133,7 @@ def _growth_rows(what: str, cases: list[Case], device: torch.device, plan: Plan)
     ]
 
 
-def _describe(case: Case, network: SpikingNetwork) -> Row:
+def _describe(case: Case, network: SpikingNetwork) -> Record:
     features, _ = make_batch(case)
     first, second = firing_rates(network, features)
     return {
@@ -144,5 +146,5 @@ def _describe(case: Case, network: SpikingNetwork) -> Row:
 
 
 def _dense(case: Case) -> DenseProducts:
-    rows = case.batch * case.steps
-    return DenseProducts(rows, INPUTS, case.neurons, CLASSES, case.device)
+    records = case.batch * case.steps
+    return DenseProducts(records, INPUTS, case.neurons, CLASSES, case.device)

@@ -21,10 +21,10 @@ from srnn.network.ops.cpu.products import (
     project_back,
     project_weights,
     recurrent_weights,
-    room,
     scratch,
     slots_apart,
     tile,
+    workspace,
 )
 from srnn.network.ops.cpu.simd import (
     LANES,
@@ -83,7 +83,7 @@ def alif_backward(
     sums = scratch(len(grad_neuron) * apart, 4)
     slopes = scratch(width, 7)
     # The adaptation of all steps and clips; row 0 is the state before the first step.
-    adapted = room((steps + 1) * together * width, 6)
+    adapted = workspace((steps + 1) * together * width, 6)
 
     for clip in range(first, last, together):
         rows = min(together, last - clip)
@@ -246,7 +246,7 @@ def layer_backward(
     ``grad_x`` is empty if not wanted.
     """
     together = clips_together(weights)
-    current = room(together * steps * neurons, 4)
+    current = workspace(together * steps * neurons, 4)
     for clip in range(first, last, together):
         rows = min(together, last - clip)
         state = slice(clip * neurons, (clip + rows) * neurons)

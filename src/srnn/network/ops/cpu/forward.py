@@ -12,7 +12,7 @@ import numpy as np
 
 from srnn.network.ops.cpu.compilation import kernel
 from srnn.network.ops.cpu.neuron import step
-from srnn.network.ops.cpu.products import add_rows, copy, find_active, project, room, scratch
+from srnn.network.ops.cpu.products import add_rows, copy, find_active, project, scratch, workspace
 from srnn.network.ops.cpu.simd import LANES, load, load_some, store, store_some
 
 
@@ -85,7 +85,7 @@ def layer_forward(
     last: int,
 ) -> None:
     """Do `project` and `alif_forward`, clip by clip: their current never leaves the cache."""
-    current = room(steps * neurons, 4)
+    current = workspace(steps * neurons, 4)
     for clip in range(first, last):
         state = slice(clip * neurons, (clip + 1) * neurons)
         clip_out = slice(clip * steps * neurons, (clip + 1) * steps * neurons)

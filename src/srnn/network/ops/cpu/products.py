@@ -58,13 +58,13 @@ def scratch(count: int, slot: int) -> Any:
     which is all that processors compare at first. In loops over several arrays at once, each needs
     a slot of its own, or nothing in them overlaps in time.
     """
-    array = room(count, slot)
+    array = workspace(count, slot)
     array[:] = 0
     return array
 
 
 @kernel
-def room(count: int, slot: int) -> Any:
+def workspace(count: int, slot: int) -> Any:
     """Return what `scratch` does, of any values."""
     array = np.empty(count + 2 * _PAGE, np.float32)
     skipped = (-(array.ctypes.data // array.itemsize)) % _PAGE + slot * (_PAGE // 8)
