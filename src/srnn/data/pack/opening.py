@@ -106,13 +106,13 @@ def open_pack(
     )
 
 
-def expect_readable(pack: Pack, most: float) -> None:
+def expect_readable(pack: Pack, maximum: float) -> None:
     """Warn of the recordings that are unreadable, and allow only a share of them.
 
     Parameters
     ----------
     pack : Pack
-    most : float, 0 <= most <= 1
+    maximum : float, 0 <= maximum <= 1
         Largest share of all recordings.
 
     Raises
@@ -130,9 +130,9 @@ def expect_readable(pack: Pack, most: float) -> None:
         *(printable(pack.place), f"{count:,}", f"{total:,}", printable(pack.path)),
         "\n".join(reasons),
     )
-    if count > most * total:
+    if count > maximum * total:
         raise InputError(
-            f"data.max_unreadable: expected at most {most:.2%} unreadable recordings in "
+            f"data.max_unreadable: expected at most {maximum:.2%} unreadable recordings in "
             f"{pack.place}, found {count:,} of {total:,} ({'; '.join(reasons[:3])}"
             f"{'; ...' if count > 3 else ''}): repair or remove them, or allow more"
         )

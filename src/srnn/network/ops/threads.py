@@ -42,7 +42,7 @@ def own_cores() -> Iterator[None]:
         _owned = outer
 
 
-def spread(work: Callable[[int, int], Any], count: int, least: int) -> list[Any]:
+def spread(work: Callable[[int, int], Any], count: int, minimum: int) -> list[Any]:
     """Call ``work(first, last)`` for parts of ``range(count)`` at once; return what they return.
 
     Parameters
@@ -50,10 +50,10 @@ def spread(work: Callable[[int, int], Any], count: int, least: int) -> list[Any]
     work : Callable
         Releases the interpreter lock; what it writes for different parts does not overlap.
     count : int >= 1
-    least : int >= 1
+    minimum : int >= 1
         Items below which a part is not worth a thread of its own.
     """
-    parts = max(1, min(thread_count(), count // least))
+    parts = max(1, min(thread_count(), count // minimum))
     bounds = [count * part // parts for part in range(parts + 1)]
     if parts == 1:
         return [work(0, count)]

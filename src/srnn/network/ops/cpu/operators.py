@@ -195,8 +195,8 @@ def spike_linear_backward(a: SpikeLinearBackward) -> SpikeLinearGradients:
             )
         return grad_weight, grad_bias
 
-    least = 1 + _LEAST_PRODUCTS // max(1, inputs * outputs)
-    grad_weight, grad_bias = _totals(spread(work, steps * batch, least))
+    minimum = 1 + _LEAST_PRODUCTS // max(1, inputs * outputs)
+    grad_weight, grad_bias = _totals(spread(work, steps * batch, minimum))
     wanted = outputs if a.for_weight else 0
     return SpikeLinearGradients(
         grad_spikes, _packed(grad_weight, wanted), grad_bias[:wanted].clone()
@@ -227,8 +227,8 @@ def gram(a: Gram) -> GramOutput:
         )
         return sums, total
 
-    least = 1 + _LEAST_PRODUCTS // max(1, count * count)
-    sums, total = (part[..., :count] for part in _totals(spread(work, rows, least)))
+    minimum = 1 + _LEAST_PRODUCTS // max(1, count * count)
+    sums, total = (part[..., :count] for part in _totals(spread(work, rows, minimum)))
     scatter = torch.addr(total, sums, sums / max(1, rows), alpha=-1)
     return GramOutput(sums + rows * usual, scatter)
 
