@@ -14,6 +14,7 @@ from srnn.data.workers import available_cores
 from srnn.network.ops import own_cores
 from srnn.network.ops.cpu.compilation import compilation_progress
 from srnn.runs.parts import network_of, spec_of
+from srnn.training.interrupt import stop_on_signals
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -32,13 +33,17 @@ def resources(config: Config, device: torch.device) -> Iterator[None]:
 
 
 def _compile_kernels(config: Config) -> None:
-    """Compile the kernels by running a small network, with a progress bar."""
+    """Compile the kernels by running a small network, with a progress bar.
+
+    LLVM calls back into Python meanwhile, and ctypes drops what a signal raises there: a signal
+    is remembered, and takes effect after the kernel at hand.
+    """
     small = {"network_size": (2,) * len(config.srnn.layer_sizes)}
     srnn = config.srnn.model_copy(update=small)
     with torch.random.fork_rng(devices=()):
         network = network_of(config.model_copy(update={"srnn": srnn}), classes=2)
         features = torch.ones(1, *spec_of(config).shape)
-        with compilation_progress():
+        with stop_on_signals() as stop, compilation_progress(stop.check):
             network(features).log_probabilities.sum().backward()
 
 

@@ -48,11 +48,16 @@ class _Progress:
     """The progress bar of compilation, if one is wanted; it appears when a kernel is compiled."""
 
     bar: tqdm | None = None
+    on_kernel: Callable[[], None] | None = None
 
 
 @contextmanager
-def compilation_progress() -> Iterator[None]:
-    """Show a progress bar on stderr, if that is a terminal, while kernels are compiled."""
+def compilation_progress(on_kernel: Callable[[], None] | None = None) -> Iterator[None]:
+    """Show a progress bar on stderr, if that is a terminal, while kernels are compiled.
+
+    ``on_kernel`` is called after each kernel that is loaded or compiled; what it raises ends the
+    compilation.
+    """
     bar = tqdm(
         desc="compiling kernels",
         total=_KERNELS,
@@ -63,11 +68,11 @@ def compilation_progress() -> Iterator[None]:
         disable=None,
     )
     with bar:
-        _Progress.bar = bar
+        _Progress.bar, _Progress.on_kernel = bar, on_kernel
         try:
             yield
         finally:
-            _Progress.bar = None
+            _Progress.bar = _Progress.on_kernel = None
 
 
 def _folder() -> Path:
@@ -134,6 +139,8 @@ class _KernelCache(FunctionCache):
             found = None
         if found is None:
             _announce()
+        elif _Progress.on_kernel:
+            _Progress.on_kernel()
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -144,6 +151,8 @@ class _KernelCache(FunctionCache):
         if _Progress.bar is not None:
             _Progress.bar.total = max(_Progress.bar.total, _Progress.bar.n + 2)
             _Progress.bar.update()
+        if _Progress.on_kernel:
+            _Progress.on_kernel()
 
 
 @cache
