@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Imports point one way along the street of rooms."""
+"""Imports point one way along the order of the packages."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "srnn"
 
-# What each room may import from the package, besides itself: what stands before it, in groups that
+# What each part may import from the package, besides itself: what stands before it, in groups that
 # do not know each other.
 BASE = {"errors", "files", "caches", "randomness", "settings"}
 PARTS = {"data", "features", "augment", "network"}
@@ -47,7 +47,7 @@ ALLOWED = {
 }
 
 
-def rooms_imported(path: Path) -> Iterator[str]:
+def parts_imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.Import):
@@ -65,20 +65,20 @@ def rooms_imported(path: Path) -> Iterator[str]:
                 yield name.split(".")[1]
 
 
-def room_of(path: Path) -> str:
+def part_of(path: Path) -> str:
     first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
     return "" if first == "__init__" else first
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.stem)
-def test_imports_follow_the_street(path: Path) -> None:
-    room = room_of(path)
-    assert set(rooms_imported(path)) - {room} <= ALLOWED[room]
+def test_imports_follow_the_order(path: Path) -> None:
+    part = part_of(path)
+    assert set(parts_imported(path)) - {part} <= ALLOWED[part]
 
 
-def test_rooms_that_a_notebook_may_use_do_not_log_or_configure() -> None:
-    for room in ("data", "features", "augment", "network"):
-        for path in (SOURCE / room).rglob("*.py"):
+def test_parts_that_a_notebook_may_use_do_not_log_or_configure() -> None:
+    for part in ("data", "features", "augment", "network"):
+        for path in (SOURCE / part).rglob("*.py"):
             assert "loguru" not in path.read_text(), path
 
 

@@ -19,7 +19,7 @@ class InputError(Exception):
 
 
 class DivergenceError(Exception):
-    """Training has led to numbers that are not finite; the command line exits with code 1."""
+    """Training has diverged: numbers are not finite or losses beyond limits; exit code 1."""
 
 
 def printable(text: object) -> str:

@@ -43,7 +43,7 @@ class _LogFile:
 
 
 class _ToLoguru(logging.Handler):
-    """Passes records of the standard library, which the rooms log to, on to loguru.
+    """Passes records of the standard library, which the package logs to, on to loguru.
 
     One that was logged with ``extra={"file_only": True}`` goes to the file alone.
     """

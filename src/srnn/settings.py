@@ -74,7 +74,7 @@ def key(
         Whether the key decides which weights or features a network has, or what they mean: weights
         of another run (``--init``) must have been trained with the same value.
     free_on_resume : bool
-        Whether the key may change when a run is resumed, because it changes no number.
+        Whether the key may change when a run is resumed, because no epoch depends on it.
     fixed_if : mapping of ``table.key`` to value
         Values of other keys beside which it may not.
     idle_if, idle_unless : mapping of ``table.key`` to value

@@ -4,12 +4,12 @@
 Components declare their keys (see `srnn.settings`); `tables` collects them. `reading` validates a
 file and its `overrides` and names everything that is wrong with them in the words of `messages`;
 `relations` checks keys of several components; `effects` states which keys shape weights, are fixed
-on resume or have no effect; `writing` returns TOML, `reference` the table of all keys.
+on resume or have no effect; `writing` returns TOML, `key_table` the table of all keys.
 """
 
 from srnn.config.effects import doubtful_keys, fixed_on_resume, idle_keys, shaping, values
+from srnn.config.key_table import key_table
 from srnn.config.reading import find, from_tables, is_named, load
-from srnn.config.reference import key_table
 from srnn.config.tables import (
     AugmentConfig,
     Config,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Normalisation of features over examples, for each channel and mel band.
 
-Legend: N examples, B batch, C channels, T frames, M mel bands.
+Legend: B batch, C channels, T frames, M mel bands.
 """
 
 from collections.abc import Iterable

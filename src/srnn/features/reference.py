@@ -49,7 +49,7 @@ class ClipKeys(Keys):
 class MelKeys(Keys):
     """The features of a clip."""
 
-    features: Literal["reference", "log_mel"] = key(
+    features: Kind = key(
         "reference",
         "features: `reference`, log(1 + P / max P) of the mel power P, each band divided by "
         "its standard deviation within the clip (Yin et al. 2021; loudness is lost); "

@@ -6,7 +6,7 @@ fires passes on next to no gradient. Here each layer in turn, the first one firs
 weights scaled until it fires at a given rate on some clips (in the manner of Mishkin and Matas
 2016, "All you need is a good init", https://arxiv.org/abs/1511.06422, who scale to unit variance).
 
-Legend: T time steps, B batch, C channels, M mel bands, I inputs, H neurons.
+Legend: T time steps, B batch, C channels, M mel bands, H neurons.
 """
 
 import copy
@@ -28,8 +28,8 @@ class ScalingKeys(Keys):
     firing_start: float = key(
         0.0,
         "firing rate of every hidden layer at initialisation: the input weights are scaled "
-        "until the layer has this rate on training clips; 0: no scaling, as in the reference "
-        "implementation",
+        "until the layer has this rate on training clips, unless the weights come from another run "
+        "(`--init`); 0: no scaling, as in the reference implementation",
         "spikes per neuron and time step",
         ge=0,
         le=0.5,

@@ -80,7 +80,7 @@ def train(
         If the configuration, the data set, the run directory or ``init`` is wrong. Each line of its
         text names a key or file, what was expected and what was found.
     DivergenceError
-        If numbers are no longer finite.
+        If training diverges, see `srnn.training.loss.LossLimits`.
 
     Examples
     --------

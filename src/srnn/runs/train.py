@@ -83,7 +83,7 @@ def train(
     Interrupted
         After Ctrl-C, SIGTERM or their like, with the state saved.
     DivergenceError
-        If numbers are no longer finite.
+        If training diverges, see `srnn.training.loss.LossLimits`.
     """
     last, init = start.state, start.weights
     if start.is_missing:

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Steps of training as a CUDA graph: recorded once, then launched as one.
-
-Legend: B batch.
-"""
+"""Steps of training as a CUDA graph: recorded once, then launched as one."""
 
 import logging
 

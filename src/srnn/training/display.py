@@ -46,7 +46,7 @@ class EpochTable:
         ----------
         line : EpochMetrics
         is_best : bool
-            Whether no epoch before it was better.
+            Whether it is better than all epochs before it.
         left : float, or None
             Time that the run will still take (s); None: not known.
         """

@@ -48,7 +48,7 @@ class WeightEma:
 
     @torch.no_grad()
     def update(self, module: nn.Module, steps: Tensor) -> None:
-        """Move the average towards ``module`` after ``steps`` steps (shape (), on the device).
+        """Move the average towards ``module``; ``steps`` is the number of steps before this one.
 
         The decay is min(decay, (1 + steps) / (10 + steps)), as in TensorFlow's
         ExponentialMovingAverage: a decay of 0.9997 is reached at step 29,990.

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Evaluation: one pass over a partition for accuracy, confusion matrix and firing rates.
-
-Legend: N examples, T time steps, H neurons, K classes.
-"""
+"""Evaluation: one pass over a partition for accuracy, confusion matrix and firing rates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ def stop_signals() -> list[signal.Signals]:
 
 
 class Interrupted(BaseException):
-    """A signal stopped the work; its state is saved.
+    """A signal stopped the work; training has saved its state, if there was one.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The loss: cross entropy with label smoothing, and a penalty on the firing rate.
 
-Legend: B batch, H neurons, R outputs of the readout.
+Legend: B batch, R outputs of the readout.
 """
 
 import math
@@ -82,12 +82,11 @@ def cross_entropy(log_probs: Tensor, batch: Batch) -> Tensor:
     return torch.lerp(other, own, batch.weights).mean()
 
 
-def objective(cross_entropy: Tensor, output: Output, keys: LossKeys) -> Tensor:
+def objective(loss: Tensor, output: Output, keys: LossKeys) -> Tensor:
     """Return what is minimised: the cross entropy with smoothed labels plus the firing penalty.
 
     Label smoothing is that of Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567).
     """
-    loss = cross_entropy
     if keys.label_smoothing:
         evenly = -output.log_probs.mean()
         loss = torch.lerp(loss, evenly, keys.label_smoothing)

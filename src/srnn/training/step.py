@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""One step of training, all of it on the device: nothing in it waits for a result.
-
-Legend: B batch.
-"""
+"""One step of training, all of it on the device: nothing in it waits for a result."""
 
 import torch
 from torch import Tensor

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A whole epoch of training: the package's own beside a loop in the reference's manner.
-
-Legend: B batch, C channels, T time steps, M mel bands.
-"""
+"""A whole epoch of training: the package's own beside a loop in the reference's manner."""
 
 import itertools
 import json

@@ -70,7 +70,7 @@ class Neuron(ABC):
 
     @classmethod
     def from_keys(cls, keys: Any, surrogate: Surrogate) -> Self:
-        """Return the neuron that the keys of a configuration describe: by default none.
+        """Return the neuron that the keys of a configuration describe; by default no key is read.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ class TauRangeKeys(Keys):
 
     tau_range: Range = key(
         (0.1, 10_000.0),
-        "range to which all other time constants are clamped",
+        "range to which time constants are clamped, but for those of `adaptive_current`",
         STEPS,
         shapes_weights=True,
     )
