@@ -21,7 +21,7 @@ from numba.core.caching import (
 )
 from tqdm import tqdm
 
-from srnn.caches import forgiving, named_cache, user_cache, writable
+from srnn.caches import load_or_discard, named_cache, user_cache, writable
 from srnn.errors import printable
 from srnn.network.neurons import registry
 
@@ -107,7 +107,7 @@ class _Implementation(CompileResultCacheImpl):
 class _File(IndexDataCacheFile):
     """What is kept of a function, with checksums: damaged code would crash, or compute nonsense."""
 
-    load = forgiving(IndexDataCacheFile.load)
+    load = load_or_discard(IndexDataCacheFile.load)
 
     def _dump(self, obj: object) -> bytes:
         content: bytes = super()._dump(obj)
