@@ -66,8 +66,8 @@ def test_without_a_home_there_is_a_temporary_cache_and_one_warning(
     assert place.parent == tmp_path / "tmp"
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert caplog.messages == [
-        "no lasting cache: no home directory is known: what is compiled or packed is kept in "
-        f"{place} until this process ends; set XDG_CACHE_HOME to a directory that can be written"
+        "no persistent cache: no home directory is known: compiled code and packs are kept in "
+        f"{place} until this process ends; set XDG_CACHE_HOME to a writable directory"
     ]
     caches._remove(place, os.getpid() + 1)  # in a fork
     assert place.exists()
@@ -131,7 +131,7 @@ def test_where_nothing_at_all_can_be_written(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(InputError) as error:
         caches.user_cache()
     assert str(error.value) == (
-        "TMPDIR: expected a directory for temporary files that can be written, found none "
+        "TMPDIR: expected a writable directory for temporary files, found none "
         "(Read-only file system; Read-only file system): set it, or XDG_CACHE_HOME, to one"
     )
 
@@ -199,5 +199,7 @@ def test_what_numba_keeps_of_librosa_is_made_anew(
     (tmp_path / "x.nbi").write_bytes(b"")
     monkeypatch.setattr(caches, "_function", import_)
     assert caches.librosa("filters.mel")() is None
-    assert caplog.messages == ["what numba keeps of librosa is damaged and is made anew"]
+    assert caplog.messages == [
+        "numba's cache for librosa is damaged: its functions are compiled again"
+    ]
     assert file.load("key") == "content"

@@ -34,7 +34,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         write_text(path, "new")
     assert str(error.value) == (
-        f"{path}: expected a disk that takes 3 bytes, found Is a directory: choose another place"
+        f"{path}: expected to write 3 bytes, found Is a directory: choose another place"
     )
     assert path.read_text() == "old"
 
@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_synced_is_no_error(
     harmless = number in (*UNSUPPORTED, errno.EACCES, errno.EPERM)
     assert caplog.messages == [] or not harmless
     assert harmless or caplog.messages == [
-        f"{tmp_path}: a new name in it may not survive a loss of power ({os.strerror(number)})"
+        f"{tmp_path}: a new file in it may be lost with the power ({os.strerror(number)})"
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_file_that_does_not_reach_the_disk_is_an_error(
     refuse_to_sync(number, False, monkeypatch)
     with pytest.raises(InputError) as error:
         write_text(tmp_path / "name", "new")
-    assert f"{tmp_path / 'name'}: expected a disk that takes 3 bytes" in str(error.value)
+    assert f"{tmp_path / 'name'}: expected to write 3 bytes" in str(error.value)
     assert os.strerror(number) in str(error.value)
     assert (tmp_path / "name").read_text() == "old"
 

@@ -125,7 +125,7 @@ def test_ctrl_c_saves_the_state_and_is_a_keyboard_interrupt(
         stop_after(9, signal.SIGINT, patch)
         with pytest.raises(KeyboardInterrupt) as caught:
             srnn.train("tones.toml", run)
-    note = f"the state is saved in {run}: resume=True goes on from it"
+    note = f"the state is saved in {run}: resume=True continues from it"
     assert caught.value.__notes__ == [note]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     srnn.train("tones.toml", run, resume=True)

@@ -112,9 +112,9 @@ def test_without_a_home_words_are_recognised(stranger: Command) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["file"] == WORD
     warning, compiling = done.stderr.splitlines()
-    assert "no lasting cache: no home directory is known: what is compiled or" in warning
+    assert "no persistent cache: no home directory is known: compiled code" in warning
     assert "compiling kernels for this machine" in compiling
-    kept = warning.partition("is kept in ")[2].partition(" until")[0]
+    kept = warning.partition("are kept in ")[2].partition(" until")[0]
     assert not Path(kept).exists()
 
 
@@ -129,7 +129,7 @@ def test_with_a_home_that_is_not_there_a_network_is_trained(stranger: Command, p
     assert {file.name for file in run.iterdir()} - {".lock"} == RUN_FILES
     found = [line for line in done.stderr.splitlines() if "WARNING" in line]
     assert len(found) == 1, done.stderr
-    assert "no lasting cache: /nonexistent/.cache/srnn cannot be written" in found[0]
+    assert "no persistent cache: /nonexistent/.cache/srnn cannot be written" in found[0]
 
 
 class TestWithoutStandardStreams:

@@ -60,7 +60,7 @@ __all__ = [
 ]
 __version__ = VERSION
 
-# What needs torch is imported when it is first asked for: ``srnn --help`` should not wait for it.
+# Modules that need torch are imported lazily: ``srnn --help`` must be fast.
 _HOMES = {
     "Activity": "srnn.network.activity",
     "AdaptiveLIF": "srnn.network.layers",

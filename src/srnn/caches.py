@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Where compiled code and packs are kept: the user's cache directory, or one for this process.
+"""Cache directories for compiled code and packs: the user's, else a temporary one.
 
-In a container or on a cluster there may be no home directory, no user name, a read-only root or a
-full disk. None of that is a reason not to run.
+A container or cluster may lack a home directory, a user name or writable disks. Commands then run
+with a temporary cache.
 """
 
 import atexit
@@ -22,26 +22,26 @@ from typing import Any
 
 from srnn.errors import InputError, printable
 
-_TRIAL = 4096  # bytes: a disk that is full still takes an empty file
-_MEMORY = Path("/dev/shm")  # noqa: S108 (what is made in it has a name of its own)
+_TRIAL = 4096  # bytes; an empty file can be written to a full disk, too
+_MEMORY = Path("/dev/shm")  # noqa: S108 (folders in it get unique names)
 
 _log = logging.getLogger(__name__)
 
 
 def user_cache() -> Path:
-    """Return ``$XDG_CACHE_HOME/srnn`` or ``~/.cache/srnn``; a temporary directory if it must be.
+    """Return ``$XDG_CACHE_HOME/srnn`` or ``~/.cache/srnn``, else a temporary directory.
 
     Raises
     ------
     InputError
-        If no directory at all can be written.
+        If no directory is writable.
     """
     place = named_cache()
     return writable(place) if place else _temporary("no home directory is known")
 
 
 def named_cache() -> Path | None:
-    """Return the user's cache directory, there or not; None where no home directory is known."""
+    """Return the user's cache directory, which may not exist; None without a home directory."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "srnn"
     except RuntimeError:
@@ -55,7 +55,7 @@ def writable(place: Path) -> Path:
     Raises
     ------
     InputError
-        If no directory at all can be written.
+        If no directory is writable.
     """
     try:
         _try_writing(place)
@@ -81,8 +81,8 @@ def _temporary(reason: str) -> Path:
 @cache
 def _warn_once(reason: str, place: Path) -> None:
     _log.warning(
-        "no lasting cache: %s: what is compiled or packed is kept in %s until this process ends; "
-        "set XDG_CACHE_HOME to a directory that can be written",
+        "no persistent cache: %s: compiled code and packs are kept in %s until this process ends; "
+        "set XDG_CACHE_HOME to a writable directory",
         reason,
         place,
     )
@@ -102,20 +102,20 @@ def _temporary_directory() -> Path:
             atexit.register(_remove, place, os.getpid())
             return place
     raise InputError(
-        "TMPDIR: expected a directory for temporary files that can be written, found none "
+        "TMPDIR: expected a writable directory for temporary files, found none "
         f"({'; '.join(refusals)}): set it, or XDG_CACHE_HOME, to one"
     )
 
 
 def _remove(place: Path, owner: int) -> None:
-    if os.getpid() == owner:  # and not in a fork of it
+    if os.getpid() == owner:  # not in a forked process
         shutil.rmtree(place, ignore_errors=True)
 
 
 def prepare_torch_compiler() -> None:
-    """Name the cache of torch's compiler where torch cannot: without it, it cannot be imported.
+    """Set the cache directory of torch's compiler where torch finds none: its import would fail.
 
-    Torch makes the name out of the user's, and the directory where temporary files belong.
+    Torch derives it from the user name and the directory for temporary files.
     """
     chosen = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     try:
@@ -123,10 +123,10 @@ def prepare_torch_compiler() -> None:
             Path(chosen).mkdir(parents=True, exist_ok=True)
             return
         getpass.getuser()
-        if tempfile.gettempdir() != str(Path.cwd()):  # where it looks last
+        if tempfile.gettempdir() != str(Path.cwd()):  # the last place tried
             return
     except (KeyError, OSError, ImportError) as error:
-        _log.debug("torch finds no place for its cache: %s", error)
+        _log.debug("torch has no directory for its cache: %s", error)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(user_cache() / "torchinductor")
 
 
@@ -134,24 +134,24 @@ def prepare_torch_compiler() -> None:
 def librosa(name: str, *others: str) -> Callable[..., Any]:
     """Return a function of librosa, such as ``"feature.delta"``; it calls the others named.
 
-    As its modules are imported, numba compiles some of their functions and keeps them beside their
-    source or in a cache of its own. Where these cannot be written, ours takes their place; what is
-    damaged there is made anew.
+    At the import of its modules numba compiles some functions and caches them beside their source
+    or in its own cache. Where neither is writable, this package's cache is used; damaged entries
+    are compiled again.
 
     Raises
     ------
     InputError
-        If no directory at all can be written.
+        If no directory is writable.
     """
     try:
         return _function(name, *others)
-    # numba's RuntimeError: it finds no place; OSError: the disk is full; others: what pickle says.
+    # RuntimeError: numba has no writable cache; OSError: the disk is full; others: from pickle.
     except (RuntimeError, OSError) as error:
         from numba.core import config
 
-        _log.debug("librosa's functions cannot be kept where they would be: %s", error)
+        _log.debug("numba cannot cache librosa's functions in its own place: %s", error)
         place = user_cache()
-        if named_cache() is None:  # librosa asks for it, too
+        if named_cache() is None:  # librosa reads it, too
             os.environ["XDG_CACHE_HOME"] = str(place)
         with _in_place_of(config, "CACHE_DIR", str(place / "numba")):
             return _function(name, *others)
@@ -161,23 +161,23 @@ def librosa(name: str, *others: str) -> Callable[..., Any]:
         from numba.core.caching import IndexDataCacheFile
 
         _warn_of_damage()
-        load = forgiving(IndexDataCacheFile.load)
+        load = load_or_discard(IndexDataCacheFile.load)
         with _in_place_of(IndexDataCacheFile, "load", load):
             return _function(name, *others)
 
 
 @cache
 def _warn_of_damage() -> None:
-    _log.warning("what numba keeps of librosa is damaged and is made anew")
+    _log.warning("numba's cache for librosa is damaged: its functions are compiled again")
 
 
-def forgiving(load: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of numba's cache file that loads, and empties the file if it is damaged."""
+def load_or_discard(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``load`` of numba's cache file that empties the file if it is damaged."""
 
     def load_or_flush(file: Any, key: object) -> Any:
         try:
             return load(file, key)
-        except Exception:  # unpickling what is damaged may raise anything
+        except Exception:  # unpickling damaged data may raise any exception
             file.flush()
             return None
 
@@ -187,9 +187,9 @@ def forgiving(load: Callable[..., Any]) -> Callable[..., Any]:
 def _function(name: str, *others: str) -> Callable[..., Any]:
     librosa = importlib.import_module("librosa")
     with warnings.catch_warnings():
-        # Without semaphores, joblib starts no processes; nobody asks it to.
+        # Without semaphores joblib starts no processes; none are needed.
         warnings.filterwarnings("ignore", ".*joblib will operate in serial mode")
-        for other in others:  # librosa imports modules when something in them is first asked for
+        for other in others:  # librosa imports its modules lazily
             operator.attrgetter(other)(librosa)
         function: Callable[..., Any] = operator.attrgetter(name)(librosa)
     return function

@@ -38,7 +38,7 @@ Examples:
   srnn my.toml --set srnn.epochs=5 --run-dir a  train with a key changed, into a/
   srnn --run-dir a --resume                     go on after an interruption
   srnn my.toml --run-dir b --seeds 3            three runs, mean and standard deviation
-  srnn evaluate a --partition validation        accuracy of what was trained
+  srnn evaluate a --partition validation        accuracy of that partition
   srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
   srnn predict a meeting.flac --all             a word for each second of it
   srnn config my.toml                           every key and its value
@@ -88,7 +88,7 @@ _CONTEXT = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 def cli() -> None:
     """Train adaptive spiking recurrent networks to recognise spoken keywords.
 
-    "srnn CONFIG.toml" trains; the commands below work on what it leaves behind.
+    "srnn CONFIG.toml" trains; the commands below use the run directory.
     """
 
 

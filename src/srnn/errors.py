@@ -23,7 +23,7 @@ class DivergenceError(Exception):
 
 
 def printable(text: object) -> str:
-    """Return ``text`` on one line, with whatever does not print in it escaped."""
+    """Return ``text`` on one line, with unprintable characters escaped."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
     )

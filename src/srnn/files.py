@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Files that are there whole or not at all, also after a crash."""
+"""Atomic and durable writing of files: after a crash a file is complete or absent."""
 
 import contextlib
 import ctypes
@@ -15,27 +15,27 @@ from srnn.errors import InputError, printable
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
-# What a file system says that cannot do something, rather than one that has failed.
+# Errors of an operation that a file system does not support; others are failures.
 UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 _log = logging.getLogger(__name__)
 
 
 def remedy(error: OSError, elsewhere: str) -> str:
-    """Return what to do about a disk that does not take something; ``elsewhere`` is one way."""
+    """Return the remedy for a failed write; ``elsewhere`` states another one."""
     if error.errno in _FULL:
         return f"free some space there, or {elsewhere}"
     return f"allow it, or {elsewhere}" if error.errno in _FORBIDDEN else elsewhere
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write ``content`` beside ``path``, have it on the disk, and rename it to ``path``.
+    """Write a temporary file beside ``path``, flush it to disk, and rename it to ``path``.
 
     Raises
     ------
     InputError
-        If the disk does not take it. What was at ``path`` is still there then, unless all but the
-        last step succeeded: then the content is there, but a loss of power may take it back.
+        If writing fails. The previous file is then unchanged, unless only the flush of the
+        directory failed: the new file is then in place, but may be lost with the power.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -46,11 +46,11 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise InputError(
-            f"{path}: expected a disk that takes {len(content):,} bytes, found "
+            f"{path}: expected to write {len(content):,} bytes, found "
             f"{error.strerror or error}: {remedy(error, 'choose another place')}"
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # what is left of it does no harm
+        with contextlib.suppress(OSError):  # a leftover file is harmless
             temporary.unlink()
 
 
@@ -60,12 +60,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync_file(file: IO[bytes]) -> None:
-    """Have the disk take what was written to a file, which may not be open for reading alone.
+    """Flush a file, open for writing, to disk.
 
     Raises
     ------
     OSError
-        If it does not. That of a file system that cannot tell is not raised.
+        If that fails. Errors of file systems without this operation are ignored.
     """
     file.flush()
     try:
@@ -76,13 +76,13 @@ def sync_file(file: IO[bytes]) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have a new name in ``directory`` survive a loss of power, where that is possible.
+    """Flush a directory to disk, so that a new name in it survives a loss of power.
 
-    The file is there, whatever becomes of this: a refusal is no error.
+    A failure is logged as a warning, not raised: the file itself is already on disk.
     """
     try:
         handle = os.open(directory, os.O_RDONLY)
-    except OSError:  # Windows opens no folders, and some may be written, but not read
+    except OSError:  # Windows cannot open folders; some folders are writable, but not readable
         return
     try:
         os.fsync(handle)
@@ -96,32 +96,32 @@ def sync_directory(directory: Path) -> None:
 @cache
 def _warn_once(directory: Path, reason: str) -> None:
     _log.warning(
-        "%s: a new name in it may not survive a loss of power (%s)", printable(directory), reason
+        "%s: a new file in it may be lost with the power (%s)", printable(directory), reason
     )
 
 
 def sync_tree(folder: Path) -> None:
-    """Have the disk take all files in a folder and its subfolders.
+    """Flush all files in a folder and its subfolders to disk.
 
-    One call for the whole file system where there is such a call: for 105,829 recordings it takes
-    a second, and one for each of them a minute.
+    Where possible, one system call flushes the whole file system: for 105,829 recordings that takes
+    a second, and a call for each file takes a minute.
 
     Raises
     ------
     OSError
-        If the disk does not take one.
+        If that fails.
     """
     if _sync_file_system(folder):
         return
     for place, _, names in os.walk(folder):
         for name in names:
-            with (Path(place) / name).open("rb+") as file:  # Windows asks for a file to be written
+            with (Path(place) / name).open("rb+") as file:  # Windows flushes only writable files
                 sync_file(file)
         sync_directory(Path(place))
 
 
 def _sync_file_system(folder: Path) -> bool:
-    """Have the disk take all that was written to the file system of a folder; False: it cannot."""
+    """Flush the file system of a folder to disk; return False where that is not supported."""
     call = (
         getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
     )

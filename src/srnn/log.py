@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Where the log goes: to stderr, beside a progress bar, and into a file."""
+"""Logging to stderr, beside a progress bar, and to a file."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ class LoggerKeys(Keys):
 
 
 class _LogFile:
-    """The log on disk. When that takes no more of it, the run goes on: it matters more."""
+    """The log on disk. If writing fails, logging to it ends and the run continues."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,16 +36,16 @@ class _LogFile:
                 file.write(text)
         except OSError as error:
             self.is_writable = False
-            # Not by way of the logger, within which this is.
+            # The logger calls this method: it cannot be used here.
             tqdm.write(
                 f"{self.path} ends here: it cannot be written ({error.strerror})", sys.stderr
             )
 
 
 class _ToLoguru(logging.Handler):
-    """Passes records of the standard library, which the package logs to, on to loguru.
+    """Passes records of the standard library on to loguru.
 
-    One that was logged with ``extra={"file_only": True}`` goes to the file alone.
+    A record with ``extra={"file_only": True}`` goes to the file alone.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -84,5 +84,5 @@ def _log_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Log what a library warns of, on one line, without the place in its source."""
+    """Log a warning of a library on one line, without file name and line number."""
     logger.warning("{}", " ".join(str(message).split()))

@@ -49,7 +49,7 @@ def exit_code(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def _misuse(error: click.ClickException) -> str:
-    """Return what is wrong with a command line, and how it is used where an argument is at fault.
+    """Return the error of a command line, with the usage if an argument is missing or wrong.
 
     Without any argument it is the help.
     """
@@ -77,19 +77,19 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def open_standard_streams() -> None:
-    """Open what of stdin, stdout and stderr this process was started without (as by ``2>&-``).
+    """Open those of stdin, stdout and stderr that are closed (as by ``2>&-``).
 
-    Otherwise the next file that is opened takes its place, and gets what is printed there.
+    Otherwise the next file opened gets the descriptor, and messages are written into it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free is this one. Other processes are to inherit it.
+            # The lowest free descriptor is this one; child processes inherit it.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (stays open)
             setattr(sys, name, stream)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a word in letters that a terminal does not know
+    if isinstance(sys.stdout, io.TextIOWrapper):  # terminals without these letters
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What a key of the configuration is: the helpers with which every component declares its own.
+"""Helpers by which components declare configuration keys.
 
 A component declares its keys as the fields of a `Keys` class and is constructed from an instance of
 it. `srnn.config` collects these classes into the tables of the TOML file. A field states everything
@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MANY = 1_000_000
-"""Upper limit of counts: beyond what anyone needs, and far from where numbers overflow."""
+"""Upper limit of counts, far below overflow."""
 
 STEPS = "time steps of `mel.hop`"
 """The unit of time constants and masks."""
@@ -42,7 +42,7 @@ class Keys(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     def broken_relations(self) -> Iterator[BrokenRelation]:
-        """Yield what is wrong between the keys of this component; `srnn.config` calls it.
+        """Yield the broken relations between the keys of this component; `srnn.config` calls it.
 
         Every class of a table's bases may define it for its own keys, without calling ``super``.
         """
@@ -95,7 +95,7 @@ def key(
 
 
 def noun(text: str) -> Any:
-    """Name what a pattern describes, for error messages."""
+    """Name the format of a pattern, for error messages."""
     return Field(json_schema_extra={"noun": text})
 
 

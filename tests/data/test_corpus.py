@@ -172,7 +172,7 @@ def test_a_name_that_is_no_utf8(tmp_path: Path, caplog: pytest.LogCaptureFixture
     (tmp_path / "testing_list.txt").write_bytes(b"go/\xfe.wav\n")
     corpus = read(tmp_path, ("go",))
     assert names(corpus, "testing") == ["go/\udcfe.wav"]
-    assert "skipped, as they belong to no label: \\udcff 1" in describe(corpus)
+    assert "skipped (words without a label): \\udcff 1" in describe(corpus)
     assert "such as go/\\udcfe.wav" in warnings(caplog)[0]
 
 
@@ -452,7 +452,7 @@ def test_few_clips_for_validation_are_warned_of(
     word(tmp_path, "bed", 20, 1)
     warn_of_few_for_validation(read(tmp_path, ("go", "up", UNKNOWN)))
     (line,) = warnings(caplog)
-    assert line.startswith("fewer than 10 clips for validation of up 9, _unknown_ 1: ")
+    assert line.startswith("fewer than 10 validation clips of up 9, _unknown_ 1: ")
     caplog.clear()
     warn_of_few_for_validation(read(tmp_path, ("go",)))
     assert warnings(caplog) == []
@@ -466,7 +466,8 @@ def test_unknown_that_is_nearly_everything_is_warned_of(
     word(tmp_path, "bed", others, 1)
     warn_of_many_unknown(read(tmp_path, ("go", UNKNOWN)))
     expected = (
-        f"_unknown_ has {others} of 100 training clips, and always answering it is right as often: "
+        f"_unknown_ has {others} of 100 training clips, and a constant prediction of it is "
+        "right as often: "
         'data.sampling = "balanced" presents every class equally often'
     )
     assert warnings(caplog) == [expected] * warned
@@ -528,5 +529,5 @@ def test_description_is_a_table_of_counts(noisy: Path) -> None:
         "_silence_         627           4           2\n"
         "cat             1,234           0           0\n"
         "total           1,881          12           6\n"
-        "skipped, as they belong to no label: bed 90, up 15"
+        "skipped (words without a label): bed 90, up 15"
     )

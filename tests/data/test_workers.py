@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from srnn.data import workers
-from srnn.data.workers import available_cores, deaf_to_interruption
+from srnn.data.workers import available_cores, interruptions_blocked
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_processes_started_meanwhile_do_not_hear_signals_and_this_one_does_later
     before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
     program = "import os, signal; os.kill(os.getpid(), signal.SIGUSR1); print('lives')"
     try:
-        with deaf_to_interruption():
+        with interruptions_blocked():
             signal.raise_signal(signal.SIGUSR1)
             child = subprocess.run(
                 [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -143,7 +143,7 @@ def _register(operator: CustomOpDef, kernels: ModuleType) -> None:
 def _instead_of_the_cpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Register the Triton kernels for CPU tensors, with nothing checked yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(selfcheck, "_verdicts", selfcheck._Verdicts())
+    monkeypatch.setattr(selfcheck, "_results", selfcheck._Results())
     selfcheck._noted.cache_clear()
     operators = [each for each in vars(registration).values() if isinstance(each, CustomOpDef)]
     for each in operators:

@@ -230,7 +230,7 @@ def test_what_kernels_cannot_do_the_definition_does_and_says_so_once(
         layer(inputs)
     assert spikes.dtype == torch.float64
     assert len(caplog.records) == 1
-    assert "torch.float32, not in torch.float64" in caplog.text
+    assert "torch.float32, not torch.float64" in caplog.text
 
 
 def test_mixed_types_are_refused_as_torch_refuses_them() -> None:

@@ -37,7 +37,7 @@ OTHERS = [
 @pytest.fixture(autouse=True)
 def _nothing_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(selfcheck, "_verdicts", selfcheck._Verdicts())
+    monkeypatch.setattr(selfcheck, "_results", selfcheck._Results())
     selfcheck._noted.cache_clear()
 
 
@@ -119,8 +119,8 @@ def test_where_kernels_fail_the_definition_computes_and_one_warning_says_why(
         AdaptiveLIF(5, 4)(torch.zeros(2, 1, 5))
     (record,) = caplog.records
     assert record.getMessage() == (
-        "the fast kernels have failed their check on cpu and are not used, the slow definition "
-        f"is: {record.args[1]}"  # type: ignore[index]
+        "the kernels failed their check on cpu; the slow reference implementation is used: "
+        f"{record.args[1]}"  # type: ignore[index]
     )
     assert reason in record.getMessage()
     assert "\n" not in record.getMessage()
@@ -193,7 +193,7 @@ def test_what_has_passed_is_not_checked_again_by_the_next_process(
     (noted,) = (tmp_path / "srnn").glob("checked-*.txt")
     assert noted.read_text() == f"{case}\n"
 
-    monkeypatch.setattr(selfcheck, "_verdicts", selfcheck._Verdicts())
+    monkeypatch.setattr(selfcheck, "_results", selfcheck._Results())
     _expect_no_check(monkeypatch)
     assert selfcheck.passes(CPU, case)
     with pytest.raises(AssertionError, match="checked again"):
@@ -248,7 +248,7 @@ def test_the_first_use_may_be_within_any_mode_of_torch(
     expected, _ = layer(inputs)
 
     def forget() -> None:
-        monkeypatch.setattr(selfcheck, "_verdicts", selfcheck._Verdicts())
+        monkeypatch.setattr(selfcheck, "_results", selfcheck._Results())
         selfcheck._noted(CPU).unlink(missing_ok=True)
 
     forget()
@@ -299,4 +299,4 @@ def test_a_neuron_without_kernels_is_computed_by_the_definition(
     assert spikes.shape == (6, 3, 8)
     layer(9 * torch.randn(6, 3, 5))
     (record,) = caplog.records
-    assert "there are none for the neuron 'own'" in record.getMessage()
+    assert "no kernels for the neuron 'own'" in record.getMessage()

@@ -92,7 +92,7 @@ def test_the_errors_come_before_any_kernel_runs(monkeypatch: pytest.MonkeyPatch)
     def run(*_: object) -> object:
         raise AssertionError("a kernel runs")
 
-    monkeypatch.setattr(cpu, "spread", run)
+    monkeypatch.setattr(cpu, "in_parallel", run)
     layer = AdaptiveLIF(700, 128, recurrent=True)
     with pytest.raises(RuntimeError, match=r"\(T, B, 700\), found \(100, 32, 64\)"):
         layer(torch.zeros(100, 32, 64))

@@ -211,7 +211,7 @@ def test_what_the_kernels_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(cuda, "_missing", lambda: None)  # whatever this machine lacks
     assert cuda.unsupported(torch.zeros(1)) is None
     assert cuda.unsupported(torch.zeros(1, dtype=torch.float64)) == (
-        "they compute in torch.float32, not torch.float64"
+        "the kernels support torch.float32, not torch.float64"
     )
 
 

@@ -69,8 +69,8 @@ def test_it_trains_on_its_definition_with_a_warning(
     assert all(rate > 0 for rate in run.metrics[-1]["firing_rate"])
     warnings = [record.getMessage() for record in caplog.records if "kernels" in record.message]
     assert warnings == [
-        "the fast kernels are not used, the slow definition is: there are none for the neuron "
-        "'resonator'"
+        "the slow reference implementation is used instead of the kernels: no kernels for the "
+        "neuron 'resonator'"
     ]
     recogniser = srnn.load(run.path)
     assert recogniser.spotter.network.hidden[0].neuron == Resonator()

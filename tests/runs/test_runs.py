@@ -372,7 +372,7 @@ def test_a_run_resumed_elsewhere_asks_for_its_data_set(
     assert cli.run(command) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"data.dataroot = 'tones': expected the data set {load_config('tones.toml').data.gsc_url} "
-        f"that the run in {run} began with, found none in {tmp_path / 'tones'}: say where it lies "
+        f"that the run in {run} began with, found none in {tmp_path / 'tones'}: name its folder "
         "by --set data.dataroot=DIR"
     )
     assert not (tmp_path / "tones").exists()

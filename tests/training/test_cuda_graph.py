@@ -154,7 +154,7 @@ def test_a_failure_leaves_training_as_if_nothing_had_been_tried(
     assert all(map(torch.equal, found, expected))
     assert device.current is device.usual
     assert caplog.messages == [
-        f"steps are not replayed as a CUDA graph, which failed: CUDA error: {failure}"
+        f"the capture of a CUDA graph failed, steps run without one: CUDA error: {failure}"
     ]
 
 

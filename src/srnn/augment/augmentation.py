@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What an augmentation is: parameters drawn for each clip of an epoch, and a function of them.
+"""Augmentations: parameters drawn for each clip of an epoch, and a function of them.
 
 The draws of an augmentation are a function of its name, the seed, the epoch and the place of a clip
 in the epoch. Another augmentation, other batches or an interruption change none of them. They go to
@@ -38,7 +38,7 @@ class Background(Protocol):
 
 @dataclass(frozen=True)
 class WaveformContext:
-    """What augmentations of waveforms are made for.
+    """Context of waveform augmentations.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class WaveformContext:
 
 @dataclass(frozen=True)
 class FeatureContext:
-    """What augmentations of features are made for.
+    """Context of feature augmentations.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class FeatureAugmentation(Augmentation):
 
 
 def neighbours(batch: Tensor) -> Tensor:
-    """Return what the clips of a batch (B, ...) are mixed with: each with the one before it.
+    """Return the mixing partners of a batch (B, ...): for each clip the one before it.
 
     The first one is mixed with the last.
     """

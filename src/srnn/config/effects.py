@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What a key affects beside the others, as its declaration states (see `srnn.settings.key`)."""
+"""Effects of keys, from their declarations (see `srnn.settings.key`)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -64,7 +64,7 @@ def idle_keys(config: Config) -> Iterator[str]:
 
 
 def doubtful_keys(config: Config) -> Iterator[str]:
-    """Yield a sentence for what is legal but hardly meant."""
+    """Yield a sentence for each valid but probably unintended combination."""
     if config.mel.features != "log_mel":
         return
     if config.data.normalisation != "standardise":

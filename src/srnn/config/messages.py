@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What is wrong with a key, as one line: expected and found."""
+"""Errors of keys, a line each: expected and found."""
 
 import difflib
 from typing import Any
@@ -12,7 +12,7 @@ from srnn.config.writing import toml_value
 
 _LONGEST_VALUE = 200  # characters of a wrong value that an error message repeats
 
-# What other libraries call a key; they count samples.
+# Names of keys in other libraries, which count samples.
 _ELSEWHERE = {
     "n_fft": "mel.window (ms)",
     "win_length": "mel.window (ms)",
@@ -27,7 +27,7 @@ Place = tuple[str, ...]  # (table, key), or (name,) of a table or of a key outsi
 
 
 def key_problems(document: Document) -> dict[Place, str]:
-    """Return what is wrong with each key or table of `document`, by itself."""
+    """Return the error of each invalid key or table of `document`."""
     try:
         Config.model_validate(document)
     except ValidationError as failure:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What keys of several components must satisfy together."""
+"""Relations between keys of several components."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from srnn.settings import BrokenRelation, Keys
 
 
 def broken_relations(config: Config) -> Iterator[BrokenRelation]:
-    """Yield everything that is wrong between the keys of `config`."""
+    """Yield the broken relations between the keys of `config`."""
     every = values(config)
     for relation in _of_components(config):
         first, *others = relation.keys

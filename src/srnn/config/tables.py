@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The tables of a configuration, collected from the keys that components declare.
 
-Pydantic lists the fields of a class's last base first: bases stand in reverse order.
+Pydantic lists the fields of a class's last base first: bases are given in reverse order.
 """
 
 from functools import cache
@@ -35,7 +35,7 @@ class SrnnConfig(
 
 
 class AugmentConfig(*reversed(key_classes())):  # type: ignore[misc] # from a registry
-    """How training clips are varied, anew in every epoch; validation and testing are not.
+    """Augmentation of training clips, with new draws in every epoch.
 
     Waveforms: silence is cut anew, clips are shifted and sped up, their volume is changed, noise is
     added. Features: mel bands are warped, masks are laid on, clips are mixed.

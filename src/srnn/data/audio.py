@@ -21,7 +21,7 @@ from srnn.data.containers import Corrected, Stated, stated
 from srnn.data.levels import FULL_SCALE, Levels
 from srnn.errors import InputError, printable
 
-LOWEST_RATE, HIGHEST_RATE = 1_000, 192_000  # Hz: what may be resampled without taking all memory
+LOWEST_RATE, HIGHEST_RATE = 1_000, 192_000  # Hz: resampling of other rates may exhaust memory
 LONGEST = 3_600  # seconds
 
 _BLOCK = 2**22  # samples of all channels that are decoded at a time, a few minutes of sound
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class UnreadableError(InputError):
-    """A file is missing, no recording, damaged, empty, or beyond what is handled.
+    """A file is missing, no recording, damaged, empty, or not supported.
 
     Attributes
     ----------
@@ -53,8 +53,8 @@ def decode(
     ----------
     path : Path
     report : callable, optional
-        Receives, on one line, what is wrong with the samples of a readable recording: they are
-        clipped, channels cancel out, or 16 bits are too coarse. Default: a warning is logged.
+        Receives one line about samples that are clipped, channels that cancel out, or a resolution
+        that 16 bits lose. Default: a warning is logged.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def decode(
         with corrected or nullcontext(), soundfile.SoundFile(corrected or name) as file:
             _expect_plausible(path, file)
             return _samples(path, file, report), file.samplerate
-    # A headerless `.raw` file, whose format cannot be known, is a TypeError.
+    # TypeError: a `.raw` file, which has no header.
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
         found = f"a file that soundfile cannot read ({reason.rstrip('.')})"
@@ -91,8 +91,8 @@ def decode(
 def at_rate(samples: NDArray[np.int16], rate: int, sample_rate: int) -> NDArray[np.float32]:
     """Return 16-bit samples in [-1, 1), resampled from ``rate`` to ``sample_rate`` (Hz).
 
-    By soxr: from 44.1 to 16 kHz a tone of 9 kHz folds back at -133 dB, with the default filter of
-    `torchaudio.functional.resample` at -17 dB, which takes a hundred times as long.
+    With soxr: from 44.1 to 16 kHz the alias of a 9 kHz tone is at -133 dB; with the defaults of
+    `torchaudio.functional.resample` it is at -17 dB, in a hundred times the time.
     """
     waveform = samples.astype(np.float32) / np.float32(FULL_SCALE)
     if rate == sample_rate:
@@ -123,7 +123,7 @@ def _warn(path: Path, problem: str) -> None:
 
 
 def _expect_whole(path: Path) -> Stated:
-    """Check what libsndfile does not report: why a file cannot be opened, and missing data."""
+    """Check what libsndfile does not report: the cause of a failed open, and missing samples."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What a data set must hold to be trained on: checked before it is decoded, and after."""
+"""Checks that a data set can be trained on, before and after decoding."""
 
 import difflib
 import logging
@@ -16,7 +16,7 @@ from srnn.errors import InputError, printable
 _LISTED = 40  # words in a message
 _NAMED = 12  # classes in a warning
 _FEW = 10  # validation clips of a class: a warning where there are fewer
-_MANY = 0.7  # share of `_unknown_` in the training clips: a warning where it is larger
+_MANY = 0.7  # fraction of `_unknown_` in the training clips; a warning above it
 
 _log = logging.getLogger(__name__)
 
@@ -50,14 +50,14 @@ def expect_words(data_set: DataSet, words: Sequence[str], *, silence: bool) -> N
 
 
 def require_trainable(corpus: Corpus) -> None:
-    """Check that every label can be learnt and the best epoch chosen.
+    """Check that every label has training clips and that there are validation clips.
 
     Raises
     ------
     InputError
         A keyword has no training clips, silence has neither clips nor recordings to cut them from,
-        no clip is left for validation, or what is to be held out is not there or is all there is of
-        background: a line each.
+        there is no validation clip, a held-out name does not exist, or all background recordings
+        are held out: a line each.
     """
     clips = [clip for partition in PARTITIONS for clip in corpus.partitions[partition]]
     counts = corpus.counts("training")
@@ -103,12 +103,12 @@ def require_trainable(corpus: Corpus) -> None:
 
 
 def warn_of_many_unknown(corpus: Corpus) -> None:
-    """Warn where nearly all training clips are `_unknown_`, if each is presented as often."""
+    """Warn if `_unknown_` dominates the training clips, with natural sampling."""
     clips = corpus.counts("training")
     unknown, total = clips.get(UNKNOWN, 0), sum(clips.values())
     if unknown > _MANY * total:
         _log.warning(
-            "%s has %s of %s training clips, and always answering it is right as often: "
+            "%s has %s of %s training clips, and a constant prediction of it is right as often: "
             'data.sampling = "balanced" presents every class equally often',
             UNKNOWN,
             f"{unknown:,}",
@@ -117,15 +117,15 @@ def warn_of_many_unknown(corpus: Corpus) -> None:
 
 
 def warn_of_few_for_validation(corpus: Corpus) -> None:
-    """Warn of words with few validation clips; those of silence are as many as the keys ask for."""
+    """Warn of words with few validation clips; that of silence is configured."""
     counts = corpus.counts("validation")
     few = {label: n for label, n in counts.items() if n < _FEW and label != SILENCE}
     if few:
         listed = [f"{printable(label)} {n}" for label, n in few.items()]
         more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
         _log.warning(
-            "fewer than %d clips for validation of %s%s: the validation accuracy, by which the "
-            "best epoch is chosen, says little of them; add recordings to this partition",
+            "fewer than %d validation clips of %s%s: their accuracy is inexact, and the best epoch "
+            "is chosen by it; add recordings to this partition",
             _FEW,
             ", ".join(listed[:_NAMED]),
             more,

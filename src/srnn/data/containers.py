@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """Compare the length that the header of a recording states with the length of the file.
 
-libsndfile trusts the header: of a file that is cut off it returns the samples that are left, and
-none of a file whose writer was killed before it filled the length in.
+libsndfile trusts the header. It reads a truncated file without an error, and no samples of a file
+whose writer was killed before it wrote the length.
 """
 
 import os
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_STREAMED = 0x7FFF0000  # a 32-bit length from here on comes from a writer that did not know it
-_MAX_CHUNKS = 1_000  # before the samples; a file of zeros would be millions of empty ones
-_TRAILING_SHARE = 0.1  # of the stated length: fewer bytes behind the samples are no loss
+_STREAMED = 0x7FFF0000  # 32-bit lengths from here on mark an unknown length
+_MAX_CHUNKS = 1_000  # searched for samples; a file of zeros holds millions of empty chunks
+_MAX_TRAILING = 0.1  # fraction of the stated length: fewer bytes after the samples are ignored
 
 
 class Stated(NamedTuple):
@@ -25,10 +25,10 @@ class Stated(NamedTuple):
     missing : int
         Bytes of samples by which the file is shorter than it states.
     correction : tuple of int and bytes, or None
-        Place and content of a length that makes libsndfile read up to the end of the file, where
-        the writer left it open.
+        Where the writer left the length open: place and content of a length field that makes
+        libsndfile read to the end of the file.
     trailing : int
-        Bytes behind the samples that are neither samples nor chunks, where they are many.
+        Bytes after the samples that are neither samples nor chunks; 0 if they are few.
     """
 
     missing: int = 0
@@ -56,12 +56,12 @@ def stated(file: FileIO) -> Stated:
     Parameters
     ----------
     file : FileIO
-        At its start; left anywhere.
+        Positioned at its start; the position changes.
 
     Returns
     -------
     Stated
-        Of a format that states no length: no difference.
+        No differences for a format that states no length.
     """
     start = file.read(12)
     if start[:4] == b"OggS":
@@ -73,7 +73,7 @@ def stated(file: FileIO) -> Stated:
     if there == length.value and there:
         return _WHOLE
     streamed = length.value >= (_STREAMED if length.width == 4 else 2**63 - 1)
-    if streamed and length.width == 4:  # libsndfile reads up to the end by itself
+    if streamed and length.width == 4:  # libsndfile reads to the end of the file
         return _WHOLE
     after = length.start + length.value + length.value % 2
     if there > 0 and (
@@ -82,7 +82,7 @@ def stated(file: FileIO) -> Stated:
         content = 2**32 - 1 if length.width == 4 else there
         return Stated(correction=(length.place, content.to_bytes(length.width, length.order)))
     trailing = there - length.value
-    many = length.in_chunks and trailing > _TRAILING_SHARE * length.value
+    many = length.in_chunks and trailing > _MAX_TRAILING * length.value
     if not many or _chunks_follow(file, length, after):
         trailing = 0
     return Stated(missing=max(0, length.value - there), trailing=trailing)
@@ -90,7 +90,7 @@ def stated(file: FileIO) -> Stated:
 
 def _length(file: FileIO, start: bytes) -> _Length | None:
     """Return the field that states the length of the samples; None where there is none."""
-    if start[:4] == b"RIFF":  # nearly all, hence first
+    if start[:4] == b"RIFF":  # the most frequent format
         return _of_chunks(file, "little")
     match start[:4]:
         case b"RIFX" | b"FORM":
@@ -109,7 +109,7 @@ def _length(file: FileIO, start: bytes) -> _Length | None:
 
 
 def _of_rf64(file: FileIO) -> _Length | None:
-    sizes = file.read(28)  # a chunk, before all others, of lengths that do not fit into 32 bits
+    sizes = file.read(28)  # the first chunk: lengths of more than 32 bits
     file.seek(12)
     found = _of_chunks(file, "little")
     if found is None or found.value < 2**32 - 1 or sizes[:4] != b"ds64":
@@ -122,7 +122,7 @@ def _of_chunks(file: FileIO, order: Literal["little", "big"]) -> _Length | None:
         header = file.read(8)
         length = int.from_bytes(header[4:], order)
         if header[:4] in (b"data", b"SSND", b"BODY"):
-            # libsndfile itself reads on where an AIFF file states nothing.
+            # libsndfile reads an AIFF file of unknown length to its end.
             known = header[:4] == b"data" or length
             place = file.tell()
             return _Length(place - 4, 4, order, length, place, True) if known else None
@@ -134,9 +134,9 @@ def _of_wave64(file: FileIO) -> _Length | None:
     file.seek(40)
     for _ in range(_MAX_CHUNKS):
         header = file.read(24)
-        length = int.from_bytes(header[16:], "little") - 24  # its own header is counted in
+        length = int.from_bytes(header[16:], "little") - 24  # the length includes this header
         if header[:4] == b"data":
-            # libsndfile itself reads on where the length was left open.
+            # libsndfile reads a file of unknown length to its end.
             known = 0 < length < 2**63 - 25
             return _Length(file.tell() - 8, 8, "little", length, file.tell()) if known else None
         if length < 0:
@@ -159,19 +159,19 @@ def _of_core_audio(file: FileIO) -> _Length | None:
 
 
 def _missing_of_ogg(file: FileIO) -> int:
-    """Return how many bytes the last page of an Ogg file lacks; no header states its length."""
+    """Return the number of bytes missing from the last page of an Ogg file."""
     size = os.fstat(file.fileno()).st_size
-    first = max(0, size - 2**16)  # a page is shorter
+    first = max(0, size - 2**16)  # more than a page
     file.seek(first)
     end = file.read()
     page = end.rfind(b"OggS")
     segments = end[page + 27 : page + 27 + end[page + 26]] if 0 <= page < len(end) - 26 else b""
-    # A page without segments, or cut off within its header, holds no sound.
+    # A page without segments or with a truncated header holds no sound.
     return max(0, page + 27 + len(segments) + sum(segments) - len(end)) if segments else 0
 
 
 def _chunks_follow(file: FileIO, length: _Length, place: int) -> bool:
-    """Whether nothing but whole chunks lie between a place and the end of the file."""
+    """Whether only complete chunks lie between a place and the end of the file."""
     size = os.fstat(file.fileno()).st_size
     for _ in range(_MAX_CHUNKS):
         if place >= size:
@@ -188,7 +188,7 @@ def _chunks_follow(file: FileIO, length: _Length, place: int) -> bool:
 
 
 class Corrected(FileIO):
-    """A file of which some bytes are replaced as it is read.
+    """A file, some of whose bytes are replaced during reading.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class Corrected(FileIO):
         self._place, self._content = correction
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Fill a buffer with the next bytes; return how many there were."""
+        """Fill a buffer with the next bytes; return their number."""
         start = self.tell()
         count = super().readinto(buffer) or 0
         view = memoryview(buffer).cast("B")

@@ -18,7 +18,7 @@ from srnn.data.silence import Background, Noise, cut, stretches
 from srnn.errors import InputError, printable
 from srnn.randomness import Purpose, generator
 
-_TOLERANCE = 0.01  # seconds by which a stated end may lie behind the recording's: it was rounded
+_TOLERANCE = 0.01  # seconds by which a stated end may exceed the recording, from rounding
 _PROBLEMS = 20  # listed in an error
 
 
@@ -111,7 +111,7 @@ def read_corpus(
     """Label and partition the clips of a data set, and cut silence from background recordings.
 
     A word without a label of its own counts as `_unknown_`, or is skipped and counted where there
-    is no such label. A label without clips is no error here, so that any data set can be evaluated.
+    is no such label. A label without clips is no error here: any data set can be evaluated.
 
     Parameters
     ----------
@@ -121,10 +121,10 @@ def read_corpus(
     labels : sequence of str
         As `choose_labels` returns them or a model has stored them.
     silence_clips : three ints >= 0
-        Largest number of silence clips of each partition; never more than the mean number of clips
-        of a keyword there.
+        Maximum number of silence clips of each partition; the mean number of clips of a keyword
+        there is a further maximum.
     seed : int >= 0
-        Decides where silence is cut.
+        Of the positions of silence clips.
     size : int > 0
         Length of a clip of silence in samples at ``sample_rate`` (Hz).
     held_out : sequence of str
@@ -138,7 +138,7 @@ def read_corpus(
     """
     labels = tuple(labels)
     composed_labels = tuple(map(composed, labels))
-    unheard = frozenset(map(composed, held_out))
+    excluded = frozenset(map(composed, held_out))
     partitions: dict[str, list[Clip]] = {partition: [] for partition in PARTITIONS}
     noises: list[Noise] = []
     skipped: Counter[str] = Counter()
@@ -150,7 +150,7 @@ def read_corpus(
             noises.append(Noise(entry.name, start, length, recording.sample_rate, entry.partition))
         elif label is None:
             skipped[entry.word] += 1
-        elif entry.partition != "training" or entry.word not in unheard:
+        elif entry.partition != "training" or entry.word not in excluded:
             assert entry.partition
             clip = Clip(pack.folder, entry.name, label, entry.word, start, frames)
             partitions[entry.partition].append(clip)
@@ -158,7 +158,7 @@ def read_corpus(
         for index, partition in enumerate(PARTITIONS):
             count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
             rng = generator(Purpose.SILENCE, seed, index)
-            cuts = cut(stretches(noises, partition, unheard), count, size, sample_rate, rng)
+            cuts = cut(stretches(noises, partition, excluded), count, size, sample_rate, rng)
             partitions[partition] += [
                 Clip(pack.folder, name, labels.index(SILENCE), BACKGROUND, start, frames)
                 for name, start, frames in cuts
@@ -169,12 +169,12 @@ def read_corpus(
         {partition: tuple(clips) for partition, clips in partitions.items()},
         tuple(noises),
         dict(skipped),
-        unheard,
+        excluded,
     )
 
 
 def _readable(data_set: DataSet, pack: Pack) -> Iterator[tuple[Entry, int, int]]:
-    """Yield the entries whose recordings can be read, each with its first frame and its frames."""
+    """Yield the readable entries, each with its first frame and number of frames."""
     problems = []
     for entry in data_set.entries:
         recording = pack.recordings.get(entry.name)
@@ -194,7 +194,7 @@ def _readable(data_set: DataSet, pack: Pack) -> Iterator[tuple[Entry, int, int]]
 
 
 def _misplaced(entry: Entry, recording: Recording) -> str:
-    """Return what is wrong with the place of a clip in its recording; empty: nothing."""
+    """Return the error in the start or end of a clip; empty if there is none."""
     seconds = recording.frames / recording.sample_rate
     if entry.end is not None and entry.end > seconds + _TOLERANCE:
         return f"end: expected at most the {seconds:.3f} s of {entry.name}, found {entry.end:g}"
@@ -211,7 +211,7 @@ def listed(problems: Sequence[str]) -> list[str]:
 
 
 def with_synthetic(corpus: Corpus, data_set: DataSet, pack: Pack) -> Corpus:
-    """Return a corpus whose `_unknown_` has the words of another data set, too: all for training.
+    """Return a corpus with the words of another data set as `_unknown_` training clips.
 
     Parameters
     ----------
@@ -240,10 +240,10 @@ def with_test_archive(corpus: Corpus, archive: Corpus) -> Corpus:
 
 
 def targets_of(corpus: Corpus, unknown_readouts: int) -> list[int]:
-    """Return the index of the readout that each training clip is a target of: that of its label.
+    """Return the target of each training clip: the index of a readout.
 
-    `_unknown_`, the last label, may have several: the first for all its words but those with most
-    clips, each of which has one of the others. Synthetic words have no readout of their own.
+    A label has one readout. `_unknown_`, the last label, may have several: one for each of its
+    words with the most clips, and the first for its other words, synthetic words included.
     """
     clips = corpus.partitions["training"]
     last = len(corpus.labels) - 1
@@ -267,7 +267,7 @@ def describe(corpus: Corpus) -> str:
     lines += [f"{name:<{width}}" + "".join(f"{n:>12,}" for n in row) for name, row in rows.items()]
     if corpus.skipped:
         skipped = ", ".join(f"{printable(w)} {count:,}" for w, count in corpus.skipped.items())
-        lines.append(f"skipped, as they belong to no label: {skipped}")
+        lines.append(f"skipped (words without a label): {skipped}")
     return "\n".join(lines)
 
 

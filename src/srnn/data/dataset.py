@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
     name: str  # of its `File`
     word: str  # a word, `_background_noise_`, `_silence_` or `_unknown_`, composed (NFC)
-    partition: str | None  # None: of a background recording that all three partitions share
+    partition: str | None  # None: a background recording for all three partitions
     start: float = 0.0  # of the clip in the recording (s)
     end: float | None = None  # None: the end of the recording (s)
     origin: str = ""  # where `start` and `end` are stated, for messages
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a source yields.
+    """The recordings of a source, with labels and partitions.
 
     Attributes
     ----------

@@ -79,7 +79,7 @@ class ClassKeys(Keys):
     )
 
     def broken_relations(self) -> Iterator[BrokenRelation]:
-        """Yield what is wrong between these keys."""
+        """Yield the broken relations between these keys."""
         if self.words != "all" and len(self.words) == 1 and not (self.unknown or self.silence):
             yield BrokenRelation(
                 ("data.words", "data.unknown", "data.silence"),

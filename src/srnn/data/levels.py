@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The level of a recording as it is brought to 16 bits, and what the conversion loses."""
+"""Conversion of recordings to 16 bits, and the detection of losses by it."""
 
 import math
 
@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 FULL_SCALE = 2**15
-"""The 16-bit sample that stands for 1."""
+"""The 16-bit value of a sample of 1."""
 
-# Levels at which samples are no longer what was recorded.
+# Levels beyond which samples are reported as damaged.
 _OVERSHOOT = 2.0  # of full scale; a limiter or a lossy format exceeds it by less
 _CANCELLED = 0.1  # of the channels' level (RMS) that their mean has
 _AUDIBLE = 0.001  # of full scale (RMS): quieter channels are silence anyway
@@ -17,7 +17,7 @@ _FEW_STEPS = 8  # of 16 bits, as the peak of a recording with finer ones
 
 
 class Levels:
-    """Brings blocks of a recording to 16 bits, and measures their level and that of the channels.
+    """Converts blocks of a recording to 16 bits, and measures levels of the mean and the channels.
 
     Symbols: n frames, c channels.
     """
@@ -42,7 +42,7 @@ class Levels:
         return np.rint(mean * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
     def problem(self) -> str:
-        """Return what is lost by the conversion to 16 bits, on one line; empty: nothing."""
+        """Return the loss by the conversion to 16 bits, on one line; empty if there is none."""
         if self._peak > _OVERSHOOT:
             return (
                 f"samples of up to {self._peak:,.5g}, where full scale is 1, are clipped: "
@@ -50,9 +50,9 @@ class Levels:
             )
         level = math.sqrt(self._energy_of_channels / max(1, self._frames))
         if level > _AUDIBLE and self._energy < _CANCELLED**2 * self._energy_of_channels:
-            share = math.sqrt(self._energy / self._energy_of_channels)
+            fraction = math.sqrt(self._energy / self._energy_of_channels)
             return (
-                f"its channels cancel out: their mean has {share:.1%} of their level; "
+                f"its channels cancel out: their mean has {fraction:.1%} of their level; "
                 "one of them may be inverted"
             )
         if 0 < self._peak_of_channels < _FEW_STEPS / FULL_SCALE:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What names tell: the format of a file, the speaker of a recording; and how names are compared."""
+"""Names of recordings: format, speaker, and Unicode normalisation for comparison."""
 
 import unicodedata
 

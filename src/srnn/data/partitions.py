@@ -11,7 +11,7 @@ SPLITS = {
     **dict.fromkeys(("valid", "validation", "val", "dev", "development", "devel"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "testing"),
 }
-"""The partition that each usual name of a split stands for."""
+"""The partition of each usual name of a split."""
 
 
 def partition_of_speaker(speaker: str) -> str:

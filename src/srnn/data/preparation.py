@@ -26,10 +26,10 @@ from srnn.errors import InputError
 
 
 def make_training_corpus(task: Task, *, needs_noise: bool = False) -> Corpus:
-    """Find, fetch or make the data set of a task, pack and partition it.
+    """Find, download or synthesise the data set of a task, pack and partition it.
 
-    With ``data.test_url`` the testing partition is that archive's. Recordings that cannot be read
-    are skipped with a warning.
+    With ``data.test_url`` the testing partition is that of this archive. Unreadable recordings are
+    skipped with a warning.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def make_training_corpus(task: Task, *, needs_noise: bool = False) -> Corpus:
     Raises
     ------
     InputError
-        If the data set cannot be had or packed, too much of it is unreadable, or it cannot be
-        trained on.
+        If the data set is missing, cannot be downloaded or packed, is unfit for training, or too
+        many recordings are unreadable.
     """
     keys = task.keys
     data_set = registry.source_of(keys.gsc_url).get(task)
@@ -67,12 +67,11 @@ def make_evaluation_corpus(
     dataroot: Path | None = None,
     partition: str = "testing",
 ) -> Corpus:
-    """Partition the data set in ``dataroot``, or the one trained on, by given labels.
+    """Label and partition the data set in ``dataroot``, or by default that of the training.
 
-    A test archive that belongs to the latter is looked for where ``partition`` is "testing".
-
-    Nothing is downloaded or synthesised: the configuration may be somebody else's. Recordings that
-    cannot be read are skipped with a warning.
+    By default and for the partition "testing" the test archive of ``data.test_url`` is used.
+    Nothing is downloaded or synthesised: the configuration may come from others. Unreadable
+    recordings are skipped with a warning.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ def make_evaluation_corpus(
     Raises
     ------
     InputError
-        If there is no data set, it cannot be packed, or too much of it is unreadable.
+        If the data set is missing, cannot be packed, or too many recordings are unreadable.
     """
     keys = task.keys
     if dataroot is not None:
@@ -103,14 +102,14 @@ def make_evaluation_corpus(
 
 
 def expect_data_sets(task: Task, run: Path) -> None:
-    """Check that the data sets that a run began with are there, so that none is fetched or made.
+    """Check that the data sets of a run exist, so that resuming neither downloads nor makes them.
 
-    A run that is resumed elsewhere has its data sets elsewhere, too.
+    The data root may have moved with the run.
 
     Raises
     ------
     InputError
-        Naming what is not there.
+        The data set or archive that is missing.
     """
     keys, dataroot = task.keys, Path(task.keys.dataroot)
     missing = registry.source_of(keys.gsc_url).missing(task)
@@ -121,13 +120,13 @@ def expect_data_sets(task: Task, run: Path) -> None:
     if missing:
         raise InputError(
             f"data.dataroot = {keys.dataroot!r}: expected the {missing} that the run in {run} "
-            f"began with, found none in {dataroot.absolute()}: say where it lies by "
+            f"began with, found none in {dataroot.absolute()}: name its folder by "
             "--set data.dataroot=DIR"
         )
 
 
 def no_noise(place: Path) -> str:
-    """Return what is wrong with a data set that has no noise for ``augment.noise``."""
+    """Return the error for a data set without noise for ``augment.noise``."""
     return (
         f"augment.noise: expected background recordings in {where(place)}, found none; add some or "
         "set augment.noise = 0"
@@ -170,8 +169,8 @@ def _tested_on(task: Task, corpus: Corpus, archive: Path) -> Corpus:
 
 
 def _with_synthetic(task: Task, corpus: Corpus) -> Corpus:
-    """Return the corpus with the synthetic words that the task asks for."""
-    # Words that sound like one that is held out are left out, too.
+    """Return the corpus with the synthetic words of the task."""
+    # Words that sound like a held-out word are excluded, too.
     noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
     unlike = [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
     clips = task.keys.synthetic_unknown

@@ -37,7 +37,7 @@ class SamplingKeys(Keys):
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The clips of a training partition, as far as the order depends on them.
+    """The clips of a training partition, for the order of an epoch.
 
     Attributes
     ----------
@@ -75,15 +75,15 @@ def epoch_order(
     pool : Pool
         Of N clips.
     sampling
-        "natural": every clip once. "square_root": N clips too, but of each word in proportion to
-        the square root of its clips (Mahajan et al. 2018, https://arxiv.org/abs/1805.00932);
-        silence is a word, all synthetic words together are one. "balanced": N clips too, but every
-        label that has clips equally often, each word of a label equally often. Each clip of a word
+        "natural": every clip once. "square_root": N clips, of each word in proportion to
+        the square root of its number of clips (Mahajan et al. 2018, https://arxiv.org/abs/1805.00932);
+        silence is a word, all synthetic words together are one. "balanced": N clips, every
+        label with clips equally often, each word of a label equally often. Each clip of a word
         is presented equally often (all to within one).
     seed, epoch : int >= 0
-        Another epoch of the same seed has another order.
+        Each epoch has an order of its own.
     synthetic_share : float, 0 to 1
-        With "balanced": share of the synthetic words in a label that has some.
+        With "balanced": fraction of the clips of a label that are synthetic, if it has any.
 
     Returns
     -------
@@ -99,15 +99,15 @@ def epoch_order(
     for label, count in _evenly(np.unique(labels), len(labels), rng):
         recorded = np.flatnonzero((labels == label) & ~pool.synthetic)
         synthetic = np.flatnonzero((labels == label) & pool.synthetic)
-        share = synthetic_share if len(recorded) else 1.0
-        spoken = round(share * count) if len(synthetic) else 0
+        fraction = synthetic_share if len(recorded) else 1.0
+        spoken = round(fraction * count) if len(synthetic) else 0
         drawn += _draw_words(recorded, pool.words, count - spoken, rng)
         drawn += _draw_words(synthetic, pool.words, spoken, rng)
     return rng.permutation(np.concatenate(drawn))
 
 
 def _by_square_root(pool: Pool, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Draw as many clips as there are, of each word the square root of its number as often."""
+    """Draw N clips, of each word in proportion to the square root of its number of clips."""
     words = np.where(pool.synthetic, -1, pool.words)
     names, counts = np.unique(words, return_counts=True)
     roots = np.sqrt(counts).cumsum()
@@ -121,9 +121,9 @@ def _by_square_root(pool: Pool, rng: np.random.Generator) -> list[NDArray[np.int
 def _evenly(
     things: NDArray[np.int64], count: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Divide a count among things, to within one; which of them get one more is drawn."""
-    share, more = divmod(count, max(1, len(things)))
-    return [(int(t), share + (place < more)) for place, t in enumerate(rng.permutation(things))]
+    """Divide a count among things, to within one; those that get one more are drawn."""
+    each, more = divmod(count, max(1, len(things)))
+    return [(int(t), each + (place < more)) for place, t in enumerate(rng.permutation(things))]
 
 
 def _draw_words(

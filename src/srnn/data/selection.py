@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Find the recordings that a user names by files, folders and patterns."""
+"""Find recordings by the names of files, folders and patterns."""
 
 import glob
 import logging
@@ -20,15 +20,14 @@ def select_recordings(name: str | Path) -> list[Path]:
     Parameters
     ----------
     name : str or Path
-        A file, whatever it is called; a folder: every recording in it and in the folders in it; or,
-        where neither is there, a pattern with ``*``, ``?``, ``[...]`` or ``**`` (folders at any
-        depth): every recording that matches, and those in every folder that does. What is hidden is
-        left out.
+        A file of any suffix; a folder, for all recordings in it and its subfolders; or, if neither
+        exists, a pattern with ``*``, ``?``, ``[...]`` or ``**`` (any depth), for all matching
+        recordings and those in matching folders. Hidden files and folders are skipped.
 
     Returns
     -------
     list of Path
-        Sorted; a file is returned unopened.
+        Sorted. A single file is not opened.
 
     Raises
     ------
@@ -63,7 +62,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path, others: Counter[str]) -> list[Path]:
-    """Return the recordings in a folder and the folders in it, and count other sound by suffix."""
+    """Return the recordings in a folder tree; count other audio files by suffix in ``others``."""
 
     def refused(error: OSError) -> None:
         if error.filename == os.fspath(folder):
@@ -74,7 +73,7 @@ def _walk(folder: Path, others: Counter[str]) -> list[Path]:
     entered: set[str] = set()
     for place, folders, files in os.walk(folder, onerror=refused, followlinks=True):
         real = os.path.realpath(place)
-        if real in entered:  # a link may lead back to where it lies, round and round
+        if real in entered:  # a link to a parent folder makes a cycle
             folders.clear()
             continue
         entered.add(real)

@@ -32,7 +32,7 @@ class Noise(NamedTuple):
     start: int  # first frame
     frames: int
     sample_rate: int  # Hz
-    partition: str | None = None  # the only one that uses it; None: each has a stretch
+    partition: str | None = None  # None: each partition has a stretch
 
 
 def stretches(
@@ -48,13 +48,13 @@ def stretches(
     held_out : collection of str
         Names, as of `noise_of`, of recordings that training does not use.
     """
-    unheard = held_out if partition == "training" else ()
+    excluded = held_out if partition == "training" else ()
     return [
         _stretch(noise, partition)
         for noise in noises
         if noise.frames >= 10
         and noise.partition in (None, partition)
-        and noise_of(noise.name) not in unheard
+        and noise_of(noise.name) not in excluded
     ]
 
 
@@ -86,8 +86,8 @@ def cut(
     cuts = []
     for place, (name, begin, length, rate, _) in enumerate(stretches):
         frames = min(round(size * rate / sample_rate), length)
-        share = count // len(stretches) + (place < count % len(stretches))
-        starts = np.sort(rng.integers(begin, begin + length - frames, share, endpoint=True))
+        number = count // len(stretches) + (place < count % len(stretches))
+        starts = np.sort(rng.integers(begin, begin + length - frames, number, endpoint=True))
         cuts += [(name, int(start), frames) for start in starts]
     return cuts
 
@@ -98,7 +98,7 @@ def where(place: Path) -> str:
 
 
 class Background:
-    """Stretches of background recordings, in memory one behind the other, to cut anew from.
+    """Stretches of background recordings, concatenated in memory.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ class Background:
     size : int
         Length S of the cuts; a shorter stretch is padded with zeros on both sides.
     sample_rate : int
-        Rate that the stretches are brought to (Hz).
+        Rate of the resampled stretches (Hz).
     device : torch.device
-        Where they lie.
+        Device of the samples.
 
     Attributes
     ----------

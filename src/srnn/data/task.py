@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What a data set is prepared for: the keys of the table [data], and the length of a clip."""
+"""The task that a data set is prepared for: the table [data], and the length of a clip."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class DataKeys(SamplingKeys, PackKeys, SyntheticKeys, ClassKeys, SourceKeys):
 
 @dataclass(frozen=True)
 class Task:
-    """What a data set is prepared for.
+    """The task that a data set is prepared for.
 
     Attributes
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Worker processes: how many, what they inherit, and that they end with the process they serve."""
+"""Worker processes: their number, environment, signals, and end with the parent process."""
 
 import contextlib
 import math
@@ -18,19 +18,19 @@ _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
-# Signals that may reach a whole group of processes. A pool ends its workers by SIGTERM.
+# Signals to a process group. SIGTERM is not blocked: a pool ends its workers with it.
 _INTERRUPTIONS = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use, in a container as many as it has been given."""
+    """Return the number of cores available to this process, within a container's limits."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, _quota())))
 
 
 def _quota() -> float:
-    """Return how many cores the control group of a container may use on average."""
+    """Return the CPU quota of the container's control group, in cores."""
     with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
         limit, period = (_CONTROL_GROUPS / "cpu.max").read_text().split()  # version 2
         return math.inf if limit == "max" else int(limit) / int(period)
@@ -47,7 +47,7 @@ def _quota() -> float:
 def one_core_each() -> Iterator[None]:
     """Limit processes that are started in the context to one core each.
 
-    They inherit the environment, which linear algebra reads when it is loaded.
+    They inherit environment variables that linear algebra libraries read when loaded.
     """
     before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
     os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
@@ -63,12 +63,12 @@ def one_core_each() -> Iterator[None]:
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """Keep processes that are spawned in the context from running the user's script.
+    """Prevent processes that are spawned in the context from importing the user's script.
 
-    They would import it, and it may train outside ``if __name__ == "__main__"``.
+    The script may train outside ``if __name__ == "__main__"``.
     """
     before = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")  # from no file
+    sys.modules["__main__"] = ModuleType("__main__")  # without a file
     try:
         yield
     finally:
@@ -76,12 +76,12 @@ def without_main() -> Iterator[None]:
 
 
 @contextmanager
-def deaf_to_interruption() -> Iterator[None]:
-    """Block Ctrl-C and the like in processes that are started in the context: we end them.
+def interruptions_blocked() -> Iterator[None]:
+    """Block Ctrl-C and similar signals in processes that are started in the context.
 
-    A signal to this process is delivered at the end of the context.
+    The parent process ends them. Its own signals are delivered at the end of the context.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # as on Windows, where nothing of it is inherited
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: signal masks do not exist
         yield
         return
     numbers = {getattr(signal, name) for name in _INTERRUPTIONS if hasattr(signal, name)}
@@ -93,9 +93,9 @@ def deaf_to_interruption() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Have this worker process end when the one that started it does, even if that is killed.
+    """End this worker process when its parent ends, even if the parent is killed.
 
-    It would otherwise finish its task and wait for another one for ever.
+    Otherwise the worker would wait for tasks forever.
     """
     threading.Thread(target=_follow_parent, daemon=True).start()
 

@@ -151,7 +151,7 @@ def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
 
 
 def _slope(order: int) -> list[float]:
-    """Return what the frames around one count for in its delta: a weight each, first to last."""
+    """Return the weights of the frames around one in its delta, first to last."""
     if order == 0:
         return [1.0]
     impulses = np.eye(DELTA_WIDTH)

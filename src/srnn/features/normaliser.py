@@ -70,7 +70,7 @@ class Normaliser(nn.Module):
     ----------
     scale : Tensor, shape (C, M), or None
         The `std` of the data set. None divides each batch by its own, as the reference
-        implementation does: what is said of a clip then depends on its batch-mates.
+        implementation does: a prediction then depends on the other clips of the batch.
     mean : Tensor, shape (C, M), optional
         What is subtracted first; nothing, where there is none.
     """

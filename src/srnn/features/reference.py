@@ -101,7 +101,7 @@ class MelKeys(Keys):
     )
 
     def broken_relations(self) -> Iterator[BrokenRelation]:
-        """Yield what is wrong between the frequencies, and between window and hop."""
+        """Yield the broken relations between frequencies, and between window and hop."""
         if self.fmin >= self.fmax:
             yield BrokenRelation(
                 ("mel.fmin", "mel.fmax"), f"a number < mel.fmax = {self.fmax}", self.fmin
@@ -206,7 +206,7 @@ def fit(waveform: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     ----------
     waveform : array, shape (n,), n >= 1
     size : int
-        Samples wanted; see `cut`.
+        Number of samples; see `cut`.
 
     Returns
     -------

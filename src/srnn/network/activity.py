@@ -23,17 +23,17 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LayerActivity:
-    """What the neurons of a hidden layer do; each an array of shape (T, H), float32.
+    """Spikes and states of the neurons of a hidden layer; arrays of shape (T, H), float32.
 
     Attributes
     ----------
     spikes : array
         1 where a neuron fires, else 0.
     potential : array
-        The membrane potential that the threshold of the same step is compared with; what a spike
-        takes off it is missing from the next step on.
+        The membrane potential that is compared with the threshold of the same step; the reset
+        by a spike takes effect in the next step.
     threshold : array
-        What the potential must exceed. It adapts in neurons of `adaptive_threshold`, and is 1 in
+        The firing threshold. It adapts in neurons of `adaptive_threshold`, and is 1 in
         those of `adaptive_current`.
     adaptation : array
         A low-pass filter of the neuron's own spikes, which raises the threshold
@@ -48,7 +48,7 @@ class LayerActivity:
 
 @dataclass(frozen=True)
 class Activity:
-    """What a network does with one clip.
+    """The activity of a network during one clip.
 
     Attributes
     ----------

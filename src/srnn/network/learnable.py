@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the optimizer must know of each learnable parameter: its group and its bounds."""
+"""Optimizer group and bounds of each learnable parameter."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Learnable(NamedTuple):
-    """What is known of one learnable parameter.
+    """Optimizer group and bounds of one learnable parameter.
 
     Attributes
     ----------
@@ -27,11 +27,11 @@ class HasLearnables(Protocol):
     """A module with learnable parameters of its own that are not plain weights."""
 
     def learnables(self) -> dict[str, Learnable]:
-        """Return what is known of these parameters, by their names within the module."""
+        """Return group and bounds of the parameters, by their names within the module."""
 
 
 def learnables(network: nn.Module) -> dict[str, Learnable]:
-    """Return what is known of every parameter of ``network``, by name, in the network's order."""
+    """Return group and bounds of every parameter of ``network``, by name, in order."""
     found = {name: Learnable("weights") for name, _ in network.named_parameters()}
     for path, module in network.named_modules():
         if isinstance(module, HasLearnables):

@@ -110,7 +110,7 @@ class LayersKeys(Keys):
         return tuple(depth > 0 for depth in range(len(self.layer_sizes)))
 
     def broken_relations(self) -> Iterator[BrokenRelation]:
-        """Yield what is wrong between the sizes of the layers and their connections."""
+        """Yield an error unless there is one recurrence switch for each layer."""
         if len(self.recurrent_layers) != len(self.layer_sizes):
             yield BrokenRelation(
                 ("srnn.recurrent", "srnn.network_size"),
@@ -129,9 +129,9 @@ class Output(NamedTuple):
     Attributes
     ----------
     log_probs : Tensor, shape (B, R)
-        The log-probabilities of single readouts.
+        Log-probabilities of the outputs.
     classes : int
-        Number of classes. Readouts from index ``classes`` - 1 on all belong to the last class.
+        Number of classes K. Outputs from index K - 1 on belong to the last class.
     inputs : Tensor, shape (T, B, F)
         Input of the first layer: events, or features.
     hidden : tuple of Tensor, each of shape (T, B, H)
@@ -166,7 +166,7 @@ register_namedtuple(Output, serialized_type_name="srnn.Output")  # for torch.exp
 
 
 class Operations(NamedTuple):
-    """Synaptic operations: what it takes to bring inputs and spikes to neurons and readout.
+    """Synaptic operations of inputs and spikes.
 
     Attributes
     ----------
@@ -196,8 +196,8 @@ class SpikingNetwork(nn.Module):
     classes : int
         Classes K.
     last_class_readouts : int >= 1
-        Readouts of the last class, whose probabilities add up: of what it gathers, each may learn
-        something else. There are R = K - 1 + ``last_class_readouts`` readouts.
+        Outputs of the last class; their probabilities are summed. The network has
+        R = K - 1 + ``last_class_readouts`` outputs.
     bias : bool
         Whether the products with the weights have biases.
     neuron : Neuron
@@ -321,7 +321,7 @@ class SpikingNetwork(nn.Module):
         return inputs.transpose(0, 1)
 
     def operations(self, inputs: float, spikes: Sequence[float]) -> Operations:
-        """Return what some inputs, and spikes of each hidden layer, cost.
+        """Return the synaptic operations of inputs, and of spikes of each hidden layer.
 
         Parameters
         ----------
@@ -329,10 +329,10 @@ class SpikingNetwork(nn.Module):
             Inputs of the first layer that are not 0.
         spikes : sequence of float >= 0, one a hidden layer
         """
-        readouts = len(self.readout.tau_mem)
+        outputs = len(self.readout.tau_mem)
         accumulates = 0.0
         for layer, above, count in zip(
-            self.hidden, [*self.hidden_sizes[1:], readouts], spikes, strict=True
+            self.hidden, [*self.hidden_sizes[1:], outputs], spikes, strict=True
         ):
             assert isinstance(layer, AdaptiveLIF)
             reached = above + (0 if layer.recurrent is None else len(layer.recurrent.weight))
@@ -343,7 +343,7 @@ class SpikingNetwork(nn.Module):
         return Operations(accumulates, first)
 
     def folded(self) -> "SpikingNetwork":
-        """Return a network without normalisation that computes what this one does in evaluation.
+        """Return an equivalent network in evaluation, with the batch normalisation folded in.
 
         It has the parameters, by name and shape, of a network with biases that was made without
         ``batch_norm``. One without it is only copied.

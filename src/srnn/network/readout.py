@@ -42,13 +42,13 @@ class ReadoutKeys(TauRangeKeys):
     )
 
     def broken_relations(self) -> Iterator[BrokenRelation]:
-        """Yield what is wrong with the mean."""
+        """Yield an error if the mean is out of range."""
         yield from outside("tau_readout", self.tau_readout, self.tau_range)
 
 
 @dataclass(frozen=True)
 class Readout:
-    """How potentials of the readout become scores of the classes.
+    """Computation of the scores of the classes from potentials of the readout.
 
     Attributes
     ----------

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A start at which every hidden layer fires: input weights are scaled by what the layer does.
+"""Initialisation at a given firing rate: input weights are scaled layer by layer.
 
-Weights drawn for one size of layer and kind of input leave another silent, and a layer that never
-fires passes on next to no gradient. Here each layer in turn, the first one first, has its input
-weights scaled until it fires at a given rate on some clips (in the manner of Mishkin and Matas
-2016, "All you need is a good init", https://arxiv.org/abs/1511.06422, who scale to unit variance).
+Fresh weights may leave a layer silent, and a silent layer passes on almost no gradient. The input
+weights of each layer, from the first to the last, are scaled until it fires at a given rate on some
+clips (after Mishkin and Matas 2016, "All you need is a good init",
+https://arxiv.org/abs/1511.06422, who scale to unit variance).
 
 Legend: T time steps, B batch, C channels, M mel bands, H neurons.
 """
@@ -54,8 +54,8 @@ def scale_to_firing_rate(network: SpikingNetwork, features: Tensor, rate: float)
     Returns
     -------
     list of float
-        The rate that each layer has reached. It may be another one where no factor reaches it, as
-        where all inputs are zero.
+        The resulting rate of each layer. It differs from ``rate`` if no factor reaches it, as for
+        inputs of zero.
     """
     inputs = network.encode(features)
     reached = []

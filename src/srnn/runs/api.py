@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Training from Python, as the command line does.
 
-Nothing here sets up logging: what the command would log goes to the logger ``srnn`` of the standard
+Nothing here sets up logging: messages go to the logger ``srnn`` of the standard
 library, such as ``logging.basicConfig(level="INFO")`` shows; there is no ``train.log``.
 """
 
@@ -28,16 +28,16 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What training leaves behind.
+    """The results of training.
 
     Attributes
     ----------
     path : Path
         The run directory; `load` and `evaluate` take it.
     metrics : list of dict
-        What ``metrics.jsonl`` holds: a dict an epoch, from the first one on.
+        Content of ``metrics.jsonl``: a dict an epoch, from the first one on.
     test : dict
-        What ``test.json`` holds: the result on the testing partition.
+        Content of ``test.json``: the result on the testing partition.
     """
 
     path: Path
@@ -119,11 +119,11 @@ def _settings(config: str | Path | Tables | Config) -> Config:
 
 
 def _pass_on(stopped: Interrupted, directory: RunDirectory) -> None:
-    """Let the signal that stopped training reach whom it would have reached without it."""
+    """Raise the signal that stopped training again, for the handlers of the caller."""
     try:
         signal.raise_signal(stopped.signal)
     except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"the state is saved in {directory.path}: resume=True goes on from it")
+        interrupt.add_note(f"the state is saved in {directory.path}: resume=True continues from it")
         raise interrupt from None
 
 

@@ -36,7 +36,7 @@ _Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Checkpoint:
     labels : list of str
         The classes, in the order of the network's outputs.
     clips : str
-        `srnn.runs.compatibility.clips_digest` of what was trained on.
+        `srnn.runs.compatibility.clips_digest` of the corpus.
     epoch : int
         Epochs that the weights were trained for.
     weights : dict of Tensor

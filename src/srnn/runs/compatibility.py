@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What may be carried from one run to another: its state on resuming, its weights on starting."""
+"""Checks for resuming a run and for starting from the weights of another."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def expect_same_configuration(config: Config, saved: Config, epochs_done: int, s
 
 
 def expect_same_draws(config: Config, draws: int, source: str) -> None:
-    """Check that a run's clips would go on being augmented as they have been.
+    """Check that this version draws the augmentations of a run as before.
 
     Raises
     ------
@@ -65,10 +65,9 @@ def expect_same_draws(config: Config, draws: int, source: str) -> None:
 
 
 def clips_digest(corpus: Corpus) -> str:
-    """Return a digest of what is trained and chosen on: labels, clips, their order and samples.
+    """Return a digest of labels, training and validation clips, their order and samples.
 
-    Background recordings are among it: silence is cut from them, and they are mixed into clips.
-    Where the data set lies is not.
+    It includes background recordings, and not the place of the data set.
     """
     clips: list[object] = []
     for partition in ("training", "validation"):
@@ -88,7 +87,7 @@ def clips_digest(corpus: Corpus) -> str:
 
 
 def _sound(recording: Recording) -> list[object]:
-    """Return what does not depend on the pack: in it recordings lie in no certain order."""
+    """Return the facts of a recording without its offset, which differs between packs."""
     return [recording.name, 0, recording.frames, recording.sample_rate, recording.checksum]
 
 
@@ -99,7 +98,7 @@ def expect_same_clips(corpus: Corpus, saved: str, source: str) -> None:
     ------
     InputError
         If folders or recordings came, went or changed, or the run is of a version of this package
-        that did not note what they hold.
+        without a digest of their samples.
     """
     if not saved.startswith(_DIGEST):
         raise InputError(
@@ -123,12 +122,12 @@ def expect_transferable(source: Checkpoint, config: Config) -> None:
         If the networks or their features differ, naming the keys.
     """
     saved = source.parsed_config()
-    wanted, found = shaping(config), values(saved)
+    expected, found = shaping(config), values(saved)
     problems = [
-        f"--init: {key}: expected {toml_value(wanted[key])} as in this command, found "
+        f"--init: {key}: expected {toml_value(expected[key])} as in this command, found "
         f"{toml_value(found[key])} in the run that it names"
-        for key in wanted
-        if wanted[key] != found[key]
+        for key in expected
+        if expected[key] != found[key]
     ]
     if problems:
         raise InputError(*problems)
@@ -150,7 +149,7 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     """Give ``spotter`` the weights of another run, and the scale of features they were made for.
 
     A label that both runs have keeps its readout; the readout of every other one stays fresh. Those
-    of `_unknown_` are kept where both runs have as many: single ones say little without the others.
+    of `_unknown_` are kept where both runs have as many, as their probabilities are summed.
 
     Raises
     ------
@@ -163,7 +162,7 @@ def transfer(source: Checkpoint, spotter: Spotter, config: Config, labels: tuple
     new = [labels.index(label) for label in kept]
     old = [source.labels.index(label) for label in kept]
     if UNKNOWN in kept:
-        # Those behind the labels, even of other words: they know what is no keyword.
+        # Further outputs of `_unknown_`: useful even if they were trained on other words.
         new += range(len(labels), len(labels) - 1 + unknown)
         old += range(len(source.labels), len(source.labels) - 1 + unknown)
     state = spotter.state_dict()

@@ -27,7 +27,7 @@ class RunDirectory:
     ----------
     path : Path
     overrides : sequence of str
-        ``table.key=value`` each: what the command line sets, besides a configuration file.
+        ``table.key=value`` each: set on the command line, besides a configuration file.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class RunDirectory:
         Raises
         ------
         InputError
-            Naming what was found.
+            Naming the file found.
         """
         for file in (self.config, self.metrics, self.best, self.last, self.test, self.init):
             if file.exists():
@@ -149,8 +149,7 @@ class RunDirectory:
             ) from error
         except OSError as error:
             raise InputError(
-                f"--run-dir {self.path}: expected a directory that can be written, "
-                f"found {error.strerror}"
+                f"--run-dir {self.path}: expected a writable directory, found {error.strerror}"
             ) from error
         with lock:
             yield

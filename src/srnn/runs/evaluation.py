@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Evaluating what was trained, on its own data set or on another."""
+"""Evaluation of a run on its own or another data set."""
 
 import copy
 import logging
@@ -66,5 +66,5 @@ def evaluate(
         examples = make_examples(corpus, [partition], spec, device, memory_budget=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels
-        size, unheard = config.srnn.batch_size, config.data.held_out
-        return evaluate_examples(spotter, examples, labels, partition, size, device, unheard)
+        size, held_out = config.srnn.batch_size, config.data.held_out
+        return evaluate_examples(spotter, examples, labels, partition, size, device, held_out)

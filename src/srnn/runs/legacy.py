@@ -13,7 +13,7 @@ from srnn.runs.refusal import RefusedError
 _FORMAT = "srnn checkpoint"
 _VERSIONS = (1, 2)
 _RENAMED = {".norm.gain": ".norm.weight", ".norm.shift": ".norm.bias"}
-"""How names of weights ended in these versions, and how they end now."""
+"""Old and new suffixes of the names of weights."""
 
 
 def is_legacy(path: Path) -> bool:

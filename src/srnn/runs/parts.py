@@ -8,7 +8,7 @@ from srnn.network.model import SpikingNetwork
 
 
 def task_of(config: Config) -> Task:
-    """Return what the data set is prepared for."""
+    """Return the task of a configuration."""
     return Task(config.data, config.srnn.sample_rate, config.srnn.size, config.srnn.seed)
 
 

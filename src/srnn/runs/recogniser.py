@@ -27,7 +27,7 @@ from srnn.training.spotter import Spotter
 UNSURE = 0.5
 """Probability below which a prediction counts as unsure."""
 
-_BATCH = 64  # stretches of recordings that are judged at a time
+_BATCH = 64  # stretches that are classified at a time
 
 
 class Prediction(NamedTuple):
@@ -42,12 +42,12 @@ class Prediction(NamedTuple):
     probabilities : dict
         The probability of every label, in the order of the labels.
     start, end : float
-        Where the stretch that was judged begins and ends in the recording (s).
+        Start and end of the classified stretch in the recording (s).
     duration : float
         Length of the recording (s).
     digital_silence : bool
-        Whether all samples of that stretch are the same, to 16 bits. Nothing was recorded then, and
-        the label means nothing.
+        Whether all samples of the stretch are equal, to 16 bits: nothing was recorded, and the
+        label is meaningless.
     """
 
     label: str
@@ -65,7 +65,7 @@ class Prediction(NamedTuple):
 
 
 class _Stretch(NamedTuple):
-    """A part of a waveform that is to be judged."""
+    """A part of a waveform to classify."""
 
     samples: NDArray[np.float32]  # (n,), at most as many as a clip has
     start: int  # its place in the waveform
@@ -125,7 +125,7 @@ class Recogniser:
         names : iterable of str or Path
             Files, folders and patterns; see `srnn.data.selection.select_recordings`.
         windows : bool
-            Whether a recording is judged window by window, each as long as a clip and the last one
+            Whether a recording is classified window by window, each as long as a clip, the last
             at its end. Otherwise only its loudest stretch is.
 
         Yields
@@ -133,14 +133,14 @@ class Recogniser:
         path : Path
             A recording, in the order given; or a name without one.
         prediction : Prediction or InputError
-            That of the recording, or of each window in its order; or why there is none.
+            Prediction of the recording, or of each window in order; or the error.
         """
-        # What the reference's normalisation makes of a clip depends on the others of its batch.
+        # With "batch" normalisation a prediction depends on the other clips of the batch.
         size = 1 if self.spotter.normaliser.scale is None else _BATCH
         stretches = self._stretches(names, windows)
         while batch := list(itertools.islice(stretches, size)):
-            judged = [each for _, each in batch if isinstance(each, _Stretch)]
-            probabilities = iter(self._probabilities(judged) if judged else [])
+            batch_stretches = [each for _, each in batch if isinstance(each, _Stretch)]
+            probabilities = iter(self._probabilities(batch_stretches) if batch_stretches else [])
             for path, each in batch:
                 if isinstance(each, InputError):
                     yield path, each
@@ -153,7 +153,7 @@ class Recogniser:
     def _stretches(
         self, names: Iterable[str | Path], windows: bool
     ) -> Iterator[tuple[Path, _Stretch | InputError]]:
-        """Yield what is to be judged, or why it cannot be."""
+        """Yield the stretches to classify, or an error for each unreadable recording."""
         for name in names:
             try:
                 recordings = select_recordings(name)
@@ -175,7 +175,7 @@ class Recogniser:
     def _loudest(self, waveform: NDArray[np.float32]) -> _Stretch:
         size, length = self.config.srnn.size, len(waveform)
         start = loudest_window(waveform, size) if length > size else 0
-        samples = waveform[start : start + size].copy()  # the rest, maybe an hour, is let go
+        samples = waveform[start : start + size].copy()  # frees the rest of the recording
         return _Stretch(samples, start, length)
 
     def _windows(self, waveform: NDArray[np.float32]) -> Iterator[_Stretch]:

@@ -23,7 +23,7 @@ class RunRecorder:
     config : Config
     labels : sequence of str
     clips : str
-        `srnn.runs.compatibility.clips_digest` of what is trained on.
+        `srnn.runs.compatibility.clips_digest` of the corpus.
     """
 
     def __init__(

@@ -3,4 +3,4 @@
 
 
 class RefusedError(Exception):
-    """What was found instead of a checkpoint."""
+    """Error: a file is no valid checkpoint."""

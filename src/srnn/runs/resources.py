@@ -35,8 +35,8 @@ def resources(config: Config, device: torch.device) -> Iterator[None]:
 def _compile_kernels(config: Config) -> None:
     """Compile the kernels by running a small network, with a progress bar.
 
-    LLVM calls back into Python meanwhile, and ctypes drops what a signal raises there: a signal
-    is remembered, and takes effect after the kernel at hand.
+    LLVM calls back into Python meanwhile, and ctypes drops exceptions of signal handlers there: a
+    signal is stored and takes effect after the current kernel.
     """
     small = {"network_size": (2,) * len(config.srnn.layer_sizes)}
     srnn = config.srnn.model_copy(update=small)
@@ -48,7 +48,7 @@ def _compile_kernels(config: Config) -> None:
 
 
 def limit_threads() -> None:
-    """Have torch use no more threads than there are cores for this process.
+    """Limit torch's threads to the cores available to this process.
 
     Torch counts the cores of the machine, of which a container may have only some. The environment
     variable ``OMP_NUM_THREADS`` takes precedence.
@@ -59,7 +59,7 @@ def limit_threads() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep large blocks when they are freed, for the next step.
+    """Make the C library keep freed large blocks for the next step.
 
     By default it hands them back to the system, and each step pays for thousands of pages of zeros.
     """

@@ -81,7 +81,7 @@ def _row(run: RunDirectory) -> _Row:
 
 
 def _parameters(run: RunDirectory) -> int:
-    """Return the number of parameters, which all seeds share."""
+    """Return the number of parameters, which is equal for all seeds."""
     network = restore_spotter(load_checkpoint(run.best), str(run.best)).network
     return sum(parameter.numel() for parameter in network.parameters())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What a run starts from: fresh weights, those of another run, or its own saved state."""
+"""The start of a run: fresh weights, those of another run, or its own saved state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from srnn.runs.directory import RunDirectory
 
 @dataclass(frozen=True)
 class Start:
-    """What a run starts from.
+    """The start of a run.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def prepared_run(
 
 
 def saved_progress(run: RunDirectory) -> str:
-    """Return, on one line, how far the state has come that a run can be resumed from."""
+    """Return, on one line, the progress of the saved state of a run."""
     if not run.last.exists():
         return f"nothing is saved in {run.path} yet"
     try:
@@ -122,9 +122,9 @@ def _initial_weights(
     ----------
     run : RunDirectory
     given : Checkpoint, optional
-        What ``--init`` names; not needed again where the run has kept it.
+        The checkpoint of ``--init``; optional on resume, as the run keeps a copy.
     last : Checkpoint, optional
-        What `_state_to_resume` found in ``run``.
+        The state of ``run``, from `_state_to_resume`.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A whole run: prepare, train, test, and leave a run directory behind."""
+"""A whole run: preparation, training, test, and the files of the run directory."""
 
 import json
 import logging
@@ -71,10 +71,10 @@ def train(
     start : Start
         What `prepared_run` yields for ``run``.
     memory_budget : int, optional
-        Memory that examples may take (bytes); by default what `memory_budget_of` returns.
+        Memory budget of examples (bytes); by default that of `memory_budget_of`.
     first : bool
-        Whether this is the first of several runs that differ in their seed only. What all of them
-        have in common is logged on the terminal for the first run only.
+        Whether this is the first of several runs that differ in their seed only. Common
+        messages are logged on the terminal for the first run only.
 
     Raises
     ------
@@ -198,12 +198,14 @@ def _silence(corpus: Corpus, background: Background) -> Tensor:
 def _scale_to_firing_rate(
     spotter: Spotter, training: Examples, rate: float, device: torch.device
 ) -> None:
-    """Scale the input weights by what the layers do with clips from all over the partition."""
+    """Scale the input weights to a firing rate on clips from the whole partition."""
     count = len(training.labels)
     clips = torch.linspace(0, count - 1, min(count, _CLIPS_AT_START)).long()
     (batch,) = training.batches(clips, len(clips), device)
     rates = scale_to_firing_rate(spotter.network, spotter.normaliser(batch.features), rate)
-    _log.info("input weights are scaled: firing %s", " ".join(f"{each:.3f}" for each in rates))
+    _log.info(
+        "input weights are scaled: firing rates %s", " ".join(f"{each:.3f}" for each in rates)
+    )
 
 
 def _normaliser(
@@ -240,8 +242,8 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
     best = load_checkpoint(run.best)
     spotter = restore_spotter(best, str(run.best)).to(device).eval()
     config = best.parsed_config()
-    size, unheard = config.srnn.batch_size, config.data.held_out
-    result = evaluate(spotter, testing, best.labels, "testing", size, device, unheard)
+    size, held_out = config.srnn.batch_size, config.data.held_out
+    result = evaluate(spotter, testing, best.labels, "testing", size, device, held_out)
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
     _log.info("best epoch: %d of %d, by its validation accuracy", best.epoch, config.srnn.epochs)
     for line in result.summary():
@@ -249,7 +251,7 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
 
 
 def _log_header(config: Config, device: torch.device, where: dict[str, bool]) -> None:
-    """Log what the run is made with: to the file all keys, elsewhere those that were changed."""
+    """Log configuration, device and versions; all keys only to the file."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     _log.info("configuration:\n%s", to_toml(config).rstrip(), extra=_TO_FILE)
     changed = "".join(f"\n  {line}" for line in changes(config))

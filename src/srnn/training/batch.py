@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """What a training step reads.
+    """A batch of examples.
 
     Attributes
     ----------

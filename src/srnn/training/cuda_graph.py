@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Steps of training as a CUDA graph: recorded once, then launched as one."""
+"""Training steps as a CUDA graph: captured once, then replayed."""
 
 import logging
 
@@ -15,16 +15,16 @@ _log = logging.getLogger(__name__)
 
 
 class GraphedStep:
-    """A step that a GPU replays from a recording, a CUDA graph: hundreds of launches become one.
+    """A training step that is captured and replayed as a CUDA graph: one launch, not hundreds.
 
-    What is recorded has one size: batches of another (the last of an epoch) are trained on without
-    it, and so are the first few. Where recording fails, a warning says so and all steps are taken
-    without it; the batch of that step is trained on once, as if nothing had been tried.
+    A graph has a fixed batch size: the first steps and batches of another size (the last of an
+    epoch) run without it. If the capture fails, a warning is logged, the state before that step is
+    restored, and all steps run without a graph.
 
     Parameters
     ----------
     step : Step
-        On a CUDA device, with an optimizer that can be recorded (``capturable``).
+        On a CUDA device, with a ``capturable`` optimizer.
     batch_size : int
     """
 
@@ -34,7 +34,7 @@ class GraphedStep:
         self._warm_up = _WARM_UP
         self._failed = False
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._batch: Batch | None = None  # where the recording reads from
+        self._batch: Batch | None = None  # inputs of the graph
 
     def __call__(self, batch: Batch) -> None:
         """Train on ``batch``."""
@@ -48,7 +48,7 @@ class GraphedStep:
                 self._replay(self._graph, batch)
 
     def _prepare(self, batch: Batch) -> None:
-        """Take one of the first steps, the last of which is recorded."""
+        """Run a warm-up step, or capture the graph."""
         stream, before = torch.cuda.current_stream(), _Snapshot(self.step)
         try:
             if self._warm_up:
@@ -57,11 +57,11 @@ class GraphedStep:
             else:
                 self._record(batch)
         except RuntimeError as error:
-            torch.cuda.set_stream(stream)  # a recording that fails leaves its own in use
+            torch.cuda.set_stream(stream)  # a failed capture leaves its own stream in use
             before.restore()
             self._failed = True
             reason = str(error).partition("\n")[0]
-            _log.warning("steps are not replayed as a CUDA graph, which failed: %s", reason)
+            _log.warning("the capture of a CUDA graph failed, steps run without one: %s", reason)
         if self._failed:
             self.step(batch)
 
@@ -77,8 +77,8 @@ class GraphedStep:
         recorded = Batch(*(tensor.clone() for tensor in batch))
         self.step.optimizer.zero_grad()
         graph = torch.cuda.CUDAGraph()
-        # torch would share one stream among all recordings, of whatever device.
-        with torch.cuda.graph(graph, stream=torch.cuda.Stream()):  # records, runs nothing
+        # By default torch uses one stream for the captures of all devices.
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream()):  # captures, does not run
             self.step(recorded)
         graph.replay()
         self._graph, self._batch = graph, recorded
@@ -92,7 +92,7 @@ class GraphedStep:
 
 
 class _Snapshot:
-    """All that a step changes, as it is before it, and the random numbers that it would draw."""
+    """The state before a step: all tensors that it changes, and the random state."""
 
     def __init__(self, step: Step) -> None:
         self._step = step
@@ -102,7 +102,7 @@ class _Snapshot:
         self._drawn = self._generator.get_state()
 
     def restore(self) -> None:
-        """Make everything as it was; gradients are none."""
+        """Restore the state; gradients are None."""
         optimizer = self._step.optimizer
         optimizer.zero_grad()
         if self._is_first:
@@ -110,13 +110,13 @@ class _Snapshot:
         for tensor, value in self._values:
             tensor.copy_(value)
         if self._generator.device.type == "cuda":
-            # The old state stays marked as being recorded, and draws nothing any more.
+            # The old state is still marked as being captured and cannot be used.
             self._generator.graphsafe_set_state(self._generator.clone_state())
         self._generator.set_state(self._drawn)
 
 
 def _generator(device: torch.device) -> torch.Generator:
-    """Return what dropout draws from."""
+    """Return the random generator of dropout."""
     if device.type == "cuda":
         return torch.cuda.default_generators[device.index]
     return torch.default_generator

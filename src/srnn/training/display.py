@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What a reader sees of training: a line an epoch, and how long the run will still take."""
+"""Log lines of training: a line an epoch, with the time left."""
 
 import logging
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class EpochTable:
         self._lines = 0
 
     def log_start(self, validation: Evaluation) -> None:
-        """Log how the weights do before training."""
+        """Log the validation of the initial weights."""
         assert validation.loss is not None
         found = _measures(validation.loss, validation.accuracy, validation.balanced_accuracy)
         self._log(0, ("", ""), found, "", validation.firing_rate or ())
@@ -48,7 +48,7 @@ class EpochTable:
         is_best : bool
             Whether it is better than all epochs before it.
         left : float, or None
-            Time that the run will still take (s); None: not known.
+            Estimated time left for the run (s); None: unknown.
         """
         self._log(
             line.epoch,
@@ -85,7 +85,7 @@ class EpochTable:
 
 
 class Pace:
-    """Tells from what this process has done so far how long the rest of a run will take.
+    """Estimates the time left for a run from the steps of this process.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Pace:
         self.validation = 0.0
 
     def add_step(self, seconds: float) -> None:
-        """Take note of a step of training, and of how long it took (s)."""
+        """Add a step of training and its duration (s)."""
         self._taken += 1
         self._seconds += seconds
 
@@ -122,7 +122,7 @@ class Pace:
 
 
 def epoch_of(epoch: int, epochs: int) -> str:
-    """Return which epoch it is, in at most seven characters."""
+    """Return the number of the epoch, in at most seven characters."""
     width = len(str(epochs))
     return f"{epoch:{width}}/{epochs}" if width <= 3 else str(epoch)
 
@@ -130,7 +130,7 @@ def epoch_of(epoch: int, epochs: int) -> str:
 def duration(seconds: float | None) -> str:
     """Return a duration in at most five characters: ``45s``, ``12min``, ``1h40``, ``30h``, ``9d``.
 
-    One that is not known (None) is empty.
+    None, for unknown, is empty.
     """
     if seconds is None:
         return ""
@@ -153,8 +153,8 @@ def _loss(value: float) -> str:
     return f"{value:.3f}"[:5]
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}".replace("100.0%", "100%")
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{fraction:.1%}".replace("100.0%", "100%")
 
 
 def _firing(rates: Sequence[float]) -> str:

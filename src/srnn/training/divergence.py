@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The report of training that diverged: which parameters and clips are to blame."""
+"""The report of training that diverged: parameters and clips of the failed step."""
 
 import logging
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Numbers(NamedTuple):
-    """What a parameter looks like."""
+    """Statistics of a parameter."""
 
     wrong: int  # values and gradients that are not finite
     slope: float  # norm of the gradient
@@ -32,23 +32,23 @@ def divergence(
     clips: Sequence[Clip],
     advice: str,
 ) -> DivergenceError:
-    """Return the error of a step or an epoch, and log every parameter and every clip to blame.
+    """Return the error of a step or an epoch, and log all parameters and the clips of the step.
 
     Parameters
     ----------
     place : str
-        Which step or epoch.
+        The step or epoch.
     limits : LossLimits
     found : str
-        What is beyond them.
+        The value beyond them.
     network : Module
         With the weights before that step, or after that epoch, and the gradients there.
     clips : sequence of Clip
         The batch of the step; none of an epoch.
     advice : str
-        What to do.
+        The remedy.
     """
-    numbers = [_look_at(name, parameter) for name, parameter in network.named_parameters()]
+    numbers = [_statistics(name, parameter) for name, parameter in network.named_parameters()]
     worst = max(numbers, key=lambda each: (each.wrong, each.slope))
     names = [printable(clip.name) for clip in clips]
     lines = "\n".join(each.text for each in numbers)
@@ -60,7 +60,7 @@ def divergence(
     )
 
 
-def _look_at(name: str, parameter: Tensor) -> _Numbers:
+def _statistics(name: str, parameter: Tensor) -> _Numbers:
     values = parameter.detach()
     finite = values[values.isfinite()]
     wrong = values.numel() - finite.numel()

@@ -110,10 +110,10 @@ class Evaluation:
     @property
     def accuracy_of_held_out(self) -> float | None:
         """Fraction of the held-out clips that were recognised; None without such clips."""
-        unheard = [
+        held = [
             found for word, found in self.words.items() if word.rpartition("/")[2] in self.held_out
         ]
-        return _fraction(sum(hits for hits, _ in unheard), sum(count for _, count in unheard))
+        return _fraction(sum(hits for hits, _ in held), sum(count for _, count in held))
 
     def to_json(self) -> Json:
         """Return what ``test.json`` and ``evaluate --json`` hold."""
@@ -201,9 +201,9 @@ def evaluate(
     if not loss.isfinite():
         raise DivergenceError(f"{partition}: expected a finite loss, found {loss.item()}")
     _, steps, _ = examples.shape
-    rows, unheard = tuple(tuple(row) for row in confusion.tolist()), frozenset(held_out)
+    rows, held = tuple(tuple(row) for row in confusion.tolist()), frozenset(held_out)
     if not count:
-        return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, unheard)
+        return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, held)
     spikes_a_clip = (spikes / count).tolist()
     sizes = network.hidden_sizes
     return Evaluation(
@@ -215,7 +215,7 @@ def evaluate(
         sum(spikes_a_clip),
         network.operations(inputs.item() / count, spikes_a_clip),
         _by_word(examples.words, torch.cat(hits).tolist()),
-        unheard,
+        held,
     )
 
 

@@ -2,8 +2,8 @@
 """Examples: the labels of a partition, where its features come from, and the batches of both.
 
 Features that fit into memory are computed once and kept there; otherwise each batch gets its own
-from the waveforms, which lie in GPU memory or, packed, on disk. The numbers are the same. Where
-waveforms are varied in every epoch, each batch gets its own, too.
+from the waveforms, which lie in GPU memory or, packed, on disk. The numbers are the same. With
+augmented waveforms features are computed for each batch, too.
 
 Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a clip.
 """
@@ -28,9 +28,9 @@ from srnn.training.batch import Batch
 from srnn.training.sources import Computed, Kept, Source, ahead, parts
 from srnn.training.waveforms import Waveforms
 
-_CHUNK = 128  # clips that are worked on at a time where all of a partition are
+_CHUNK = 128  # clips processed at a time
 _MAIN_MEMORY = 2**30  # that features may take (bytes)
-_GPU_SHARE = 0.25  # of the free memory of a GPU, for features or waveforms
+_GPU_FRACTION = 0.25  # of the free memory of a GPU, for features or waveforms
 
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Examples:
     source : Source
         The features.
     words : tuple of str
-        What each is a clip of: a word, or a background recording, the folder before its name.
+        Word of each clip; for silence, folder and name of its background recording.
     augmentations : sequence of FeatureAugmentation
         Of the epochs of training, in their order.
     seed : int >= 0
@@ -114,10 +114,10 @@ def _augmented(augment: FeatureAugmentation, batch: Batch, draws: Tensor) -> Bat
 
 
 def memory_budget_of(device: torch.device) -> int:
-    """Return how much memory examples may take (bytes): GPU memory for a GPU, else main memory."""
+    """Return the memory budget of examples (bytes): GPU memory for a GPU, else main memory."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(_GPU_SHARE * free)
+        return int(_GPU_FRACTION * free)
     return _MAIN_MEMORY
 
 
@@ -137,12 +137,12 @@ def make_examples(
     ----------
     corpus : Corpus
     partitions : sequence of str
-        Of the corpus; the first have the first claim to memory.
+        In order of their priority for the memory budget.
     spec : MelSpec
     device : torch.device
-        What features are computed on.
+        Device on which features are computed.
     memory_budget : int >= 0
-        Memory that all together may take (bytes); see `memory_budget_of`. With 0 every batch is
+        Memory budget of all partitions (bytes); see `memory_budget_of`. With 0 every batch is
         computed from the pack.
     augmentations : sequence of WaveformAugmentation
         Of the training partition.
@@ -161,7 +161,7 @@ def make_examples(
             targets = torch.tensor(targets_of(corpus, unknown_readouts), dtype=torch.int64)
         waveforms = Waveforms(corpus.packs_of(name), clips, spec.size, spec.sample_rate)
         computed = Computed(waveforms, extract, augmentations if name == "training" else (), seed)
-        source, taken = _settle(computed, waveforms, device, memory_budget, name)
+        source, taken = _choose_source(computed, waveforms, device, memory_budget, name)
         memory_budget -= taken
         examples[name] = Examples(labels, targets, source, tuple(map(_word, clips)))
     return examples
@@ -171,10 +171,10 @@ def _word(clip: Clip) -> str:
     return f"{BACKGROUND}/{noise_of(clip.name)}" if clip.word == BACKGROUND else clip.word
 
 
-def _settle(
+def _choose_source(
     computed: Computed, waveforms: Waveforms, device: torch.device, budget: int, title: str
 ) -> tuple[Source, int]:
-    """Keep in memory what fits into the budget; return the source and what it takes (bytes)."""
+    """Choose the source of features that fits into the budget; return it and its size (bytes)."""
     size = 4 * prod(computed.shape)
     everything = torch.arange(waveforms.shape[0])
     where = "on the GPU" if device.type == "cuda" else "in main memory"

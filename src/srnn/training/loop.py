@@ -32,17 +32,17 @@ from srnn.training.schedule import ScheduleKeys, schedule_factor
 from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import Step, StepKeys
 
-_STEPS_UNSEEN = 50  # steps between two checks of the results, which wait for a GPU
+_CHECK_INTERVAL = 50  # steps between two checks of the results, which wait for a GPU
 _REFRESH = 0.2  # time between two states of the progress bar (s)
 
-# Firing rates (spikes per neuron and time step) that are warned of.
+# Firing rates (spikes per neuron and time step) beyond which a warning is logged.
 _SILENT, _SATURATED = 0.001, 0.6
 
 _log = logging.getLogger(__name__)
 
 
 class TrainingKeys(StepKeys, ScheduleKeys, EmaKeys, SeedKeys):
-    """What the loop reads."""
+    """Configuration keys of the loop."""
 
     batch_size: int = key(32, "batch size", "clips", ge=1, le=65_536)
     patience: int = key(
@@ -66,7 +66,7 @@ class TrainingKeys(StepKeys, ScheduleKeys, EmaKeys, SeedKeys):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a network is trained and validated on.
+    """The data for training and validation.
 
     Attributes
     ----------
@@ -84,20 +84,20 @@ class TrainingData:
 
 
 class Recorder(Protocol):
-    """Keeps what training yields; see `srnn.runs.recorder`."""
+    """Stores the results of training; see `srnn.runs.recorder`."""
 
     def save_best(self, epoch: int, spotter: Spotter) -> None:
-        """Keep the weights of the epoch with the highest validation accuracy so far."""
+        """Store the weights of the epoch with the highest validation accuracy so far."""
 
     def save_state(self, spotter: Spotter, state: TrainingState) -> None:
-        """Keep the weights and all else that resuming needs."""
+        """Store the state that training is resumed from."""
 
     def write_metrics(self, history: Sequence[EpochMetrics]) -> None:
-        """Keep the metrics of all finished epochs."""
+        """Store the metrics of all finished epochs."""
 
 
 class Trainer:
-    """Trains a spotter, epoch by epoch, and has the results recorded.
+    """Trains a spotter and records the results of each epoch.
 
     Parameters
     ----------
@@ -136,24 +136,24 @@ class Trainer:
         self._train_on = GraphedStep(self._step, keys.batch_size) if graphed else self._step
         self._table = EpochTable(keys.epochs)
         self._pace = Pace(keys.epochs, self.steps_per_epoch)
-        self._mean_loss: float | None = None  # of the epoch under way, when it was last read
+        self._mean_loss: float | None = None  # of the current epoch, when last read
 
     @property
     def validated(self) -> Spotter:
-        """What is validated and kept: the EMA of the weights, or else the weights themselves."""
+        """The spotter that is validated and saved: with the EMA of the weights, if there is one."""
         return cast(Spotter, self._ema.module) if self._ema else self.spotter
 
     def fit(self, stop: StopRequest) -> None:
-        """Train from where ``progress`` stands to the last epoch.
+        """Train from ``progress`` to the last epoch.
 
         Raises
         ------
         Interrupted
             After the step in which ``stop`` was requested, with the state saved.
         DivergenceError
-            If a step leads to numbers that are not finite; the checkpoints hold what was before.
+            If the loss or weights are no longer finite; the checkpoints hold earlier weights.
         InputError
-            If the disk does not take a checkpoint.
+            If a checkpoint cannot be written.
         """
         while not self.progress.is_complete(self.keys.epochs, self.keys.patience):
             order = self._train_epoch(stop)
@@ -204,13 +204,13 @@ class Trainer:
         self._table.log_start(self.validate())
 
     def save(self) -> None:
-        """Have the state saved that training can be resumed from."""
+        """Save the state that training is resumed from."""
         average = self.validated.state_dict() if self._ema else None
         state = TrainingState(self.optimizer.state_dict()["state"], self.progress, average)
         self.recorder.save_state(self.spotter, state)
 
     def _train_epoch(self, stop: StopRequest) -> NDArray[np.int64]:
-        """Train on what is left of the epoch; return the order of all its clips."""
+        """Train on the remaining batches of the epoch; return the order of all its clips."""
         keys, progress = self.keys, self.progress
         self.spotter.train()
         order = self.data.order(progress.epoch)
@@ -247,8 +247,8 @@ class Trainer:
                 progress.seconds = before + now - started
                 due = 0 < keys.checkpoint_minutes * 60 <= now - saved
                 requested = stop.requested
-                if requested or due or progress.step % _STEPS_UNSEEN == 0:
-                    self._take_stock(order)
+                if requested or due or progress.step % _CHECK_INTERVAL == 0:
+                    self._check_results(order)
                 if requested or due:
                     self.save()
                     saved = now
@@ -257,18 +257,18 @@ class Trainer:
                 if now - shown >= _REFRESH:
                     bar.set_postfix_str(self._state_of_epoch(), refresh=False)
                     shown = now
-        self._take_stock(order)
+        self._check_results(order)
         progress.seconds = before + time.monotonic() - started
         return order
 
     def _set_learning_rates(self, step: int) -> None:
-        """Set them for a step (from 0) of the epoch under way."""
+        """Set them for a step (from 0) of the current epoch."""
         epochs_done = self.progress.epoch - 1 + step / self.steps_per_epoch
         factor = schedule_factor(self.keys, epochs_done, 1 / self.steps_per_epoch)
         set_learning_rates(self.optimizer, factor)
 
     def _seed_dropout(self, step: int) -> None:
-        """Make what a step (from 0) of the epoch draws a function of it, the epoch and the seed."""
+        """Seed dropout by the step (from 0), the epoch and the seed."""
         if self.spotter.network.dropout:
             rng = generator(Purpose.DROPOUT, self.keys.seed, self.progress.epoch, step)
             torch.manual_seed(int(rng.integers(2**63)))
@@ -292,7 +292,7 @@ class Trainer:
         self.progress.loss, self.progress.hits = self._step.totals.tolist()
         self._mean_loss = self.progress.loss / self._clips_seen()
 
-    def _take_stock(self, order: NDArray[np.int64]) -> None:
+    def _check_results(self, order: NDArray[np.int64]) -> None:
         """Read the results of the epoch so far from the device; raise if they are not finite."""
         self._read_totals()
         if self._step.failed.item():
@@ -309,9 +309,9 @@ class Trainer:
         *,
         of_epoch: bool = False,
     ) -> DivergenceError:
-        """Repeat a step (from 0) of the epoch to tell what is wrong; nothing is updated.
+        """Repeat a step (from 0) of the epoch for a report of its gradients; nothing is updated.
 
-        Where it is the whole epoch that went wrong, its clips are not to blame.
+        With ``of_epoch`` the error names the epoch, and neither step nor clips.
         """
         keys, first = self.keys, step * self.keys.batch_size
         head = order[: first + keys.batch_size]
@@ -384,8 +384,7 @@ class Trainer:
                 continue
             _log.warning(
                 "hidden layer %d fires %s (%.2g spikes per neuron and time step) and learns "
-                "little: set srnn.firing_start = 0.1, by which input weights are scaled before "
-                "training%s",
+                "little: set srnn.firing_start = 0.1 (scales the input weights before training)%s",
                 number,
                 "hardly ever" if rate < _SILENT else "nearly always",
                 rate,

@@ -16,7 +16,7 @@ from srnn.training.batch import Batch
 
 
 class LossKeys(Keys):
-    """What is minimised."""
+    """Configuration keys of the loss."""
 
     label_smoothing: float = key(
         0.0,
@@ -83,7 +83,7 @@ def cross_entropy(log_probs: Tensor, batch: Batch) -> Tensor:
 
 
 def objective(loss: Tensor, output: Output, keys: LossKeys) -> Tensor:
-    """Return what is minimised: the cross entropy with smoothed labels plus the firing penalty.
+    """Return the loss: the cross entropy with smoothed labels plus the firing penalty.
 
     Label smoothing is that of Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567).
     """

@@ -107,7 +107,7 @@ def _rate(value: float, device: torch.device) -> float | Tensor:
 
 
 def restore_optimizer(optimizer: Optimizer, moments: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Load what an optimizer remembers, which may have worked on another kind of device.
+    """Load the state of an optimizer, which may come from another kind of device.
 
     All else, such as learning rates, follows from the configuration.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How far training has come: the metrics of its epochs, and the state that it goes on from."""
+"""Progress of training: metrics of the epochs, and the state to resume from."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -29,16 +29,16 @@ class EpochMetrics:
 
 @dataclass
 class Progress:
-    """How far training has come; with weights and moments it is all that resuming needs.
+    """Progress of training, saved beside weights and moments.
 
-    It holds no random state: what training draws is a function of seed, epoch and place in it.
+    It holds no random state: draws are a function of seed, epoch and step.
 
     Attributes
     ----------
     epoch : int
-        The epoch under way, from 1.
+        The current epoch, from 1.
     step : int
-        Steps of it that are done.
+        Finished steps of it.
     loss, hits : float
         Sum over the clips of these steps.
     seconds : float
@@ -69,7 +69,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What training goes on from, beside the weights.
+    """The state to resume from, beside the weights.
 
     Attributes
     ----------

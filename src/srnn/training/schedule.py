@@ -49,7 +49,7 @@ class ScheduleKeys(Keys):
 
 
 def schedule_factor(keys: ScheduleKeys, epochs_done: float, step: float = 0.0) -> float:
-    """Return what the learning rates are multiplied by after ``epochs_done`` epochs.
+    """Return the factor of the learning rates after ``epochs_done`` epochs.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What is trained and saved as one: the normaliser and the network behind it."""
+"""The model that is trained and saved: normaliser and network."""
 
 import math
 from collections.abc import Mapping
@@ -57,5 +57,5 @@ def load_weights(spotter: Spotter, weights: Mapping[str, Tensor], source: str) -
                 f"{source}: expected {name} from {lowest:g} to {highest:g}, found "
                 f"{tensor.min():g} to {tensor.max():g}"
             )
-    # Of a spotter without memory of its own, the weights become the parameters themselves.
+    # A spotter on the meta device has no memory: the weights become its parameters.
     spotter.load_state_dict(weights, assign=any(tensor.is_meta for tensor in own.values()))

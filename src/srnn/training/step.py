@@ -13,7 +13,7 @@ from srnn.training.spotter import Spotter
 
 
 class StepKeys(OptimizerKeys, LossKeys):
-    """What a step reads."""
+    """Configuration keys of a step."""
 
 
 class Step:

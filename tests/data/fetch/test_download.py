@@ -68,8 +68,8 @@ def test_goes_on_where_it_broke_off(
     assert get(server, tmp_path) == BODY
     reached = (CHUNK, CHUNK + 100, CHUNK + 100, CHUNK + 101, CHUNK + 101, 2 * CHUNK + 101)
     assert server.asked == ["", *(f"bytes={offset}-" for offset in reached)]
-    assert "broke off after 0.1 MB (IncompleteRead" in caplog.text
-    assert "trying again in 0 s" in caplog.text
+    assert "was interrupted after 0.1 MB (IncompleteRead" in caplog.text
+    assert "next attempt in 0 s" in caplog.text
 
 
 def test_the_next_run_goes_on_where_it_stopped(
@@ -81,11 +81,11 @@ def test_the_next_run_goes_on_where_it_stopped(
     message = broken_off(server, tmp_path)
     assert message.startswith(f"data.gsc_url: cannot download {server.url('x.tar')} (Incomplete")
     by_hand = f"put the archive at {tmp_path / 'x.tar'} by hand"
-    assert message.endswith(f": run again to go on where it stopped, or {by_hand}")
+    assert message.endswith(f": run again to resume, or {by_hand}")
     assert (tmp_path / ".x.tar.part").read_bytes() == BODY[:DROP]
     assert get(server, tmp_path) == BODY
     assert server.asked == [f"bytes={DROP}-"]
-    assert "going on where the download stopped, after 0.1 MB" in caplog.messages
+    assert "resuming the download after 0.1 MB" in caplog.messages
 
 
 def test_the_bar_begins_where_the_download_does(
@@ -118,7 +118,7 @@ def test_starts_anew_where_the_file_has_changed(
     broken_off(server, tmp_path)
     server.body, server.validators = OTHER, MOVED
     assert get(server, tmp_path) == OTHER
-    assert "does not send the rest" in caplog.text
+    assert "cannot resume the download of" in caplog.text
 
 
 @pytest.mark.parametrize(

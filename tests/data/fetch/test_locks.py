@@ -44,8 +44,8 @@ def test_without_locks_there_is_a_warning(
         caplog.clear()
         with locked(path, waiting):
             assert caplog.messages == [
-                f"{path}: this file system has no locks ({os.strerror(number)}): see to it that no "
-                f"other process works in {tmp_path}"
+                f"{path}: this file system has no locks ({os.strerror(number)}): do not run "
+                f"another srnn process in {tmp_path}"
             ]
 
 
@@ -100,4 +100,4 @@ def test_a_run_needs_no_locks(
     warnings = [line for line in capsys.readouterr().err.splitlines() if "WARNING" in line]
     assert len(warnings) == 2
     assert f"{run / '.lock'}: this file system has no locks" in warnings[0]
-    assert f"no other process works in {cache}" in warnings[1]
+    assert f"do not run another srnn process in {cache}" in warnings[1]

@@ -166,8 +166,9 @@ def test_without_worker_processes_this_one_decodes(
         reason = "no"
     opened = open_pack(folders.read(folder), workers=2)
     np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
-    assert f"data.workers: no worker processes ({reason}): this one decodes alone" in messages(
-        caplog
+    assert (
+        f"data.workers: cannot start worker processes ({reason}): the main process decodes"
+        in messages(caplog)
     )
 
 
@@ -295,7 +296,7 @@ def test_a_damaged_pack_is_made_anew(
     opened = open_pack(folders.read(folder))
     np.testing.assert_array_equal(opened["go/ada_nohash_0.wav"], NOISE)
     assert path.read_bytes() == content
-    assert f"{path} is damaged or was cut off: packing the recordings anew" in messages(caplog)
+    assert f"{path} is damaged or truncated: packing the recordings again" in messages(caplog)
 
 
 @pytest.mark.parametrize("suffix", [".part", ".1.part"])  # the first is of an earlier version
@@ -386,7 +387,7 @@ def test_a_cache_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         open_pack(folders.read(folder), str(tmp_path / "file"))
     assert str(error.value) == (
-        "data.cache: expected a directory that can be written, "
+        "data.cache: expected a writable directory, "
         f"found {tmp_path / 'file'} (File exists): name another"
     )
 

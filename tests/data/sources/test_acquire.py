@@ -288,10 +288,10 @@ class TestArchive:
     @pytest.mark.parametrize(
         ("name", "kind", "link", "reason"),
         [
-            ("/tmp/evil.wav", tarfile.REGTYPE, "", "it would land outside"),
-            ("//evil.wav", tarfile.REGTYPE, "", "it would land outside"),
-            ("yes/../../evil.wav", tarfile.REGTYPE, "", "it would land outside"),
-            ("..", tarfile.DIRTYPE, "", "it would land outside"),
+            ("/tmp/evil.wav", tarfile.REGTYPE, "", "its path leaves the folder"),
+            ("//evil.wav", tarfile.REGTYPE, "", "its path leaves the folder"),
+            ("yes/../../evil.wav", tarfile.REGTYPE, "", "its path leaves the folder"),
+            ("..", tarfile.DIRTYPE, "", "its path leaves the folder"),
             ("yes/link.wav", tarfile.SYMTYPE, "/etc/passwd", "it is a link to '/etc/passwd'"),
             ("yes/link.wav", tarfile.SYMTYPE, "../../x", "it is a link to '../../x'"),
             ("yes/link.wav", tarfile.LNKTYPE, "/etc/passwd", "it is a link to '/etc/passwd'"),
@@ -355,7 +355,7 @@ class TestArchive:
         member = tarfile.TarInfo("yes/x.wav")
         member.pax_headers = {"size": "-1024"}
         (tmp_path / "mine.tar.gz").write_bytes(tar_of(FILES, member))
-        refused(tmp_path, Origin("mine"), "damaged", "less than no bytes")
+        refused(tmp_path, Origin("mine"), "damaged", "negative size")
 
     @pytest.mark.parametrize("archive", [b"PK\3\4" * 500, b"no archive", GOOD + b"garbage"])
     def test_what_is_no_archive(self, tmp_path: Path, archive: bytes) -> None:
@@ -564,7 +564,7 @@ class TestReadOnly:
         (tmp_path / f"{V1}.tar.gz").write_bytes(GOOD)
         read_only()
         place = f"data.dataroot: {tmp_path / 'not' if root else tmp_path / f'.{V1}.lock'}"
-        remedy = "allow it, or set data.dataroot to a folder that can be written"
+        remedy = "allow it, or set data.dataroot to a folder that is writable"
         refused(tmp_path / root, Origin(V1), place, "Read-only file system", remedy)
         assert official.asked == []
 

@@ -182,7 +182,7 @@ def test_speakers_in_several_partitions_are_warned_of(
     assert len(read(path).entries) == 3
     assert warnings(caplog) == [
         f"{path}: 1 of 2 speakers are in several partitions, such as 'ada' in training (line 2) "
-        "and testing (line 3): accuracy is then not that of unheard voices"
+        "and testing (line 3): accuracy is then not that of new voices"
     ]
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Download, unpack and publish what comes from elsewhere: whole, once, or not at all."""
+"""Download, unpack and publish data sets atomically, by one process at a time."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Unpack a tar archive from elsewhere: whole, and inside one folder, or not at all."""
+"""Unpack an untrusted tar archive completely and within one folder, or raise an error."""
 
 import errno
 import gzip
@@ -19,10 +19,10 @@ _LONGEST = 200  # characters of a name in a message
 # Exceptions of the standard library for a damaged archive.
 _DAMAGES = (
     *(tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile),
-    *(ValueError, OverflowError, RecursionError, MemoryError),  # numbers and headers gone wild
+    *(ValueError, OverflowError, RecursionError, MemoryError),  # damaged numbers and headers
 )
 
-# Errors for a member that can exist on no disk.
+# Errors for a member that no file system can hold.
 _IMPOSSIBLE = {
     *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),  # both a file and a folder
@@ -47,8 +47,8 @@ def extract(archive: Path, folder: Path) -> int:
     Raises
     ------
     InputError
-        If a member has an absolute name or one with ``..``, is a link to such a place, a sparse
-        file or a device; if one cannot exist on a disk; if the archive is truncated or damaged.
+        If a member has an absolute name or one with ``..``, is a link to such a name, a sparse
+        file or a device, or cannot be stored; if the archive is truncated or damaged.
     OSError
         If the disk is full or cannot be written.
     """
@@ -68,8 +68,8 @@ def extract(archive: Path, folder: Path) -> int:
             ) as bar,
         ):
             for member in tar:
-                if member.size < 0:  # tarfile would go back in the archive, and round and round
-                    raise tarfile.ReadError("a file of less than no bytes")
+                if member.size < 0:  # tarfile would seek backwards in an endless loop
+                    raise tarfile.ReadError("a member of negative size")
                 _expect_inside(archive, member)
                 _extract(archive, tar, member, folder)
                 files += member.isfile()
@@ -86,16 +86,15 @@ def extract(archive: Path, folder: Path) -> int:
 def _expect_inside(archive: Path, member: tarfile.TarInfo) -> None:
     """Refuse members that are no file, folder or link, and names that lead out of the folder.
 
-    A link without ``..`` leads to its own folder or below it, however many are chained: the links
-    before it make no difference.
+    A link without ``..`` leads to its own folder or below it, also through other such links.
     """
     link = member.issym() or member.islnk()
     if not (link or member.isfile() or member.isdir()):
         reason = "it is neither file, folder nor link"
-    elif member.issparse():  # a few bytes could claim terabytes
+    elif member.issparse():  # a few bytes could expand to terabytes
         reason = "it is a sparse file"
     elif _leads_out(member.name):
-        reason = "it would land outside"
+        reason = "its path leaves the folder"
     elif link and _leads_out(member.linkname):
         reason = f"it is a link to {_short(member.linkname)}"
     else:
@@ -108,13 +107,13 @@ def _leads_out(name: str) -> bool:
 
 
 def _extract(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Extract a member, by the rules of tarfile for data: no owners, no odd permissions."""
+    """Extract a member with tarfile's filter "data": no owners, no special permissions."""
     try:
         tar.extract(member, folder, filter="data")
     except KeyError as error:
         reason = f"it is a link to {_short(member.linkname)}, which the archive does not hold"
         raise _unfit(archive, member, reason) from error
-    except (ValueError, OverflowError) as error:  # a name with NUL, a time beyond all calendars
+    except (ValueError, OverflowError) as error:  # a name with NUL, a date out of range
         raise _unfit(archive, member, str(error)) from error
     except OSError as error:
         if error.errno in _IMPOSSIBLE:
@@ -142,13 +141,13 @@ def _decompressed(raw: BinaryIO) -> BinaryIO:
 def _expect_end(stream: BinaryIO) -> None:
     """Raise ReadError unless zeros follow the last block read.
 
-    tarfile takes any block that is no header for the end of the archive. The end is two blocks of
-    zeros, of which it has read one. Reading all also lets gzip compare its checksum.
+    tarfile treats any block that is no header as the end of the archive. A valid end is two blocks
+    of zeros; tarfile has read one. Reading the rest also verifies the checksum of gzip.
     """
     length = 0
     while chunk := stream.read(_CHUNK):
         length += len(chunk)
         if any(chunk):
-            raise tarfile.ReadError("no member where one is expected")
+            raise tarfile.ReadError("a damaged header of a member")
     if length < tarfile.BLOCKSIZE:
         raise tarfile.ReadError("no end-of-archive marker")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Put a data set into a data root: whole and once, or with an error of one line.
+"""Install a data set in a data root, atomically and by one process at a time.
 
 A data set lies in ``DIR/SpeechCommands/<name>/``. It is prepared under a hidden name beside that,
 flushed to the disk and renamed, by one process at a time; an interruption leaves nothing under the
@@ -17,15 +17,15 @@ from srnn.errors import InputError
 from srnn.files import remedy, sync_directory, sync_tree
 
 CORPORA = "SpeechCommands"
-"""The folder in a data root that the data sets lie in; torchaudio's name for it."""
+"""Folder of the data sets in a data root, named as in torchaudio."""
 
 SYNTHETIC_WORDS = "SyntheticWords"
-"""The folder in a data root that synthetic words for `_unknown_` lie in."""
+"""Folder in a data root of the synthetic words for `_unknown_`."""
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 """Suffixes of archives."""
 
-_ELSEWHERE = "set data.dataroot to a folder that can be written or holds the data set"
+_ELSEWHERE = "set data.dataroot to a folder that is writable or holds the data set"
 
 
 def corpus_name(url: str) -> str:
@@ -34,7 +34,7 @@ def corpus_name(url: str) -> str:
     Raises
     ------
     ValueError
-        If it is no URL, as with an unclosed bracket in the host.
+        If it is no valid URL.
     """
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     for suffix in ARCHIVES:
@@ -61,7 +61,7 @@ def sole_use(dataroot: Path, name: str) -> AbstractContextManager[object]:
     Raises
     ------
     OSError
-        If the data root can be neither created nor written.
+        If the data root cannot be created or is not writable.
     """
     dataroot.mkdir(parents=True, exist_ok=True)
     waiting = f"waiting for another process that prepares {name} in {dataroot}"
@@ -70,10 +70,9 @@ def sole_use(dataroot: Path, name: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``folder``, and remove it in the end.
+    """Yield an empty folder beside ``folder``; remove it at the end unless it was renamed.
 
-    It may be renamed in the context. Its name is always the same, so that the leftovers of a killed
-    process are found and removed first. To be called under `sole_use`.
+    Its name is fixed: leftovers of a killed process are removed first. Requires `sole_use`.
     """
     place = folder.with_name(f".{folder.name}.part")
     if place.exists():
@@ -87,7 +86,7 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 def publish(content: Path, folder: Path) -> None:
-    """Rename a folder to its name once all of its content is on the disk."""
+    """Flush a folder to disk and rename it to its final name."""
     sync_tree(content)
     content.rename(folder)
     sync_directory(folder.parent)

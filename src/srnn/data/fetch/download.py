@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """Download a large file, and resume after broken connections and killed processes.
 
-The bytes received lie beside the target as ``.NAME.part``; ``.NAME.part.json`` identifies the file
-on the server that they are the beginning of. The next attempt asks for the rest of that file, and
-begins anew where the server has another one or cannot send parts.
+Received bytes are stored beside the target in ``.NAME.part``; ``.NAME.part.json`` identifies the
+file on the server. The next attempt requests the remaining bytes. It starts again if the file on
+the server has changed or the server does not support range requests.
 """
 
 import json
@@ -24,41 +24,40 @@ from srnn.errors import InputError
 from srnn.files import sync_directory, sync_file
 
 _CHUNK = 1 << 16  # bytes received at once
-_TIMEOUT = (10, 60)  # until there is a connection, and between two pieces of the answer (s)
-_PAUSES = (1, 5, 20)  # before the attempts that follow one that gained nothing (s)
+_TIMEOUT = (10, 60)  # for connecting, and between two chunks (s)
+_PAUSES = (1, 5, 20)  # before attempts after one without progress (s)
 
 _log = logging.getLogger(__name__)
 
 
 class _Origin(NamedTuple):
-    """The file on a server that a partial file is the beginning of."""
+    """The file on a server that is being downloaded."""
 
     url: str
-    validator: str  # ETag or time of change: another file at this URL has another one
+    validator: str  # ETag or Last-Modified: it changes with the file
     length: int | None  # bytes of the whole file, if the server states it
 
 
 def download(url: str, target: Path, key: str, verify: Callable[[Path], None]) -> None:
-    """Download a file, which appears under its name when it is whole and verified.
+    """Download a file; it gets its name after it is complete and verified.
 
-    A broken connection is resumed as long as each attempt gains bytes.
+    After a broken connection the download is resumed as long as it makes progress.
 
     Parameters
     ----------
     url : str
-        With http or https.
+        http or https.
     target : Path
-        In a folder that exists. No other process may download it at the same time.
+        In an existing folder. No other process may download it at the same time.
     key : str
         The configuration key of the URL, for messages.
     verify : function
-        Takes the path of the whole file and raises `InputError` if it is not the right one; it is
-        deleted then.
+        Raises `InputError` if the file at a path is wrong; the file is then deleted.
 
     Raises
     ------
     InputError
-        If it cannot be downloaded; the bytes received are kept where the server can send the rest.
+        If the download fails; received bytes are kept if it can be resumed.
     OSError
         If the disk is full or cannot be written.
     """
@@ -69,7 +68,7 @@ def download(url: str, target: Path, key: str, verify: Callable[[Path], None]) -
         _receive_all(url, partial, note)
     except (RequestException, TransportError) as error:
         if _size(partial) and _read(note, url):
-            remedy = "run again to go on where it stopped"
+            remedy = "run again to resume"
         else:
             _discard(partial, note)
             remedy = "run again"
@@ -90,7 +89,7 @@ def download(url: str, target: Path, key: str, verify: Callable[[Path], None]) -
 
 
 def _receive_all(url: str, partial: Path, note: Path) -> None:
-    """Receive until the file is whole, or as long as trying again helps."""
+    """Receive until the file is complete; retry as long as attempts make progress."""
     start = furthest = _size(partial)
     fruitless = 0  # attempts in a row
     while True:
@@ -103,7 +102,7 @@ def _receive_all(url: str, partial: Path, note: Path) -> None:
             if furthest == start or fruitless == len(_PAUSES):
                 raise
             _log.warning(
-                "the download of %s broke off after %.1f MB (%s): trying again in %d s",
+                "the download of %s was interrupted after %.1f MB (%s): next attempt in %d s",
                 url,
                 reached / 1e6,
                 _reason(error),
@@ -115,45 +114,45 @@ def _receive_all(url: str, partial: Path, note: Path) -> None:
 
 
 def _receive(url: str, partial: Path, note: Path) -> None:
-    """Receive the rest of the file, or all of it, over one connection."""
+    """Receive the remaining bytes, or the whole file, over one connection."""
     known = _read(note, url)
     offset = _size(partial)
     if known and offset == known.length:
         return
     if known and offset:
-        wanted = {"Range": f"bytes={offset}-", "If-Range": known.validator}
-        with _get(url, wanted) as response:
+        headers = {"Range": f"bytes={offset}-", "If-Range": known.validator}
+        with _get(url, headers) as response:
             if _continues(response, known, offset):
-                _log.info("going on where the download stopped, after %.1f MB", offset / 1e6)
+                _log.info("resuming the download after %.1f MB", offset / 1e6)
                 _save(response, partial, known.length)
                 return
-        _log.warning("the server does not send the rest of what came from %s", url)
+        _log.warning("cannot resume the download of %s: starting again", url)
     with _get(url, {}) as response:
         if response.status_code != 200:
             raise HTTPError(response=response)
         _discard(partial, note)
         origin = _Origin(url, _validator(response), response.raw.length_remaining)
-        if origin.validator:  # else a later attempt could not know that it gets the same file
+        if origin.validator:  # otherwise a later attempt cannot identify the file
             note.write_text(json.dumps(origin), encoding="utf-8")
         _save(response, partial, origin.length)
 
 
 def _get(url: str, headers: dict[str, str]) -> requests.Response:
-    # The archive itself is verified, not a compressed transfer of it.
+    # Without compression in transit: offsets and checksum are those of the file.
     headers = {"Accept-Encoding": "identity"} | headers
     return requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
 
 
 def _validator(response: requests.Response) -> str:
-    """Return what identifies this version of the file; empty: the server states nothing."""
+    """Return the identifier of this version of the file; empty if the server sends none."""
     etag = response.headers.get("ETag", "")
-    if etag and not etag.startswith("W/"):  # a weak one promises no equal bytes
+    if etag and not etag.startswith("W/"):  # a weak ETag does not guarantee equal bytes
         return etag
     return response.headers.get("Last-Modified", "")
 
 
 def _continues(response: requests.Response, known: _Origin, offset: int) -> bool:
-    """Whether an answer holds what follows the first ``offset`` bytes of the file known."""
+    """Whether a response continues the known file after its first ``offset`` bytes."""
     content_range = response.headers.get("Content-Range", "")
     parts = re.fullmatch(rf"bytes {offset}-\d+/(\d+|\*)", content_range)
     return (
@@ -165,7 +164,7 @@ def _continues(response: requests.Response, known: _Origin, offset: int) -> bool
 
 
 def _save(response: requests.Response, partial: Path, length: int | None) -> None:
-    """Append what a server sends to the partial file."""
+    """Append the body of a response to the partial file."""
     with (
         partial.open("ab") as file,
         tqdm(
@@ -181,15 +180,15 @@ def _save(response: requests.Response, partial: Path, length: int | None) -> Non
         for chunk in response.raw.stream(_CHUNK, decode_content=False):
             file.write(chunk)
             bar.update(len(chunk))
-    if length not in (None, _size(partial)):  # as of a server that sends less than was asked for
+    if length not in (None, _size(partial)):  # a server may close the connection early
         raise ConnectionBroke(f"{_size(partial)} of {length} bytes received")
 
 
 def _read(note: Path, url: str) -> _Origin | None:
-    """Read the origin of the partial file; None where there is none, or it is another URL."""
+    """Read the origin of the partial file; None if it is missing, damaged or of another URL."""
     try:
         known = _Origin(*json.loads(note.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):  # ValueError: not written to its end
+    except (FileNotFoundError, ValueError):  # ValueError: truncated
         return None
     return known if known.url == url else None
 
@@ -205,7 +204,7 @@ def _discard(partial: Path, note: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the innermost cause: requests wraps it in several layers of messages."""
+    """Return the message of the innermost cause."""
     if isinstance(error, HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
     root: BaseException = error

@@ -12,30 +12,29 @@ from filelock import FileLock, Timeout
 from srnn.errors import printable
 from srnn.files import UNSUPPORTED
 
-# Errors where there are no locks: of NFS without its daemon, of Lustre mounted without them.
+# Errors of file systems without locks, such as NFS without its daemon, or some Lustre mounts.
 _NO_LOCKS = UNSUPPORTED | {errno.ENOLCK}
 
 _log = logging.getLogger(__name__)
 
 
 def locked(path: Path, waiting: str | None) -> AbstractContextManager[object]:
-    """Take a lock that only one process or thread holds at a time.
+    """Take an exclusive lock between processes and threads.
 
-    Where the file system has no locks, a warning is logged and none is taken. That a file exists
-    is no lock: its maker may have died.
+    Where the file system has no locks, a warning is logged and no lock is taken. The existence of
+    the file is not the lock: a process that dies leaves the file behind, unlocked.
 
     Parameters
     ----------
     path : Path
-        The file of the lock. It is created where missing and stays there, empty: another process
-        may be waiting for it. A process that dies leaves it unlocked.
+        The file of the lock, created if missing. It is not deleted: others may wait for it.
     waiting : str or None
         Message to log while another process holds it. None: do not wait.
 
     Returns
     -------
     context manager
-        The lock is held already; the end of the context releases it.
+        The lock is already held and is released at the end of the context.
 
     Raises
     ------
@@ -53,7 +52,7 @@ def locked(path: Path, waiting: str | None) -> AbstractContextManager[object]:
         if error.errno not in _NO_LOCKS:
             raise
         _log.warning(
-            "%s: this file system has no locks (%s): see to it that no other process works in %s",
+            "%s: this file system has no locks (%s): do not run another srnn process in %s",
             printable(path),
             error.strerror,
             printable(path.parent),
@@ -71,11 +70,11 @@ def _acquire(lock: FileLock, path: Path, waiting: str | None) -> None:
         if waiting is None:
             raise
         _log.info("%s", waiting)
-        _log.info("it holds the lock %s", printable(path))
+        _log.info("the other process holds the lock %s", printable(path))
         lock.acquire()
 
 
 def _release(lock: FileLock) -> None:
-    # What was done under the lock is done. At the latest, it ends with this process.
+    # The work under the lock is complete. The system releases it at the end of the process.
     with contextlib.suppress(OSError):
         lock.release()

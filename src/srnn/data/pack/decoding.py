@@ -20,15 +20,15 @@ from srnn.data import audio
 from srnn.data.pack.file import SAMPLE, Decoded, Recording, place_of
 from srnn.data.workers import (
     available_cores,
-    deaf_to_interruption,
     end_with_parent,
+    interruptions_blocked,
     one_core_each,
     without_main,
 )
 from srnn.errors import InputError
 
 _RECORDINGS_A_TASK = 64
-_RECORDINGS_WORTH_A_POOL = 5000  # fewer are done sooner than worker processes have started
+_RECORDINGS_WORTH_A_POOL = 5000  # fewer are decoded faster than workers start
 
 _log = logging.getLogger(__name__)
 
@@ -53,9 +53,11 @@ def decode(
     if processes and len(names) >= _RECORDINGS_WORTH_A_POOL:
         try:
             results = _in_processes(processes, job, tasks)
-        # Semaphores that a system lacks or has no room for, as in /dev/shm; too many processes.
+        # No semaphores, a full /dev/shm, or too many processes.
         except (OSError, ImportError, NotImplementedError) as error:
-            _log.warning("data.workers: no worker processes (%s): this one decodes alone", error)
+            _log.warning(
+                "data.workers: cannot start worker processes (%s): the main process decodes", error
+            )
     if results is None:
         alone = partial(job, taken=_Counter())
         results = (alone(task) for task in tasks)
@@ -71,7 +73,7 @@ def decode(
 
 @dataclass
 class _Counter:
-    """Stands in for a number that processes share, where there is one process."""
+    """Replaces the shared counter where there is one process."""
 
     value: int = 0
 
@@ -82,7 +84,7 @@ class _Counter:
 def _decode_some(
     names: Sequence[str], folder: Path, target: Path, taken: "Synchronized[int] | _Counter"
 ) -> Decoded:
-    """Decode a few recordings and write them behind all samples so far (``taken``, shared)."""
+    """Decode a few recordings and append them; ``taken`` counts all samples so far."""
     decoded = Decoded([], {})
     with target.open("rb+") as file:
         for name in names:
@@ -110,20 +112,20 @@ _Job = Callable[[Sequence[str]], Decoded]
 def _in_processes(
     processes: int, job: Callable[..., Decoded], tasks: Iterable[Sequence[str]]
 ) -> Generator[Decoded, None, None]:
-    """Do ``job`` for each task in worker processes; return what yields its results, in order.
+    """Do ``job`` for each task in worker processes; return a generator of the results, in order.
 
     Raises
     ------
     OSError, ImportError, NotImplementedError
-        If there can be no worker processes.
+        If worker processes cannot be started.
     """
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with deaf_to_interruption():  # starts a process, too
+    with interruptions_blocked():  # starts a process, too
         shared = partial(job, taken=context.Value("q", 0))
     pool = ProcessPoolExecutor(processes, context, _take_on, (shared,))
     try:
-        with one_core_each(), deaf_to_interruption(), without_main():
+        with one_core_each(), interruptions_blocked(), without_main():
             results = pool.map(_work, tasks)
     except BaseException:
         pool.shutdown(cancel_futures=True)
@@ -145,7 +147,7 @@ def _results(
         pool.shutdown(cancel_futures=True)
 
 
-_job: _Job  # of this worker process: shared memory can be handed over only as a process starts
+_job: _Job  # of this worker: shared memory can be passed only when a process starts
 
 
 def _take_on(job: _Job) -> None:

@@ -41,19 +41,19 @@ def key_of(files: Sequence[File]) -> bytes:
 
 
 def place_of(offset: int) -> int:
-    """Return where in a pack (bytes) a sample lies."""
+    """Return the position of a sample in a pack (bytes)."""
     return _HEADER.size + offset * SAMPLE.itemsize
 
 
 class Recording(NamedTuple):
-    """Where a recording lies in a pack."""
+    """A recording in a pack."""
 
     name: str  # of its `srnn.data.dataset.File`
     offset: int  # its first sample
     frames: int  # its samples
     sample_rate: int  # of the file, and of the samples (Hz)
     checksum: int  # CRC-32 of the samples
-    problem: str = ""  # what is wrong with the sound, see `audio.decode`; empty: nothing
+    problem: str = ""  # with the samples, see `audio.decode`; empty: none
 
 
 class Decoded(NamedTuple):
@@ -70,14 +70,13 @@ class Pack:
     Attributes
     ----------
     place : Path
-        What messages name: the folder of words, or the manifest.
+        The folder of words or the manifest, for messages.
     folder : Path
         The folder that the names of recordings are relative to.
     path : Path
         The file.
     samples : array, int16
-        All samples, mapped into memory: what is read of them is loaded from disk, and may be
-        dropped from memory again.
+        All samples, memory-mapped: the system loads them from disk on access and may evict them.
     recordings : dict
         By name, in the order of the data set.
     unreadable : dict
@@ -112,7 +111,7 @@ def read(path: Path, key: bytes, data_set: DataSet) -> Pack | None:
         reason = (isinstance(error, OSError) and error.strerror) or "it does not fit into memory"
         raise InputError(f"data.cache: {path}: {reason}: name another directory") from error
     if pack is None:
-        _log.warning("%s is damaged or was cut off: packing the recordings anew", printable(path))
+        _log.warning("%s is damaged or truncated: packing the recordings again", printable(path))
     return pack
 
 
@@ -141,8 +140,8 @@ def _mapped(file: BinaryIO, path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         _log.warning(
-            "data.cache: %s cannot be mapped into memory (%s) and is read into it, %.1f MB; name "
-            "a directory on another disk to save that memory",
+            "data.cache: %s cannot be mapped into memory (%s) and is loaded instead, %.1f MB; a "
+            "directory on another disk may save that memory",
             printable(path),
             error.strerror,
             os.fstat(file.fileno()).st_size / 1e6,
@@ -152,7 +151,7 @@ def _mapped(file: BinaryIO, path: Path) -> mmap.mmap | bytes:
 
 
 def write(file: BinaryIO, key: bytes, decoded: Decoded) -> None:
-    """Complete a pack, whose samples are written, by index and header."""
+    """Complete a pack, whose samples are written, by writing index and header."""
     count = sum(recording.frames for recording in decoded.recordings)
     index = json.dumps(decoded).encode()
     file.seek(place_of(count))

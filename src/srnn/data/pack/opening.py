@@ -2,7 +2,7 @@
 """Packs: all recordings of a data set, decoded once into one memory-mapped file.
 
 A pack holds 16-bit samples at the rate of each recording, and nothing of labels, clip lengths or
-features: whatever is trained on a data set, it is decoded once. Its file name is a digest of the
+features: a data set is decoded once for all configurations. Its file name is a digest of the
 names, sizes, times of change and permissions of the recordings, so that a data set that has changed
 is packed anew. A recording that cannot be decoded is no error: the pack holds the reason.
 """
@@ -101,19 +101,18 @@ def open_pack(
         with lock:
             return read(path, digest, data_set) or _make(data_set, path, digest, stem, workers)
     raise InputError(
-        f"data.cache: expected a directory that can be written, found {' and '.join(refusals)}: "
-        "name another"
+        f"data.cache: expected a writable directory, found {' and '.join(refusals)}: name another"
     )
 
 
 def expect_readable(pack: Pack, maximum: float) -> None:
-    """Warn of the recordings that are unreadable, and allow only a share of them.
+    """Warn of the recordings that are unreadable, and check that they are few.
 
     Parameters
     ----------
     pack : Pack
     maximum : float, 0 <= maximum <= 1
-        Largest share of all recordings.
+        Maximum fraction of all recordings.
 
     Raises
     ------
@@ -139,7 +138,7 @@ def expect_readable(pack: Pack, maximum: float) -> None:
 
 
 def _warn_of_problems(pack: Pack) -> None:
-    """Warn, on one line, of recordings that can be read but do not hold what was recorded."""
+    """Warn, on one line, of readable recordings with damaged samples."""
     doubtful = [recording for recording in pack.recordings.values() if recording.problem]
     if doubtful:
         some = [f"{printable(each.name)}: {each.problem}" for each in doubtful[:_NAMED]]
@@ -180,7 +179,7 @@ def _make(
     what = f"{len(names):,}", printable(data_set.place), printable(path)
     _log.info("packing %s recordings of %s into %s", *what)
     started = time.monotonic()
-    temporary = path.with_name(f"{stem}.{os.getpid()}.part")  # no name that another process knows
+    temporary = path.with_name(f"{stem}.{os.getpid()}.part")  # unique to this process
     try:
         for leftover in path.parent.iterdir():
             if leftover.name.startswith(f"{stem}.") and leftover.suffix == ".part":

@@ -140,7 +140,7 @@ def _place(entry: Entry) -> tuple[str, str, float, float]:
 
 
 def _rows(path: Path, problems: list[str]) -> Iterator[_Row]:
-    """Yield the rows of a manifest; append what is wrong with its lines to ``problems``."""
+    """Yield the records of a manifest; append the errors of its lines to ``problems``."""
     text = read_text(path, "a manifest")
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     parse = _tsv if path.suffix.lower() == ".tsv" else _jsonl
@@ -180,7 +180,7 @@ def _jsonl(path: Path, lines: list[tuple[int, str]], problems: list[str]) -> Ite
 
 
 def _entry(row: _Row, origin: str) -> Entry:
-    """Return what a row lists; raise ValueError, with what was expected and found, if it is bad."""
+    """Return the entry of a record; raise ValueError (expected, found) if it is invalid."""
     if not row.path:
         raise ValueError("path: expected a recording, found nothing")
     label = composed(row.label)
@@ -239,6 +239,6 @@ def _warn_of_shared_speakers(path: Path, speakers: dict[str, dict[str, int]]) ->
         found = " and ".join(f"{name} (line {line})" for name, line in lines.items())
         _log.warning(
             "%s: %s of %s speakers are in several partitions, such as %r in %s: accuracy is then "
-            "not that of unheard voices",
+            "not that of new voices",
             *(printable(path), f"{len(shared):,}", f"{len(speakers):,}", speaker, found),
         )

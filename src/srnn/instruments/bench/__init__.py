@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How fast the package is on this machine, beside what else one could use, measured in turns.
+"""Benchmark of the package on this machine against alternatives, measured in turns.
 
 `plan` states how much is measured; `training`, `sound` and `epoch` measure; `report` prints.
-`subjects` makes what trains, `baselines` what it is compared with, `firing` has networks fire;
+`subjects` makes the networks, `baselines` the alternatives, `firing` sets firing rates;
 `timing` and `memory` measure.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the engine is compared with: a loop over time steps, an LSTM, and the dense products alone.
+"""Baselines: a loop over time steps, an LSTM, and the dense products alone.
 
 Legend: T time steps, B batch, C channels, M mel bands, F = C * M inputs, H neurons, K classes.
 """
@@ -104,9 +104,9 @@ class _MultiGaussian(torch.autograd.Function):
         return gradient * 0.5 * bump
 
 
-def _density(x: Tensor, mean: float, deviation: float) -> Tensor:
-    peak = 1 / (math.sqrt(2 * math.pi) * deviation)
-    return torch.exp(-((x - mean) ** 2) / (2 * deviation**2)) * peak
+def _density(x: Tensor, mean: float, std: float) -> Tensor:
+    peak = 1 / (math.sqrt(2 * math.pi) * std)
+    return torch.exp(-((x - mean) ** 2) / (2 * std**2)) * peak
 
 
 class LstmNetwork(nn.Module):

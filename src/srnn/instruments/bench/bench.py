@@ -61,7 +61,7 @@ def bench(plan: Plan, dataroot: Path | None = None) -> Report:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the package logs while it is measured out of the bench's log, but for warnings."""
+    """Log only warnings of the package while it is measured."""
     log = logging.getLogger("srnn")
     before = log.level
     log.setLevel(logging.WARNING)

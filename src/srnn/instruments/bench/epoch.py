@@ -40,7 +40,7 @@ from srnn.runs.train import train
 from srnn.training.spotter import Spotter
 
 _WORKERS = 2  # of the loop's data loader
-_LEAST_RECORDINGS = 3  # of a word: one for each partition
+_MIN_RECORDINGS = 3  # of a word: one for each partition
 _CLIPS_TO_CALIBRATE = 64
 _LEARNING_RATE = 1e-12  # so low that the firing rates stay
 
@@ -151,7 +151,7 @@ def _recorded(dataroot: Path) -> tuple[list[str], _Sources]:
         word.name: sorted(path for path in word.rglob("*") if is_recording(path.name))
         for word in words_in(folder)
     }
-    found = {word: paths for word, paths in every.items() if len(paths) >= _LEAST_RECORDINGS}
+    found = {word: paths for word, paths in every.items() if len(paths) >= _MIN_RECORDINGS}
     word_of = {path: word for word, paths in found.items() for path in paths}
     rng = np.random.default_rng(0)
     shuffled = [[paths[k] for k in rng.permutation(len(paths))] for paths in found.values()]

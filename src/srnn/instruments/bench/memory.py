@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How much memory a training step takes beyond what lasts: weights, gradients, Adam's averages."""
+"""Memory of a training step beyond weights, gradients and Adam's moments."""
 
 from collections.abc import Callable
 from pathlib import Path

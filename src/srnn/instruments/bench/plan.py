@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How much is measured."""
+"""The extent of the measurements."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Plan:
     rounds : int
         Turns of which the median is taken.
     turn : float
-        Least duration of a turn (s).
+        Minimum duration of a turn (s).
     """
 
     neurons: tuple[int, ...] = (128, 256, 512)

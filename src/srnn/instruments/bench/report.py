@@ -21,7 +21,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 class Report(NamedTuple):
-    """What was measured: the machine, and records, each with its ``section`` and ``device``."""
+    """Results: the machine, and records, each with its ``section`` and ``device``."""
 
     machine: Record
     records: list[Record]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What trains in the bench: the network on each backend, and what it is compared with.
+"""Subjects of the benchmark: the network on each backend, and the baselines.
 
 Legend: T time steps, B batch, C channels, M mel bands, H neurons of a hidden layer, K classes.
 """
@@ -37,7 +37,7 @@ _CLIPS_TO_CALIBRATE = 8
 
 
 class Case(NamedTuple):
-    """What is trained: H, B and T on a device, firing at a rate."""
+    """A training workload: H, B and T on a device, at a firing rate."""
 
     device: torch.device
     neurons: int = 256
@@ -135,7 +135,7 @@ def engine(network: SpikingNetwork, regimes: tuple[Regime, ...] = ENGINE) -> Sub
 
 
 def _graphed(network: SpikingNetwork, optimizer: SkippingAdam) -> Callable[[Batch], None]:
-    """Return the step that training replays on a GPU, of whatever size the first batch has."""
+    """Return the step that training replays on a GPU, of the size of the first batch."""
     steps: list[GraphedStep] = []
 
     def replay(batch: Batch) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How things are timed: in turns, each on the threads that suit it, or in a process of its own.
+"""Timing in turns, each on its best number of threads, or in a process of its own.
 
 Times of one machine vary with what else it does: the ratio of two things timed in turns says more
 than either.
@@ -49,7 +49,7 @@ ENGINE: tuple[Regime, ...] = (own_cores,)
 
 
 class Work(NamedTuple):
-    """What is timed, and the regimes that suit it: the fastest is taken."""
+    """A timed function and its thread regimes; the fastest regime counts."""
 
     run: Callable[[], object]
     regimes: tuple[Regime, ...] = TORCH
@@ -70,7 +70,7 @@ def medians(
     rounds : int >= 1
         Fewer, but three at least, where all together would take more than half a minute.
     turn : float > 0
-        Least duration of a turn (s): a work that takes less is called several times in a record.
+        Minimum duration of a turn (s): a work that takes less is called several times in a record.
     """
     prepared = {name: _prepare(work, device, turn) for name, work in works.items()}
     round_takes = sum(calls * taken for _, calls, taken in prepared.values())
@@ -110,7 +110,7 @@ def _mean_time(
 
 
 def finish(device: torch.device) -> None:
-    """Wait until a device has done what it was asked to."""
+    """Wait until a device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Training steps of networks of several sizes, beside what they are compared with, in turns."""
+"""Training steps of networks of several sizes and of baselines, in turns."""
 
 import torch
 from tqdm import tqdm
@@ -43,7 +43,7 @@ def step_records(device: torch.device, plan: Plan) -> list[Record]:
 
 
 def firing_records(device: torch.device, plan: Plan) -> list[Record]:
-    """Return a record for each firing rate: what a step costs, and what the dense products do."""
+    """Return a record for each firing rate: time of a step, and of the dense products."""
     cases = [Case(device, *plan.typical, plan.steps, rate) for rate in plan.rates]
     networks = {case: make_network(case) for case in cases}
     works = {"dense_step": Work(_dense(cases[0]).step)}

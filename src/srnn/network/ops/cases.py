@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The small ragged cases by which kernels are compared with the definition, see `selfcheck`.
+"""Small ragged cases in which kernels are compared with the definition, see `selfcheck`.
 
-All numbers are small multiples of powers of two: currents are exact in whatever order they are
-added up, so that the kernels must fire exactly where the definition does.
+All numbers are small multiples of powers of two: currents are exact in any order of summation, and
+the kernels must fire exactly where the definition does.
 
 Legend: T time steps, B batch, I inputs, H neurons.
 """
@@ -25,7 +25,7 @@ _STEPS, _CLIPS, _INPUTS = 6, 17, 21
 
 
 class Case(NamedTuple):
-    """What is checked at once: a way to use an operator.
+    """A use of an operator that is checked at once.
 
     Attributes
     ----------

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What computes the operators: the kernels of the device, or else the definition.
+"""Dispatch of the operators: to the kernels of the device, or to the definition.
 
 The functions have the signatures of `reference`, the definition, and of `registration`, the
-kernels. The definition takes over where the kernels cannot compute something, and on a device where
-they have failed their check (see `selfcheck`). It is logged as a warning, once.
+kernels. The definition is used, with one warning, where the kernels do not support the arguments
+and on a device where they failed their check (see `selfcheck`).
 """
 
 import functools
@@ -112,18 +112,18 @@ def _choose(
 def _unsupported(tensor: Tensor, surrogate: Surrogate | None, neuron: Neuron | None) -> str | None:
     """Return why the kernels cannot compute with tensors like this one, or None if they can."""
     if surrogate is not None and SURROGATES.get(surrogate.name) != surrogate:
-        return f"there are none for the surrogate {surrogate.name!r}"
+        return f"no kernels for the surrogate {surrogate.name!r}"
     if neuron is not None and WITH_KERNELS.get(neuron.name) is not type(neuron):
-        return f"there are none for the neuron {neuron.name!r}"
+        return f"no kernels for the neuron {neuron.name!r}"
     if tensor.dtype != torch.float32:
-        return f"they compute in torch.float32, not in {tensor.dtype}"
+        return f"the kernels support torch.float32, not {tensor.dtype}"
     if tensor.device.type == "cuda":
         return cuda.unsupported(tensor)
     if tensor.device.type not in ("cpu", "meta"):
-        return f"there are none for the device type {tensor.device.type!r}"
+        return f"no kernels for the device type {tensor.device.type!r}"
     return None
 
 
 @functools.cache
 def _warn_once(reason: str) -> None:
-    _log.warning("the fast kernels are not used, the slow definition is: %s", reason)
+    _log.warning("the slow reference implementation is used instead of the kernels: %s", reason)

@@ -5,7 +5,7 @@ Torch has two ways to allow it. The older, `torch.set_float32_matmul_precision` 
 writes the settings of the newer, ``fp32_precision``, and a word of its own; where the two disagree,
 which the newer alone may bring about, reading the older raises a RuntimeError. Of the newer there
 are three levels, `torch.backends`, its ``cudnn`` (all of CUDA) and its ``cuda.matmul``; one that is
-"none" follows the level above, and reading tells only what is in force.
+"none" inherits the level above, and a read returns the effective value only.
 """
 
 import threading
@@ -19,14 +19,14 @@ _TF32, _IEEE, _FOLLOWS = "tf32", "ieee", "none"
 
 _lock = threading.Lock()
 _inside = 0  # threads that need full precision now: backward runs in a thread for each device
-_kept: "_Settings | None" = None  # what the first of them found, if it allowed TF32
+_kept: "_Settings | None" = None  # settings before the first of them, if they allowed TF32
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Have torch multiply in float32; what the user has set is as it was afterwards.
+    """Multiply matrices in float32 within the context; the user's settings are restored after it.
 
-    It cannot overrule the environment variable NVIDIA_TF32_OVERRIDE, which cuBLAS obeys.
+    The environment variable NVIDIA_TF32_OVERRIDE, read by cuBLAS, takes precedence.
     """
     global _inside, _kept
     with _lock:
@@ -53,7 +53,7 @@ class _Settings(NamedTuple):
 
     @classmethod
     def take(cls) -> "_Settings":
-        """Return the settings, and have the newer ones at full precision."""
+        """Return the settings, and set the newer ones to full precision."""
         cuda, mkldnn = _own("cuda", "matmul"), _own("mkldnn", "matmul")
         _set("cuda", "matmul", _IEEE)
         _set("mkldnn", "matmul", _IEEE)
@@ -66,7 +66,7 @@ class _Settings(NamedTuple):
 
 
 def _own(backend: str, operation: str) -> str:
-    """Return what a level itself is set to, by trying whether it follows the level above."""
+    """Return the setting of a level itself; a trial shows whether it inherits the level above."""
     value = _in_force(backend, operation)
     above = (backend, "all") if operation != "all" else ("generic", "all")
     if backend == "generic" or _in_force(*above) != value:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The operators in plain torch, differentiated by autograd: the definition of what they compute.
+"""The definition of the operators, in plain torch, differentiated by autograd.
 
 Legend: T time steps, B batch, I inputs, O outputs, H neurons, L parameters of a neuron.
 """
@@ -83,8 +83,8 @@ def moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     shapes.sequence(inputs)
     vectors = inputs.flatten(0, 1)
     mean = vectors.mean(dim=0)
-    deviations = vectors - mean  # E[xx'] - E[x]E[x'] would be rounding where means are large
-    return mean, deviations.t() @ deviations / len(vectors)
+    centred = vectors - mean  # E[xx'] - E[x]E[x'] would be rounding where means are large
+    return mean, centred.t() @ centred / len(vectors)
 
 
 def ternary(features: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:

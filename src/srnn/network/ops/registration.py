@@ -149,7 +149,7 @@ def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
 
 
 def _learnable(neuron: str, constants: Sequence[float], surrogate: str) -> int:
-    """Return how many parameters a neuron of this kind has; check what is given by name."""
+    """Return the number of parameters of a neuron of this kind; check the given names."""
     kind = shapes.known(WITH_KERNELS, neuron, "a kind of neuron")
     shapes.known(SURROGATES, surrogate, "a surrogate")
     if len(constants) != _CONSTANTS[neuron]:
@@ -241,8 +241,8 @@ def _differentiate_alif(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | N
         surrogate=surrogate,
         for_inputs=ctx.needs_input_grad[Layer._fields.index("inputs")],
     )
-    wanted = zip(_alif_backward(*arguments), ctx.needs_input_grad, strict=False)
-    found = [each if needed else None for each, needed in wanted]
+    requested = zip(_alif_backward(*arguments), ctx.needs_input_grad, strict=False)
+    found = [each if needed else None for each, needed in requested]
     return *found, *[None] * (len(Layer._fields) - len(found))
 
 
@@ -289,8 +289,8 @@ def _differentiate_spike_linear(ctx: Any, grad: Tensor) -> tuple[Tensor | None, 
     spikes, weight = ctx.saved_tensors
     for_spikes, *for_parameters = ctx.needs_input_grad
     found = _spike_linear_backward(grad, spikes, weight, for_spikes, any(for_parameters))
-    wanted = zip(found, ctx.needs_input_grad, strict=True)
-    return tuple(gradient if needed else None for gradient, needed in wanted)
+    requested = zip(found, ctx.needs_input_grad, strict=True)
+    return tuple(gradient if needed else None for gradient, needed in requested)
 
 
 _spike_linear = _register("spike_linear", _check_spike_linear, _fake_spike_linear)

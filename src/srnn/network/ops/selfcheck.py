@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A check of the kernels on the device that they are to run on, at their first use there.
+"""Check of the kernels on a device, before their first use there.
 
-Nobody has run the kernels on every GPU, driver and processor. Before the first use of an operator
-on a device, its kernels compute small ragged cases forward and back, and the result is compared
-with that of the definition on the same device. A failure of any kind (no compiler, a cache that
-cannot be written, too little shared memory, a failed launch, other numbers) leads to one warning,
-and the definition computes from then on. What has passed is noted in the user's cache directory for
-this state of the kernels, device, driver and libraries, and is not checked again.
+The kernels are not tested on every GPU, driver and processor. Before the first use of an operator
+on a device, its kernels compute small ragged cases, forward and backward; the results are compared
+with those of the definition on this device. After any failure (no compiler, an unwritable cache,
+too little shared memory, a failed launch, wrong results) one warning is logged and the definition
+is used. Passed cases are stored in the user's cache directory for this version of kernels, device,
+driver and libraries, and are not checked again.
 """
 
 import functools
@@ -27,13 +27,13 @@ from srnn.network.ops import reference, registration
 from srnn.network.ops.cases import SIZES, Case, results
 from srnn.network.ops.precision import full_precision
 
-_TOLERANCE = 1e-4  # error of a value, relative to the largest of its tensor or, if that is less, 1
+_TOLERANCE = 1e-4  # error of a value, relative to the maximum of its tensor, at least 1
 
 _log = logging.getLogger(__name__)
 
 
-class _Verdicts:
-    """The verdicts of this process."""
+class _Results:
+    """Results of the checks in this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -41,7 +41,7 @@ class _Verdicts:
         self.failed: set[torch.device] = set()
 
 
-_verdicts = _Verdicts()
+_results = _Results()
 
 
 def passes(device: torch.device, case: Case) -> bool:
@@ -50,17 +50,17 @@ def passes(device: torch.device, case: Case) -> bool:
     The first call for a case runs it, unless an earlier process has. A failure is logged as a
     warning, and no further case is tried on that device.
     """
-    if (device, case) in _verdicts.passed:
+    if (device, case) in _results.passed:
         return True
     if device.type == "meta":
         return True
     if torch.compiler.is_exporting() or _is_capturing(device):
-        # Neither can be left for a check: export even replaces builtins that numba compiles.
-        return device not in _verdicts.failed
-    with _verdicts.lock:
-        if (device, case) not in _verdicts.passed and device not in _verdicts.failed:
+        # No check can run meanwhile: export even replaces builtins that numba compiles.
+        return device not in _results.failed
+    with _results.lock:
+        if (device, case) not in _results.passed and device not in _results.failed:
             _check(device, case)
-        return device not in _verdicts.failed
+        return device not in _results.failed
 
 
 def _is_capturing(device: torch.device) -> bool:
@@ -68,34 +68,34 @@ def _is_capturing(device: torch.device) -> bool:
 
 
 def _check(device: torch.device, case: Case) -> None:
-    """Find out whether a case passes, and remember it."""
+    """Check a case and store the result."""
     noted = _noted(device)
     if str(case) not in _read(noted):
         _log.debug("checking the kernels on %s: %s", device, case)
         if failure := _in_clean_thread(lambda: _failure(device, case)):
-            _verdicts.failed.add(device)
+            _results.failed.add(device)
             _log.warning(
-                "the fast kernels have failed their check on %s and are not used, the slow "
-                "definition is: %s",
+                "the kernels failed their check on %s; the slow reference implementation is used: "
+                "%s",
                 device,
                 failure,
             )
             return
         _append(noted, str(case))
-    _verdicts.passed.add((device, case))
+    _results.passed.add((device, case))
 
 
 prepare_torch_compiler()  # the next line imports it; the operators would at their first call
-torch.compiler.assume_constant_result(passes)  # what is traced is checked while it is traced
+torch.compiler.assume_constant_result(passes)  # traced code is checked during the trace
 
 
 def _failure(device: torch.device, case: Case) -> str | None:
-    """Return what is wrong with the kernels of a case, or None.
+    """Return the failure of the kernels in a case, or None.
 
     Raises
     ------
     RuntimeError
-        If the device cannot compute anything any more, as after an invalid access to its memory.
+        If the device has become unusable, as after an invalid memory access.
     """
     here = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     try:
@@ -105,7 +105,7 @@ def _failure(device: torch.device, case: Case) -> str | None:
                 expected = results(reference, device, case, neurons)
                 if difference := _difference(found, expected):
                     return f"{difference} ({case}, {neurons} neurons)"
-    except Exception as error:  # of any kind: compilers and drivers have their own
+    except Exception as error:  # compilers and drivers raise various types
         reason = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
         try:
             torch.ones(1, device=device).sum().item()
@@ -128,20 +128,20 @@ def _difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str | 
     return None
 
 
-# --- Where it runs, and what is noted ------------------------------------------------------------
+# --- The thread of the check, and the stored results ---------------------------------------------
 
 
 def _in_clean_thread(check: Callable[[], str | None]) -> str | None:
-    """Call ``check`` in a thread: none of torch's modes that hold for this one holds there.
+    """Call ``check`` in a new thread, which has none of the modes of torch of this thread.
 
-    Those are such as inference mode, autocast, the fake tensors of a trace, a default device.
+    Such modes are inference mode, autocast, fake tensors of a trace and a default device.
     """
     outcome: list[str | BaseException | None] = []
 
     def run() -> None:
         try:
             outcome.append(check())
-        except BaseException as error:  # raised again where it is waited for
+        except BaseException as error:  # raised again in the calling thread
             outcome.append(error)
 
     thread = threading.Thread(target=run, name="srnn-selfcheck", daemon=True)
@@ -160,7 +160,7 @@ def _noted(device: torch.device) -> Path:
 
 
 def _digest(device: torch.device) -> str:
-    """Return what tells the kernels, the device, its driver and the libraries from others."""
+    """Return a digest of the versions of kernels, device, driver and libraries."""
     sources = sorted(Path(__file__).parents[1].rglob("*.py"))
     facts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
     facts += [torch.__version__, str(torch.version.cuda), *map(_version, ("triton", "numba"))]
@@ -180,7 +180,7 @@ def _version(package: str) -> str:
 
 
 def _driver() -> str:
-    """Return the version of NVIDIA's driver, where the system tells."""
+    """Return the version of NVIDIA's driver, or "unknown"."""
     try:
         return Path("/proc/driver/nvidia/version").read_text()
     except OSError:
@@ -188,7 +188,7 @@ def _driver() -> str:
 
 
 def _processor() -> Iterator[str]:
-    """Return what LLVM makes code for: the name of the processor, and what it can do."""
+    """Yield name and features of the processor that LLVM compiles for."""
     import llvmlite.binding
 
     yield llvmlite.binding.get_host_cpu_name()
@@ -198,7 +198,7 @@ def _processor() -> Iterator[str]:
 def _read(noted: Path) -> list[str]:
     try:
         return noted.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):  # none yet, or damaged: everything is checked again
+    except (OSError, UnicodeDecodeError):  # missing or damaged: all cases are checked again
         return []
 
 

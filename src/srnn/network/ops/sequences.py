@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How sequences and states lie in memory, the same for the kernels of every device.
+"""Memory layout of sequences and states, for the kernels of all devices.
 
-A sequence (T, B, H) lies clip by clip: it is a transposed (B, T, H).
+A sequence (T, B, H) is stored clip by clip: it is a transposed (B, T, H).
 
 Legend: T time steps, B batch, H neurons.
 """

@@ -50,7 +50,7 @@ class Layer(NamedTuple):
 
 
 class LayerOutput(NamedTuple):
-    """What ``alif`` returns.
+    """Outputs of ``alif``.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class LayerBackward(NamedTuple):
         Gradients of the state after the last step.
     inputs : Tensor, shape (T, B, I), or None where there is no weight
     for_inputs : bool
-        Whether the gradient of inputs that have a weight is wanted.
+        Whether the gradient of inputs that have a weight is needed.
     """
 
     grad_spikes: Tensor
@@ -98,7 +98,7 @@ class LayerBackward(NamedTuple):
 
 
 class LayerGradients(NamedTuple):
-    """What ``alif_backward`` returns; tensors that are not needed or do not exist are empty."""
+    """Outputs of ``alif_backward``; tensors that are not needed or do not exist are empty."""
 
     inputs: Tensor
     weight: Tensor
@@ -119,7 +119,7 @@ class SpikeLinear(NamedTuple):
 
 
 class SpikeLinearBackward(NamedTuple):
-    """Arguments of ``spike_linear_backward``: grad (T, B, O), and which gradients are wanted."""
+    """Arguments of ``spike_linear_backward``: grad (T, B, O), and which gradients are needed."""
 
     grad: Tensor
     spikes: Tensor
@@ -129,7 +129,7 @@ class SpikeLinearBackward(NamedTuple):
 
 
 class SpikeLinearGradients(NamedTuple):
-    """What ``spike_linear_backward`` returns; tensors that are not needed are empty."""
+    """Outputs of ``spike_linear_backward``; tensors that are not needed are empty."""
 
     spikes: Tensor
     weight: Tensor
@@ -143,7 +143,7 @@ class Gram(NamedTuple):
 
 
 class GramOutput(NamedTuple):
-    """What ``gram`` returns: sums over all steps and clips.
+    """Outputs of ``gram``: sums over all steps and clips.
 
     Attributes
     ----------
@@ -175,7 +175,7 @@ class TernaryBackward(NamedTuple):
 
 
 class TernaryGradients(NamedTuple):
-    """What ``ternary_backward`` returns."""
+    """Outputs of ``ternary_backward``."""
 
     features: Tensor
     threshold: Tensor
@@ -190,4 +190,4 @@ OPERATORS: dict[str, tuple[type[Any], type[Any]]] = {
     "ternary": (Ternary, Tensor),
     "ternary_backward": (TernaryBackward, TernaryGradients),
 }
-"""The operators by name: arguments, and what is returned."""
+"""Arguments and outputs of the operators, by name."""

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Who works on the processor's cores: a few threads of our own, each on its part of the batch.
+"""Threads of the CPU operators: each computes a part of the batch.
 
-Torch's threads, once they have done something together, wait for more in a busy loop for a while.
-Two pools that both want all cores therefore hinder each other: within `own_cores`, torch computes
-in one thread and ours have the cores.
+After a parallel operation torch's threads spin for a while. Two pools with a thread per core
+therefore slow each other down: within `own_cores` torch uses one thread and the operators all.
 """
 
 import itertools
@@ -15,21 +14,21 @@ from typing import Any
 
 import torch
 
-_MOST_THREADS = 1024  # none exists before it has something to do
-_pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="srnn")
+_MAX_THREADS = 1024  # threads are started on demand
+_pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="srnn")
 _owned = 0
 
 
 def thread_count() -> int:
-    """Return how many threads the operators use: as many as torch, but see `own_cores`."""
+    """Return the number of threads of the operators: that of torch outside `own_cores`."""
     return _owned or torch.get_num_threads()
 
 
 @contextmanager
 def own_cores() -> Iterator[None]:
-    """Give the operators all threads that torch has; torch itself computes in one meanwhile.
+    """Use all of torch's threads for the operators, and one for torch.
 
-    Holds for the whole process: not to be entered by several of its threads at once.
+    This is a setting of the process: do not enter it in several threads at once.
     """
     global _owned
     before, outer = torch.get_num_threads(), _owned
@@ -42,16 +41,16 @@ def own_cores() -> Iterator[None]:
         _owned = outer
 
 
-def spread(work: Callable[[int, int], Any], count: int, minimum: int) -> list[Any]:
-    """Call ``work(first, last)`` for parts of ``range(count)`` at once; return what they return.
+def in_parallel(work: Callable[[int, int], Any], count: int, minimum: int) -> list[Any]:
+    """Call ``work(first, last)`` for parts of ``range(count)`` in parallel; return the results.
 
     Parameters
     ----------
     work : Callable
-        Releases the interpreter lock; what it writes for different parts does not overlap.
+        Releases the interpreter lock. Its outputs for different parts do not overlap.
     count : int >= 1
     minimum : int >= 1
-        Items below which a part is not worth a thread of its own.
+        Minimum number of items of a thread, if there are several.
     """
     parts = max(1, min(thread_count(), count // minimum))
     bounds = [count * part // parts for part in range(parts + 1)]
@@ -62,9 +61,9 @@ def spread(work: Callable[[int, int], Any], count: int, minimum: int) -> list[An
 
 
 def _begin_anew() -> None:
-    """Forget, after a fork, the threads of the process before: they have not survived it."""
+    """Make a new pool after a fork: threads do not survive it."""
     global _pool, _owned
-    _pool, _owned = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="srnn"), 0
+    _pool, _owned = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="srnn"), 0
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork

@@ -21,15 +21,15 @@ class Acoustics(NamedTuple):
     """
 
     position: tuple[float, float] = (0, 1)
-    """Share of the silence that comes before the word."""
+    """Fraction of the silence that precedes the word."""
     signal_to_noise: tuple[float, float] = (35, 65)
     """Power of the word over power of the noise (dB)."""
     noise_exponent: tuple[float, float] = (0, 2)
     """The noise has power ~ 1 / frequency ** exponent: 0 white, 1 pink, 2 brown."""
     reverberation_time: tuple[float, float] = (0.05, 0.25)
-    """For the room's sound to fall by 60 dB (s)."""
+    """Time in which reverberation decays by 60 dB (s)."""
     reverberation_level: tuple[float, float] = (-40, -18)
-    """Power of the room's sound over that of the direct sound (dB)."""
+    """Power of the reverberation over that of the direct sound (dB)."""
     tilt: tuple[float, float] = (-1.5, 1.5)
     """Slope of the microphone's response (dB an octave)."""
     peak: tuple[float, float] = (-24, -1)
@@ -47,11 +47,11 @@ def recorded(speech: Samples, random: np.random.Generator, sample_rate: int, siz
     octaves = np.log2(np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), 50) / 1000)
     microphone = 10 ** (draw(*ACOUSTICS.tilt) * octaves / 20)
     spectrum = np.fft.rfft(speech, length) * np.fft.rfft(room, length) * microphone
-    heard = np.fft.irfft(spectrum, length)[:size]
+    received = np.fft.irfft(spectrum, length)[:size]
 
     start = round(draw(*ACOUSTICS.position) * max(size - len(speech), 0))
     clip = np.zeros(size)
-    clip[start : start + len(heard)] = heard[: size - start]
+    clip[start : start + len(received)] = received[: size - start]
 
     background = noise(size, draw(*ACOUSTICS.noise_exponent), random, sample_rate)
     power = np.mean(clip[start : start + len(speech)] ** 2)

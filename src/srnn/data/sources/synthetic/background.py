@@ -14,7 +14,7 @@ from srnn.data.sources.synthetic.speakers import Speaker, generator
 _BACKGROUND_SECONDS = {"training": 48, "validation": 6, "testing": 6}
 
 _BABBLE = "The north wind and the sun were disputing which was the stronger."
-_BABBLE_TALKERS = 8  # heard at a time
+_BABBLE_TALKERS = 8  # simultaneous
 
 
 def record_background(
@@ -49,8 +49,8 @@ def _babble(
         cast = [speakers[partition][talker] for talker in talkers]
         speeches = speak([utterance(_BABBLE, speaker, random) for speaker in cast])
         for speech, speaker in zip(speeches, cast, strict=True):
-            heard = at_rate(speech, speaker, sample_rate)
+            voice = at_rate(speech, speaker, sample_rate)
             start = random.integers(len(stretch))
-            np.add.at(stretch, np.arange(start, start + len(heard)) % len(stretch), heard)
+            np.add.at(stretch, np.arange(start, start + len(voice)) % len(stretch), voice)
         stretches.append(stretch)
     return np.concatenate(stretches)

@@ -90,15 +90,15 @@ def _say(word: str, takes: Sequence[Take], longest: float) -> list[Samples]:
     seconds = [_seconds(s, take.speaker) for s, take in zip(speeches, takes, strict=True)]
     if (longest_spoken := max(seconds)) > _CUT * longest:
         _log.warning(
-            "data.words: %r takes up to %.1f s however fast it is said, srnn.size holds %.1f s: "
-            "its end is cut off",
+            "data.words: %r takes up to %.1f s at the maximum rate, srnn.size holds %.1f s: its "
+            "end is cut off",
             *(word, longest_spoken, longest),
         )
     return speeches
 
 
 def utterance(text: str, speaker: Speaker, random: np.random.Generator) -> espeak.Utterance:
-    """Return a text as a speaker says it this time, drawn at random."""
+    """Return an utterance of a text by a speaker, with random variation."""
     draw = random.uniform
     return espeak.Utterance(
         text=text,
@@ -110,14 +110,14 @@ def utterance(text: str, speaker: Speaker, random: np.random.Generator) -> espea
 
 
 def speak(utterances: Sequence[espeak.Utterance]) -> list[Samples]:
-    """Speak, samples in -1..1 at eSpeak NG's rate."""
+    """Synthesise utterances; return samples in [-1, 1) at `espeak.SAMPLE_RATE`."""
     speeches = espeak.speak(utterances, *find_espeak())
     return [np.frombuffer(speech, np.int16) / FULL_SCALE for speech in speeches]
 
 
 def at_rate(speech: Samples, speaker: Speaker, sample_rate: int) -> Samples:
     """Resample to `sample_rate`, and to the speaker's vocal tract, through the spectrum."""
-    # Lengths without large prime factors make fast transforms; 64 samples are no audible matter.
+    # Lengths without large prime factors make fast transforms; 64 samples are inaudible.
     padded = 64 * math.ceil(len(speech) / 64)
     n = 64 * round(padded / 64 * sample_rate / espeak.SAMPLE_RATE / speaker.vocal_tract)
     spectrum = np.fft.rfft(speech, padded)[: n // 2 + 1]

@@ -47,7 +47,7 @@ from srnn.data.workers import available_cores
 _log = logging.getLogger(__name__)
 
 VERSION = 1
-"""Of what this package makes: count it up when a change of the code changes the clips."""
+"""Version of the synthetic clips: to be incremented when the code changes them."""
 
 _CLIPS_A_SECOND = 190  # that a core makes, as measured on one of AMD's Zen 4
 
@@ -186,8 +186,8 @@ class UnknownWords:
     def _make(self, corpus: Path) -> None:
         keywords = sorted(set(self.keywords))
         words = generator("unknown words", self.seed).permutation(unlike(keywords)).tolist()
-        share, more = divmod(self.clips, len(words))
-        counts = {word: share + (place < more) for place, word in enumerate(words)}
+        each, more = divmod(self.clips, len(words))
+        counts = {word: each + (place < more) for place, word in enumerate(words)}
         what = self.clips, _duration(self.clips), corpus
         _log.info("making %d synthetic clips of other words, in %s: %s", *what)
         speakers = {"training": speakers_of("training", self.seed)}

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
-"""eSpeak NG as a function: utterances in, samples out, the same bits every time.
+"""Deterministic speech synthesis with eSpeak NG.
 
-eSpeak NG keeps state from one utterance to the next (the phases of its oscillators, its noise)
-that no call of its interface resets: its output depends on the utterances before. So `speak` runs
-this file as a program, in a fresh process for each call. The program needs only the standard
-library, starts in 20 ms, and keeps the shared library out of the caller.
+The output of eSpeak NG depends on earlier utterances: it keeps state (phases of oscillators, noise)
+that its interface cannot reset. `speak` therefore runs this file as a program in a new process. The
+program imports the standard library only and starts in 20 ms.
 """
 
 import ctypes
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 SAMPLE_RATE = 22050
-"""Samples a second of what `speak` returns; eSpeak NG has no other (Hz)."""
+"""Sample rate of eSpeak NG (Hz)."""
 
 FASTEST = 450
-"""The fastest that eSpeak NG speaks by itself (words a minute)."""
+"""Maximum speaking rate of eSpeak NG (words a minute)."""
 
 # Constants of espeak-ng/speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -34,7 +33,7 @@ _IDENTIFIER = 2  # third member of espeak_VOICE
 
 
 class Utterance(NamedTuple):
-    """A text and how it is spoken."""
+    """A text with the parameters of its synthesis."""
 
     text: str
     voice: str
@@ -42,18 +41,18 @@ class Utterance(NamedTuple):
     rate: int
     """80..450 words a minute."""
     pitch: int
-    """0..99; 50 is the voice's own pitch."""
+    """0..99; 50 is the default of the voice."""
     intonation: int
-    """0..99, how far the pitch moves; 50 is the voice's own range."""
+    """Range of the pitch, 0..99; 50 is the default of the voice."""
 
 
 def speak(utterances: Sequence[Utterance], library: Path, data: Path) -> list[bytes]:
-    """Speak the utterances one after the other, in a process of their own.
+    """Synthesise utterances one after the other, in a new process.
 
     Parameters
     ----------
     utterances : sequence of Utterance
-        The samples of one also depend on those before it, and on nothing else.
+        The samples of each depend on it and on the utterances before it only.
     library : Path
         The shared library of eSpeak NG.
     data : Path
@@ -62,8 +61,8 @@ def speak(utterances: Sequence[Utterance], library: Path, data: Path) -> list[by
     Returns
     -------
     list of bytes
-        Each utterance as 16-bit samples at `SAMPLE_RATE` in the machine's byte order; all of them
-        zero where there is nothing to say.
+        Each utterance as 16-bit samples at `SAMPLE_RATE` in native byte order; zeros where the text
+        has no sound.
 
     Raises
     ------
@@ -76,14 +75,14 @@ def speak(utterances: Sequence[Utterance], library: Path, data: Path) -> list[by
 
 
 def pronounce(texts: Sequence[str], voice: str, library: Path, data: Path) -> list[list[str]]:
-    """Return the sounds (International Phonetic Alphabet) that texts are made of.
+    """Return the phonemes (International Phonetic Alphabet) of texts.
 
-    Stress and length are left out: "four" and "for" are the same.
+    Stress and length are omitted: "four" and "for" are equal.
 
     Parameters
     ----------
     texts : sequence of str
-        Each a clause.
+        One clause each.
     voice : str
         An accent, such as ``en-us``.
     library, data
@@ -100,7 +99,7 @@ def pronounce(texts: Sequence[str], voice: str, library: Path, data: Path) -> li
 
 def _run(task: str, content: object, library: Path, data: Path) -> bytes:
     """Run this file as a program: ``content`` (JSON) on its stdin; return its stdout."""
-    # eSpeak NG cuts paths at 160 bytes, so it gets a relative one, from the folder it is in.
+    # eSpeak NG truncates paths to 160 bytes: the path of its data is relative to ``cwd``.
     done = subprocess.run(
         [sys.executable, "-I", "-S", __file__, task, str(library)],
         cwd=data.parent,
@@ -109,8 +108,8 @@ def _run(task: str, content: object, library: Path, data: Path) -> bytes:
         check=False,
     )
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise RuntimeError(f"eSpeak NG failed (exit code {done.returncode}): {said}")
+        reason = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"eSpeak NG failed (exit code {done.returncode}): {reason}")
     return done.stdout
 
 
@@ -127,31 +126,31 @@ def _program(task: str, library: str) -> None:
 
 
 def _started(library: str) -> ctypes.CDLL:
-    """Return eSpeak NG, initialised."""
+    """Load and initialise eSpeak NG."""
     espeak = ctypes.CDLL(library)
     espeak.espeak_Synth.argtypes = [
         ctypes.c_char_p,  # text
-        ctypes.c_size_t,  # its bytes
-        ctypes.c_uint,  # where to start
-        ctypes.c_int,  # in characters, words or sentences
-        ctypes.c_uint,  # where to end; 0: at the end
+        ctypes.c_size_t,  # length of the text (bytes)
+        ctypes.c_uint,  # start
+        ctypes.c_int,  # unit of the start: characters, words or sentences
+        ctypes.c_uint,  # end; 0: end of the text
         ctypes.c_uint,  # flags
-        ctypes.c_void_p,  # where to write an identifier
-        ctypes.c_void_p,  # what to hand to the callback
+        ctypes.c_void_p,  # identifier (output)
+        ctypes.c_void_p,  # argument of the callback
     ]
-    # Of a voice only the strings at its beginning matter: name, languages, identifier.
+    # Only the first members of espeak_VOICE are read: name, languages, identifier.
     espeak.espeak_GetCurrentVoice.restype = ctypes.POINTER(ctypes.c_char_p)
     espeak.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
     espeak.espeak_TextToPhonemes.restype = ctypes.c_char_p
     espeak.espeak_TextToPhonemes.argtypes = [
-        ctypes.POINTER(ctypes.c_char_p),  # text; moved on by a clause
-        ctypes.c_int,  # its encoding
-        ctypes.c_int,  # of what it returns
+        ctypes.POINTER(ctypes.c_char_p),  # text; advanced by one clause
+        ctypes.c_int,  # encoding of the text
+        ctypes.c_int,  # format of the phonemes
     ]
 
     found = espeak.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, b".", _INITIALIZE_DONT_EXIT)
     if found != SAMPLE_RATE:
-        sys.exit(f"it starts with a sample rate of {found}, expected {SAMPLE_RATE}")
+        sys.exit(f"expected a sample rate of {SAMPLE_RATE}, found {found}")
     espeak.espeak_ng_SetRandSeed(1)
     return espeak
 
@@ -163,10 +162,10 @@ def _speak_all(espeak: ctypes.CDLL, utterances: Sequence[Utterance]) -> None:
     def collect(samples: int | None, count: int, _events: int | None) -> int:
         if samples:  # none at the end of an utterance
             pcm.extend(ctypes.string_at(samples, 2 * count))
-        return 0  # go on
+        return 0  # continue
 
     callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-    callback = callback_type(collect)  # lives as long as eSpeak NG may call it
+    callback = callback_type(collect)  # a reference that lasts as long as eSpeak NG may call it
     espeak.espeak_SetSynthCallback(callback)
 
     lengths = []
@@ -189,7 +188,7 @@ def _say(espeak: ctypes.CDLL, utterance: Utterance) -> None:
 
 
 def _sounds(espeak: ctypes.CDLL, text: str) -> list[str]:
-    """Return the sounds of a text, without stress and length."""
+    """Return the phonemes of a text, without stress and length."""
     pointer = ctypes.c_char_p(text.encode())
     transcript = espeak.espeak_TextToPhonemes(ctypes.byref(pointer), _CHARS_UTF8, _IPA_DIVIDED)
     plain = transcript.decode().translate(_STRESS_AND_LENGTH).replace(" ", _DIVIDER)
@@ -198,8 +197,8 @@ def _sounds(espeak: ctypes.CDLL, text: str) -> list[str]:
 
 def _choose_voice(espeak: ctypes.CDLL, voice: str) -> None:
     """Set the voice, or end the program."""
-    # An unknown accent returns a code and keeps the previous voice; an unknown variant is left
-    # out and returns 0, so look at the voice that was set, by its files, such as gmw/en-US+f3.
+    # For an unknown accent eSpeak NG returns an error code and keeps the voice. It ignores unknown
+    # variants and returns 0: compare the identifier of the voice in use, such as gmw/en-US+f3.
     code = espeak.espeak_SetVoiceByName(voice.encode())
     chosen = espeak.espeak_GetCurrentVoice()[_IDENTIFIER].decode()
     if code or chosen.partition("+")[2] != voice.partition("+")[2]:

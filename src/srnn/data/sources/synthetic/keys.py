@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The keys of what is synthesised."""
+"""Configuration keys of the synthetic corpus."""
 
 from srnn.settings import MANY, Keys, key
 
@@ -8,7 +8,7 @@ NAME = "synthetic"
 
 
 class SyntheticKeys(Keys):
-    """What synthetic voices are to say."""
+    """Words of synthetic voices."""
 
     synthetic_unknown: int = key(
         0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""How words are pronounced, and which of them the voices cannot pronounce differently."""
+"""Pronunciation of words, and checks that it distinguishes them."""
 
 import logging
 import unicodedata
@@ -59,7 +59,7 @@ def unreadable(words: Sequence[str]) -> list[str]:
     foreign = sorted({part for some in parts.values() for part in some})
     sounds = _pronounced(foreign) if foreign else []
     read = {
-        part for part, heard in zip(foreign, sounds, strict=True) if "".join(heard).startswith("(")
+        part for part, each in zip(foreign, sounds, strict=True) if "".join(each).startswith("(")
     }
     return [word for word in words if not read.issuperset(parts[word])]
 
@@ -72,12 +72,12 @@ def _has_other_letters(text: str) -> bool:
 
 
 def without_homophones(words: Sequence[str], keywords: Sequence[str]) -> list[str]:
-    """Return the words that no keyword is pronounced like."""
+    """Return the words that sound like no keyword."""
     sounds = _pronounced([*keywords, *words])
     taken, theirs = sounds[: len(keywords)], sounds[len(keywords) :]
-    left_out = [word for word, heard in zip(words, theirs, strict=True) if heard in taken]
+    left_out = [word for word, each in zip(words, theirs, strict=True) if each in taken]
     if left_out := [word for word in left_out if word not in keywords]:
-        _log.info("not said, as a keyword sounds the same: %s", ", ".join(left_out))
+        _log.info("words left out because they sound like a keyword: %s", ", ".join(left_out))
     return [word for word in words if word not in left_out]
 
 
@@ -95,11 +95,11 @@ def unlike(keywords: Sequence[str]) -> list[str]:
     taken, common = sounds[: len(keywords)], sounds[len(keywords) :]
     return [
         word
-        for word, heard in zip(COMMON_WORDS, common, strict=True)
-        if all(edit_distance(heard, keyword) > 1 for keyword in taken)
+        for word, each in zip(COMMON_WORDS, common, strict=True)
+        if all(edit_distance(each, keyword) > 1 for keyword in taken)
     ]
 
 
 def spoken(word: str) -> str:
-    """Return the text that stands for a word."""
+    """Return a word as text for synthesis."""
     return composed(word).replace("_", " ").replace("-", " ")

@@ -18,7 +18,7 @@ from srnn.data.partitions import partition_of_speaker
 
 
 class Delivery(NamedTuple):
-    """How much speech varies: the ranges from which speakers and clips draw, uniformly."""
+    """Ranges of the Uniform distributions of speakers and clips."""
 
     # Once for each speaker.
     pitch: tuple[float, float] = (30, 70)

@@ -243,7 +243,7 @@ def layer_backward(
 ) -> None:
     """Do the backward passes of `layer_forward`, a few clips at a time, for the same reason.
 
-    ``grad_x`` is empty if not wanted.
+    ``grad_x`` is empty if not needed.
     """
     together = clips_together(weights)
     current = workspace(together * steps * neurons, 4)

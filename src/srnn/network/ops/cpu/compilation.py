@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Compiling kernels, and keeping what has been compiled."""
+"""Compilation of kernels with numba, and the cache of compiled code."""
 
 import hashlib
 import logging
@@ -21,23 +21,23 @@ from numba.core.caching import (
 )
 from tqdm import tqdm
 
-from srnn.caches import forgiving, named_cache, user_cache, writable
+from srnn.caches import load_or_discard, named_cache, user_cache, writable
 from srnn.errors import printable
 from srnn.network.neurons import registry
 
 _CHECKSUM = 4  # bytes of a CRC-32
-_KERNELS = 60  # about as many functions are compiled for a network
+_KERNELS = 60  # approximate number of functions compiled for a network
 
 _log = logging.getLogger(__name__)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Have numba compile a kernel, or a part of one, when it is first called; keep it on disk.
+    """Compile a kernel, or a part of one, at its first call; cache the code on disk.
 
-    Numba looks for changes in the file that a kernel is written in, but not in those whose
-    functions it takes in. What it keeps therefore lies in a folder for this state of them all, in
-    the user's cache directory (``$XDG_CACHE_HOME`` or ``~/.cache``, or ``$NUMBA_CACHE_DIR``), or in
-    a temporary one where that cannot be written. What is damaged there is compiled anew.
+    Numba detects changes in the file of a kernel, but not in files whose functions it inlines. The
+    name of the cache folder is therefore a digest of all these files. It lies in the user's cache
+    directory (``$XDG_CACHE_HOME``, ``~/.cache`` or ``$NUMBA_CACHE_DIR``), or in a temporary one if
+    that is not writable. Damaged entries are compiled again.
     """
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
     compiled._cache = _KernelCache(function)
@@ -45,7 +45,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 class _Progress:
-    """The progress bar of compilation, if one is wanted; it appears when a kernel is compiled."""
+    """The progress bar of compilation, if any; it appears when a kernel is compiled."""
 
     bar: tqdm | None = None
     on_kernel: Callable[[], None] | None = None
@@ -55,8 +55,7 @@ class _Progress:
 def compilation_progress(on_kernel: Callable[[], None] | None = None) -> Iterator[None]:
     """Show a progress bar on stderr, if that is a terminal, while kernels are compiled.
 
-    ``on_kernel`` is called after each kernel that is loaded or compiled; what it raises ends the
-    compilation.
+    ``on_kernel`` is called after each kernel that is loaded or compiled; its exceptions propagate.
     """
     bar = tqdm(
         desc="compiling kernels",
@@ -76,7 +75,7 @@ def compilation_progress(on_kernel: Callable[[], None] | None = None) -> Iterato
 
 
 def _folder() -> Path:
-    """Return where kernels are kept; as it is where it holds some, be it that it is read-only."""
+    """Return the folder of compiled kernels; an existing one may be read-only."""
     name = f"kernels-{_digest()}"
     chosen = config.CACHE_DIR
     place = Path(chosen) if chosen else named_cache()
@@ -86,7 +85,7 @@ def _folder() -> Path:
 
 
 class _Locator(UserProvidedCacheLocator):
-    """Has numba keep a function's code in `_folder`."""
+    """Places a function's cached code in `_folder`."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         super().__init__(py_func, py_file)
@@ -105,9 +104,9 @@ class _Implementation(CompileResultCacheImpl):
 
 
 class _File(IndexDataCacheFile):
-    """What is kept of a function, with checksums: damaged code would crash, or compute nonsense."""
+    """The cache file of a function, with checksums: damaged code could crash or misbehave."""
 
-    load = forgiving(IndexDataCacheFile.load)
+    load = load_or_discard(IndexDataCacheFile.load)
 
     def _dump(self, obj: object) -> bytes:
         content: bytes = super()._dump(obj)
@@ -121,7 +120,7 @@ class _File(IndexDataCacheFile):
 
 
 class _KernelCache(FunctionCache):
-    """What numba keeps of one function. A disk that does not take it is no error."""
+    """The cache of one function. A failed write is a warning."""
 
     _impl_class = _Implementation
 
@@ -133,7 +132,7 @@ class _KernelCache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             found = super().load_overload(sig, target_context)
-        except OSError as error:  # it is damaged, and cannot be written
+        except OSError as error:  # damaged and read-only
             _warn_once(Path(self._cache_path).parent, error.strerror or str(error))
             self.disable()
             found = None
@@ -171,7 +170,7 @@ def _announce() -> None:
 def _warn_once(folder: Path, reason: str) -> None:
     _log.warning(
         "compiled kernels cannot be kept in %s (%s): the next process compiles them again; set "
-        "XDG_CACHE_HOME to a directory that can be written",
+        "XDG_CACHE_HOME to a writable directory",
         printable(folder),
         reason,
     )

@@ -31,11 +31,11 @@ from srnn.network.ops.signatures import (
     TernaryBackward,
     TernaryGradients,
 )
-from srnn.network.ops.threads import spread
+from srnn.network.ops.threads import in_parallel
 
 # Below about a fifth of a millisecond, a part of the work is not worth a thread of its own.
-_LEAST_PRODUCTS = 4_000_000
-_LEAST_VALUES = 50_000
+_MIN_PRODUCTS = 4_000_000
+_MIN_VALUES = 50_000
 
 # Where more than this fraction of the inputs, sampled every few steps, is not 0, torch's products
 # are faster than sparse ones.
@@ -80,7 +80,7 @@ def alif(a: Layer) -> LayerOutput:
                 x=x, strips=strips, bias=bias, inputs=count, **common, first=first, last=last
             )
 
-    spread(work, batch, 1)
+    in_parallel(work, batch, 1)
     return LayerOutput(spikes, potentials, v, b)
 
 
@@ -137,7 +137,7 @@ def alif_backward(a: LayerBackward) -> LayerGradients:
             )
         return grad_weight, grad_bias, grad_recurrent, grad_neuron
 
-    grad_weight, grad_bias, grad_recurrent, grad_neuron = _totals(spread(work, batch, 1))
+    grad_weight, grad_bias, grad_recurrent, grad_neuron = _totals(in_parallel(work, batch, 1))
     grad_parameters = grad_neuron[:, :neurons].contiguous()
     grad_parameters[0] /= 1 - a.parameters[0]  # the kernel leaves out this factor of alpha's
     outputs = 0 if a.weight is None else neurons
@@ -172,7 +172,7 @@ def spike_linear(a: SpikeLinear) -> Tensor:
             last=last,
         )
 
-    spread(work, steps * batch, 1 + _LEAST_PRODUCTS // max(1, inputs * outputs))
+    in_parallel(work, steps * batch, 1 + _MIN_PRODUCTS // max(1, inputs * outputs))
     return product
 
 
@@ -195,8 +195,8 @@ def spike_linear_backward(a: SpikeLinearBackward) -> SpikeLinearGradients:
             )
         return grad_weight, grad_bias
 
-    minimum = 1 + _LEAST_PRODUCTS // max(1, inputs * outputs)
-    grad_weight, grad_bias = _totals(spread(work, steps * batch, minimum))
+    minimum = 1 + _MIN_PRODUCTS // max(1, inputs * outputs)
+    grad_weight, grad_bias = _totals(in_parallel(work, steps * batch, minimum))
     wanted = outputs if a.for_weight else 0
     return SpikeLinearGradients(
         grad_spikes, _packed(grad_weight, wanted), grad_bias[:wanted].clone()
@@ -227,8 +227,8 @@ def gram(a: Gram) -> GramOutput:
         )
         return sums, total
 
-    minimum = 1 + _LEAST_PRODUCTS // max(1, count * count)
-    sums, total = (part[..., :count] for part in _totals(spread(work, rows, minimum)))
+    minimum = 1 + _MIN_PRODUCTS // max(1, count * count)
+    sums, total = (part[..., :count] for part in _totals(in_parallel(work, rows, minimum)))
     scatter = torch.addr(total, sums, sums / max(1, rows), alpha=-1)
     return GramOutput(sums + rows * usual, scatter)
 
@@ -242,7 +242,7 @@ def ternary(a: Ternary) -> Tensor:
     def work(first: int, last: int) -> None:
         encoder.ternary_forward(x=x, threshold=threshold, out=out, first=first, last=last)
 
-    spread(work, a.features.numel(), _LEAST_VALUES)
+    in_parallel(work, a.features.numel(), _MIN_VALUES)
     return events
 
 
@@ -262,12 +262,12 @@ def ternary_backward(a: TernaryBackward) -> TernaryGradients:
         part: float = encoder.ternary_backward(**common, first=first, last=last)
         return part
 
-    parts = spread(work, a.features.numel(), _LEAST_VALUES)
+    parts = in_parallel(work, a.features.numel(), _MIN_VALUES)
     return TernaryGradients(grad_features, torch.full_like(a.threshold, sum(parts)))
 
 
 def _empty(*shape: int) -> Tensor:
-    """Return an empty float32 tensor on the CPU, whatever torch's defaults are."""
+    """Return an empty float32 tensor on the CPU, independent of torch's defaults."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
@@ -333,7 +333,7 @@ def _panels(weight: Tensor | None) -> _Array:
 
 
 def _totals(parts: list[tuple[_Array, ...]]) -> tuple[Tensor, ...]:
-    """Add up what the threads return, in their order."""
+    """Sum the results of the threads, in order."""
     first, *others = parts
     for other in others:
         for total, part in zip(first, other, strict=True):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Products with spikes, and with the gradients of spikes.
+"""Matrix products of spikes and of gradients.
 
-Spikes are sparse: a product with spikes is a sum of the rows of the (transposed) weights of the
-neurons that fired, and the gradient of a weight is a sum of gradients over the steps in which its
-presynaptic neuron fired. Neither multiplies zeros. Gradients are dense: their products with weights
-go through a register tile of eight rows.
+Spikes are sparse: a product of spikes and weights is a sum of rows of the transposed weights, those
+of the neurons that fired. The gradient of a weight is a sum of gradients over the steps in which
+its presynaptic neuron fired. Gradients are dense: their products with weights are computed in
+register tiles of eight rows.
 
-Legend: T time steps, I inputs, O outputs, H neurons, P their number padded, K and N the rows and
-columns of a matrix that is cut into panels.
+Legend: T time steps, I inputs, O outputs, H neurons, P their padded number, K and N the rows and
+columns of a matrix that is divided into panels.
 """
 
 from typing import Any
@@ -39,24 +39,24 @@ from srnn.network.ops.cpu.simd import (
 )
 
 TILE_ROWS = 8
-"""Rows of a dense product that are worked on at once."""
+"""Rows of a tile of a dense product."""
 
 FEW_ROWS = 4
-"""With so few rows a sum of rows of weights is faster than the tile, which then is mostly empty."""
+"""Up to this number of rows a sum of rows of weights is faster than the mostly empty tile."""
 
 _PAGE = 1024  # floats of a page
 
 _CHUNK_ROWS = 128
-"""Rows of gradients that stay in the second-level cache while weights pass by."""
+"""Rows of gradients that fit into the L2 cache while weights are streamed."""
 
 
 @kernel
 def scratch(count: int, slot: int) -> Any:
     """Return zeros that begin ``slot`` eighths after the beginning of a page.
 
-    A load that follows a store waits for it where their addresses have the same place in a page,
-    which is all that processors compare at first. In loops over several arrays at once, each needs
-    a slot of its own, or nothing in them overlaps in time.
+    4K aliasing: a load waits for an earlier store at the same offset within a page, because
+    processors first compare these offsets only. In a loop over several arrays each needs a slot of
+    its own, or loads and stores do not overlap.
     """
     array = workspace(count, slot)
     array[:] = 0
@@ -65,7 +65,7 @@ def scratch(count: int, slot: int) -> Any:
 
 @kernel
 def workspace(count: int, slot: int) -> Any:
-    """Return what `scratch` does, of any values."""
+    """Return an uninitialised array, placed as by `scratch`."""
     array = np.empty(count + 2 * _PAGE, np.float32)
     skipped = (-(array.ctypes.data // array.itemsize)) % _PAGE + slot * (_PAGE // 8)
     return array[skipped : skipped + count]
@@ -73,7 +73,7 @@ def workspace(count: int, slot: int) -> Any:
 
 @kernel
 def slots_apart(count: int) -> int:
-    """Return how far apart arrays of ``count`` values begin that have successive slots."""
+    """Return the offset between arrays of ``count`` values in successive slots."""
     return -(-count // _PAGE) * _PAGE + _PAGE // 8
 
 
@@ -86,12 +86,12 @@ def copy(source: Any, at: int, target: Any, to: int, count: int) -> None:
 
 @kernel
 def find_active(x: Any, at: int, count: int, active: Any, found: int) -> int:
-    """List the places of the values that are not 0 among ``count`` from ``at`` on.
+    """Append the indices of the nonzero values among ``count`` from ``at`` on to ``active``.
 
-    They follow the ``found`` places that ``active`` holds already; returns their new number.
+    ``found`` is the number of indices in ``active``; returns the new number.
     """
     for i in range(0, count, 64):
-        # 64 values a loop: the processor mistakes where a loop ends once for all of them.
+        # 64 values a loop: one branch misprediction at its end for all of them.
         bits = 0
         for part in range(0, 64, LANES):
             if i + part < count:
@@ -107,9 +107,9 @@ def find_active(x: Any, at: int, count: int, active: Any, found: int) -> int:
 def _find_all_active(
     x: Any, at: int, rows: int, count: int, active: Any, values: Any, row_ends: Any
 ) -> int:
-    """List the places of the values that are not 0 in each row, and the values; count them.
+    """Store indices and values of the nonzero elements of each row; return their number.
 
-    ``row_ends`` holds the end of each row in the list.
+    ``row_ends`` receives the end of each row in these lists.
     """
     found = 0
     for row in range(rows):
@@ -187,7 +187,7 @@ def tile(
 
 @kernel
 def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> None:
-    """Write a matrix (rows x columns) transposed, cut into strips of ``width``, one after another.
+    """Write a matrix (rows x columns) transposed, as consecutive strips of ``width``.
 
     ``width`` is a multiple of `simd.TILE`, or at least ``rows``.
     """
@@ -208,10 +208,10 @@ def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> 
 def project(
     x: Any, strips: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
 ) -> None:
-    """Write bias + x times weights into ``out``, for the rows from ``first`` to before ``last``.
+    """Write bias + x times weights into ``out``, for the rows in range(first, last).
 
-    ``strips`` (O / STRIP x I x STRIP) holds a row for each input, cut into strips: of few inputs a
-    strip stays in the first-level cache. ``bias`` is padded to whole strips.
+    ``strips`` (O / STRIP x I x STRIP) holds a row for each input, divided into strips; with few
+    inputs a strip fits into the L1 cache. ``bias`` is padded to whole strips.
     """
     maximum = min(_CHUNK_ROWS, last - first)
     active = np.empty(maximum * inputs, np.int32)
@@ -242,7 +242,7 @@ def project(
 def project_back(
     grad: Any, weights: Any, panels: Any, inputs: int, outputs: int, out: Any, first: int, last: int
 ) -> None:
-    """Write grad times weights into ``out``, for the rows from ``first`` to before ``last``.
+    """Write grad times weights into ``out``, for the rows in range(first, last).
 
     ``weights`` (O x P) and ``panels`` (N / PANEL x K x PANEL) have a row for each output.
     """
@@ -256,7 +256,7 @@ def project_back(
             column = p * PANEL
             left = inputs - column
             for row in range(start, end, TILE_ROWS):
-                # The last tile may compute rows again that the one before has done.
+                # The last tile may repeat rows of the previous one.
                 row = min(row, last - TILE_ROWS)
                 at, to = row * outputs, row * inputs + column
                 if left >= PANEL:
@@ -284,7 +284,7 @@ def _project_back_few(
 def project_weights(
     x: Any, grad: Any, inputs: int, outputs: int, total: Any, bias: Any, first: int, last: int
 ) -> None:
-    """Add the gradients of weights and bias that the rows from ``first`` to ``last`` contribute.
+    """Add the gradients of weights and bias from the rows in range(first, last).
 
     ``total`` (I x P) has a row for each input, ``bias`` P elements.
     """
@@ -296,10 +296,10 @@ def project_weights(
 
 @kernel
 def gram(x: Any, inputs: int, shift: Any, total: Any, sums: Any, first: int, last: int) -> None:
-    """Add the products of the inputs with each other of the rows from ``first`` to ``last``.
+    """Add the Gram matrix of the inputs less ``shift`` over the rows in range(first, last).
 
-    All of them less ``shift`` (P), which is 0 for inputs that are sparse. ``total`` (I x P) has a
-    row for each input; to ``sums`` (P) the inputs themselves are added.
+    ``shift`` (P) is 0 for sparse inputs. ``total`` (I x P) has a row for each input; the shifted
+    inputs are added to ``sums`` (P).
     """
     width = total.size // inputs
     active = np.empty(inputs, np.int32)
@@ -333,10 +333,10 @@ def recurrent_weights(
     first: int,
     last: int,
 ) -> None:
-    """Add the gradient of recurrent weights that the clips from ``first`` to ``last`` contribute.
+    """Add the gradient of recurrent weights from the clips in range(first, last).
 
-    A step's current comes from the spikes of the step before, the first step's from ``s_state``
-    (B x H). ``total`` (H x P) has a row for each presynaptic neuron.
+    The recurrent current of a step is computed from the spikes of the step before, that of the
+    first from ``s_state`` (B x H). ``total`` (H x P) has a row for each presynaptic neuron.
     """
     for clip in range(first, last):
         at = clip * steps * neurons
@@ -351,7 +351,7 @@ def recurrent_weights(
 def _add_outer(
     x: Any, x_at: int, grad: Any, grad_at: int, rows: int, inputs: int, outputs: int, total: Any
 ) -> None:
-    """Add to each input's row of ``total`` the rows of ``grad`` in which it was active."""
+    """Add the outer products of the rows of ``x`` and ``grad`` to ``total``; sparse in ``x``."""
     active = np.empty(rows * inputs, np.int32)
     if 2 * find_active(x, x_at, inputs, active, 0) > inputs:
         _add_outer_dense(x, x_at, grad, grad_at, rows, inputs, outputs, total)
@@ -377,7 +377,7 @@ def _add_outer(
             ends[i] += 1
             k += 1
 
-    # Column by column of blocks, so that the gradients of all rows stay in the first-level cache.
+    # Strip by strip: the gradients of all rows in a strip stay in the L1 cache.
     width = total.size // inputs
     strip = scratch(rows * STRIP, 0)
     for column in range(0, width, STRIP):
@@ -398,7 +398,7 @@ def _add_outer(
 def _add_outer_dense(
     x: Any, x_at: int, grad: Any, grad_at: int, rows: int, inputs: int, outputs: int, total: Any
 ) -> None:
-    """Do the same for inputs most of which are active, as the first row suggests."""
+    """Do the same as `_add_outer` for dense inputs."""
     width = total.size // inputs
     strip = scratch(rows * STRIP, 0)
     for column in range(0, width, STRIP):
@@ -407,7 +407,7 @@ def _add_outer_dense(
                 grad, grad_at + row * outputs + column, strip, row * STRIP,
                 min(STRIP, outputs - column),
             )  # fmt: skip
-        # Two inputs at a time: the sums of one alone would wait for each other.
+        # Two inputs at a time: consecutive sums of one input depend on each other.
         for i in range(0, inputs, 2):
             second = min(i + 1, inputs - 1)
             at, to = i * width + column, second * width + column

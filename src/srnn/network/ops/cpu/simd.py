@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Vectors of float32 for numba: kernels that say what happens to many neurons at once.
+"""Vectors of float32 for numba kernels.
 
-LLVM turns a plain loop into vector instructions only where it can prove that arrays do not overlap,
-which in loops over rows of several arrays it often cannot. Here a vector is a value: `load` makes
-one, ``+ - *`` and the functions below work on it, `store` writes it. LLVM maps it to the registers
-that the machine has; no compiler is needed.
+LLVM vectorises a plain loop only if it can prove that the arrays do not overlap, which often fails
+for loops over rows of several arrays. Here a vector is a value: `load` reads it, ``+ - *`` and the
+functions below compute with it, `store` writes it. LLVM maps it to the registers of the machine.
 
-Four widths occur: `LANES` floats for the arithmetic of neurons; `BLOCK` and `STRIP`, the sums that
-stay in registers while rows of weights or of gradients are added up; and `PANEL`, the columns of a
-tile of a matrix product. An address is an array and an offset in elements; nothing checks bounds.
+Four widths occur: `LANES` floats for the arithmetic of neurons; `BLOCK` and `STRIP` for sums
+of rows of weights or gradients in registers; `PANEL` for the columns of a tile of a matrix product.
+An address is an array and an offset in elements. Bounds are not checked.
 """
 
 import operator
@@ -25,7 +24,7 @@ from numba.extending import intrinsic, overload, register_model
 _HAS_AVX512 = bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
 
 TILE = _REGISTER = 16 if _HAS_AVX512 else 8
-LANES = 2 * _REGISTER  # while one register waits for its result, the other has something to do
+LANES = 2 * _REGISTER  # two independent registers hide latency
 STRIP = 4 * _REGISTER
 BLOCK = 8 * _REGISTER
 # A tile of eight rows takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
@@ -187,7 +186,7 @@ def store_some(array: Any, offset: int, vector: Any, count: int) -> None:
 
 @intrinsic
 def prefetch(typing: Any, array: Any, offset: Any) -> Any:
-    """Begin to fetch `LANES` elements, to be read soon, from memory."""
+    """Prefetch `LANES` elements."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array, offset = args
@@ -262,8 +261,8 @@ def heaviside(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
-def at_least(typing: Any, x: Any, limit: Any) -> Any:
-    """Return x, or the limit where x is below it; NaN stays NaN."""
+def clamp_min(typing: Any, x: Any, limit: Any) -> Any:
+    """Return max(x, limit); NaN stays NaN."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, limit = args
@@ -285,8 +284,8 @@ def zero_below(typing: Any, limit: Any, x: Any, value: Any) -> Any:
 
 
 @intrinsic
-def at_most(typing: Any, x: Any, limit: Any) -> Any:
-    """Return x, or the limit where x is above it; NaN stays NaN."""
+def clamp_max(typing: Any, x: Any, limit: Any) -> Any:
+    """Return min(x, limit); NaN stays NaN."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         x, limit = args
@@ -334,7 +333,7 @@ def nonzero(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def lowest_bit(typing: Any, bits: Any) -> Any:
-    """Return the place of the lowest bit that is set; ``bits`` must not be 0."""
+    """Return the index of the lowest set bit; ``bits`` must not be 0."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], cgutils.true_bit)
@@ -344,7 +343,7 @@ def lowest_bit(typing: Any, bits: Any) -> Any:
 
 @intrinsic
 def power_of_two(typing: Any, exponent: Any) -> Any:
-    """Return 2**exponent of whole exponents from -126 to 127."""
+    """Return 2**exponent for integer exponents from -126 to 127."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         width = signature.args[0].width
@@ -362,9 +361,9 @@ def power_of_two(typing: Any, exponent: Any) -> Any:
 def transpose_tile(
     typing: Any, source: Any, at: Any, stride: Any, target: Any, to: Any, step: Any
 ) -> Any:
-    """Write a square of TILE x TILE elements transposed.
+    """Write TILE x TILE elements transposed.
 
-    Its rows begin at ``at``, ``stride`` apart, and go to ``to``, ``step`` apart.
+    The rows begin at ``at`` with ``stride``, those of the result at ``to`` with ``step``.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 from srnn.network.ops.cpu.compilation import kernel
 from srnn.network.ops.cpu.simd import (
     absolute,
-    at_least,
-    at_most,
+    clamp_max,
+    clamp_min,
     fma,
     full,
     power_of_two,
@@ -21,7 +21,7 @@ from srnn.network.ops.cpu.simd import (
 _INVERSE_LN2 = np.float32(1.4426950408889634)
 _LN2_HIGH = np.float32(0.693145751953125)
 _LN2_LOW = np.float32(1.4286068203094173e-6)
-_ROUNDER = np.float32(1.5 * 2**23)  # adding it leaves no room for a fraction
+_ROUNDER = np.float32(1.5 * 2**23)  # adding it rounds to an integer
 _LOWEST = np.float32(-80.0)
 _EXP_SERIES = tuple(np.float32(1 / f) for f in (720, 120, 24, 6, 2, 1, 1))
 
@@ -33,7 +33,7 @@ def _exp(x: Any) -> Any:
     Processors compute slowly with numbers as small as those below 1e-38.
     """
     exponent = x
-    x = at_least(x, full(_LOWEST))
+    x = clamp_min(x, full(_LOWEST))
     n = fma(x, full(_INVERSE_LN2), full(_ROUNDER)) - full(_ROUNDER)
     r = fma(n, full(-_LN2_HIGH), x)
     r = fma(n, full(-_LN2_LOW), r)
@@ -55,7 +55,7 @@ NUMBERS = {
     "linear": LINEAR,
     "slayer": SLAYER,
 }
-"""What kernels call each surrogate."""
+"""Numba function of each surrogate."""
 
 _PEAK = np.float32(0.5 / (0.5 * math.sqrt(2 * math.pi)))
 _CENTRE = np.float32(1.15 * _PEAK)
@@ -69,7 +69,7 @@ _COSH_SERIES = tuple(np.float32(1 / f) for f in (56, 30, 12, 2))
 def derivative(x: Any, surrogate: int) -> Any:
     """Return the surrogate derivative at the distance x from the threshold."""
     one = full(np.float32(1))
-    x = at_most(absolute(x), full(_FAR))
+    x = clamp_max(absolute(x), full(_FAR))
     square = x * x
     if surrogate == MULTI_GAUSSIAN:
         centre = full(_CENTRE) * _exp(full(np.float32(-2)) * square)
@@ -82,5 +82,5 @@ def derivative(x: Any, surrogate: int) -> Any:
     if surrogate == GAUSSIAN:
         return full(_PEAK) * _exp(full(np.float32(-2)) * square)
     if surrogate == LINEAR:
-        return full(np.float32(0.5)) * at_least(one - x, full(np.float32(0)))
+        return full(np.float32(0.5)) * clamp_min(one - x, full(np.float32(0)))
     return full(np.float32(0.5)) * _exp(full(np.float32(-5)) * x)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What the kernels of all kinds of neurons share, and what the functions of a kind are.
+"""Code common to the kernels of all neurons, and the functions of a kind.
 
 Each kind has these functions in the ``triton.py`` of its folder, for values of any shape. They are
 passed to the kernels as constants, so that a kernel is compiled for each kind. ``p`` is a tuple:

@@ -59,15 +59,15 @@ _SCAN_STAGES = 4  # time steps of a feed-forward layer whose loads are under way
 def unsupported(current: Tensor) -> str | None:
     """Return why the kernels cannot compute with ``current``, or None if they can."""
     if current.dtype != torch.float32:
-        return f"they compute in torch.float32, not {current.dtype}"
+        return f"the kernels support torch.float32, not {current.dtype}"
     if current.is_cuda and torch.cuda.get_device_capability(current.device) < (8, 0):
-        return "they need a GPU of compute capability 8.0 or higher"
+        return "the kernels need a GPU of compute capability 8.0 or higher"
     return _missing()
 
 
 @cache
 def _missing() -> str | None:
-    """Return what this machine lacks; before its first launch Triton compiles a C file."""
+    """Return the missing requirement of Triton, which compiles a C file at its first launch."""
     if find_spec("triton") is None:
         return "Triton is not installed"
     if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
@@ -224,7 +224,7 @@ def spike_linear(a: SpikeLinear) -> Tensor:
 
 
 def spike_linear_backward(a: SpikeLinearBackward) -> SpikeLinearGradients:
-    """Return the gradients of spikes, weight and bias; those that are not wanted are empty."""
+    """Return the gradients of spikes, weight and bias; those that are not needed are empty."""
     grad, spikes = (_clip_by_clip(each).transpose(0, 1) for each in (a.grad, a.spikes))
     flat = grad.flatten(0, 1)
     grad_spikes = grad @ a.weight if a.for_spikes else grad.new_empty(*grad.shape[:2], 0)
@@ -239,9 +239,9 @@ def gram(a: Gram) -> GramOutput:
     """Return sums over steps and clips: of inputs, of products of their deviations."""
     vectors = _clip_by_clip(a.inputs).transpose(0, 1).flatten(0, 1)
     total = vectors.sum(dim=0)
-    deviations = vectors - total / max(1, len(vectors))
+    centred = vectors - total / max(1, len(vectors))
     with full_precision():
-        return GramOutput(total, deviations.t() @ deviations)
+        return GramOutput(total, centred.t() @ centred)
 
 
 def ternary(a: Ternary) -> Tensor:
@@ -284,7 +284,7 @@ def ternary_backward(a: TernaryBackward) -> TernaryGradients:
 
 
 class _Tiles(NamedTuple):
-    """How a recurrent kernel cuts up a layer."""
+    """Partition of a layer for a recurrent kernel."""
 
     padded: int  # neurons, a whole number of blocks
     clips: int  # of a program
@@ -298,7 +298,7 @@ def _tiles(neurons: int) -> _Tiles:
 
 
 def _warps(tiles: _Tiles) -> int:
-    """Return how many warps share a block: 16 columns each."""
+    """Return the number of warps of a block: one for 16 columns."""
     return max(1, tiles.block // 16)
 
 
