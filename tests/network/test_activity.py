@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from srnn.network.activity import Activity, activity
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold
+from srnn.network.neurons.lif.definition import LeakyIntegrateAndFire
 from srnn.network.readout import Readout
 
 STEPS, CHANNELS, BANDS = 31, 2, 5
@@ -34,6 +35,7 @@ NETWORKS = {
     "adaptive current": lambda: lively(
         neuron=AdaptiveCurrent(), recurrent=[True, True], encoder_threshold=None, batch_norm=True
     ),
+    "leaky integrate-and-fire": lambda: lively(neuron=LeakyIntegrateAndFire(0.4)),
 }
 
 
@@ -61,6 +63,12 @@ def potentials_of(layer: Any, inputs: Double, spikes: Double) -> tuple[Double, D
             u = p["alpha"] * (u - before) + (1 - p["alpha"]) * (current[t] - w)
             potential[t], adaptation[t] = u, w
         return potential, np.ones_like(spikes), adaptation
+    if isinstance(layer.neuron, LeakyIntegrateAndFire):
+        alpha, v = np.exp(-1 / p["tau_mem"]), np.zeros(spikes.shape[1])
+        for t, before in enumerate(fired):
+            v = alpha * v + (1 - alpha) * current[t] - 0.4 * before
+            potential[t] = v
+        return potential, np.full_like(spikes, 0.4), adaptation
     alpha, rho = np.exp(-1 / p["tau_mem"]), np.exp(-1 / p["tau_adapt"])
     v, b = np.zeros(spikes.shape[1]), np.full(spikes.shape[1], 0.4)
     for t, before in enumerate(fired):

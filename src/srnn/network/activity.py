@@ -33,11 +33,12 @@ class LayerActivity:
         The membrane potential that is compared with the threshold of the same step; the reset
         by a spike takes effect in the next step.
     threshold : array
-        The firing threshold. It adapts in neurons of `adaptive_threshold`, and is 1 in
-        those of `adaptive_current`.
+        The firing threshold, see `Neuron.firing_threshold` of the kind; only that of
+        `adaptive_threshold` changes in time.
     adaptation : array
         A low-pass filter of the neuron's own spikes, which raises the threshold
-        (`adaptive_threshold`), or the current that counteracts the input (`adaptive_current`).
+        (`adaptive_threshold`), or the current that counteracts the input (`adaptive_current`);
+        zeros in kinds without adaptation.
     """
 
     spikes: Array
