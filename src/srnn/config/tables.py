@@ -18,10 +18,11 @@ from srnn.network.scaling import ScalingKeys
 from srnn.settings import Keys
 from srnn.training.device import CudaKeys
 from srnn.training.loop import TrainingKeys
+from srnn.training.selection import SelectionKeys
 
 
-class DataConfig(NormalisationKeys, DataKeys):
-    """Where the recordings come from, which classes they make, and how features are normalised."""
+class DataConfig(SelectionKeys, NormalisationKeys, DataKeys):
+    """The recordings, their classes, how features are normalised and the best epoch is chosen."""
 
 
 class SrnnConfig(

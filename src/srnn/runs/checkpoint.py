@@ -23,7 +23,7 @@ from srnn.config import Config, from_tables
 from srnn.errors import InputError
 from srnn.files import write_atomically
 from srnn.runs.directory import RunDirectory
-from srnn.runs.legacy import is_legacy, read_legacy
+from srnn.runs.legacy import drop_best_accuracy, is_legacy, read_legacy
 from srnn.runs.refusal import RefusedError
 from srnn.training.progress import TrainingState
 from srnn.version import VERSION
@@ -194,6 +194,7 @@ def _read(path: Path) -> dict[str, Any]:
             moments.setdefault(int(index) if index.isdecimal() else -1, {})[what] = moment
         average = dict(_named(tensors, "average.")) or None
         progress = fields.pop("progress")
+        drop_best_accuracy(progress)
         fields["training"] = {"moments": moments, "progress": progress, "average": average}
     return fields
 

@@ -15,6 +15,7 @@ from srnn.runs.compatibility import (
     same_weights,
 )
 from srnn.runs.directory import RunDirectory
+from srnn.training.selection import is_complete
 
 
 @dataclass(frozen=True)
@@ -150,5 +151,6 @@ def _initial_weights(
 def _is_finished(config: Config, run: RunDirectory, last: Checkpoint) -> bool:
     """Return whether a run, whose state is ``last``, has nothing left to do."""
     assert last.training
-    settings, progress = config.srnn, last.training.progress
-    return progress.is_complete(settings.epochs, settings.patience) and run.test.exists()
+    history, keys = last.training.progress.history, config.srnn
+    complete = is_complete(history, keys.epochs, keys.patience, config.data.selection)
+    return complete and run.test.exists()

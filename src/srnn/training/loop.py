@@ -29,6 +29,7 @@ from srnn.training.interrupt import StopRequest
 from srnn.training.optimizer import make_optimizer, restore_optimizer, set_learning_rates
 from srnn.training.progress import EpochMetrics, Progress, TrainingState
 from srnn.training.schedule import ScheduleKeys, schedule_factor
+from srnn.training.selection import Selection, best_epoch, is_complete
 from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import Step, StepKeys
 
@@ -47,8 +48,8 @@ class TrainingKeys(StepKeys, ScheduleKeys, EmaKeys, SeedKeys):
     batch_size: int = key(32, "batch size", "clips", ge=1, le=65_536)
     patience: int = key(
         0,
-        "early stopping: training ends after this many epochs without a new best validation "
-        "accuracy; 0: no early stopping",
+        "early stopping: training ends after this many epochs without a new best one (see "
+        "`data.selection`); 0: no early stopping",
         "epochs",
         free_on_resume=True,
         ge=0,
@@ -87,7 +88,7 @@ class Recorder(Protocol):
     """Stores the results of training; see `srnn.runs.recorder`."""
 
     def save_best(self, epoch: int, spotter: Spotter) -> None:
-        """Store the weights of the epoch with the highest validation accuracy so far."""
+        """Store the weights of the best epoch so far."""
 
     def save_state(self, spotter: Spotter, state: TrainingState) -> None:
         """Store the state that training is resumed from."""
@@ -107,6 +108,8 @@ class Trainer:
     data : TrainingData
     recorder : Recorder
     device : torch.device
+    selection
+        See `SelectionKeys`.
     graphs : bool
         Whether a CUDA device replays its steps as a CUDA graph.
     """
@@ -119,9 +122,11 @@ class Trainer:
         recorder: Recorder,
         device: torch.device,
         *,
+        selection: Selection = "accuracy",
         graphs: bool,
     ) -> None:
         self.keys = keys
+        self.selection = selection
         self.spotter = spotter
         self.data = data
         self.training = data.training
@@ -155,10 +160,14 @@ class Trainer:
         InputError
             If a checkpoint cannot be written.
         """
-        while not self.progress.is_complete(self.keys.epochs, self.keys.patience):
+        while not self._is_complete():
             order = self._train_epoch(stop)
             self._finish_epoch(order)
             stop.check()
+
+    def _is_complete(self) -> bool:
+        keys = self.keys
+        return is_complete(self.progress.history, keys.epochs, keys.patience, self.selection)
 
     def restore(self, weights: Mapping[str, Tensor], state: TrainingState, source: str) -> None:
         """Continue from a saved state, which was read from the file ``source``.
@@ -362,18 +371,13 @@ class Trainer:
                 samples_per_second=clips / progress.seconds,
             )
         )
-        is_best = validation.accuracy > progress.best_accuracy
+        is_best = best_epoch(progress.history, self.selection) == len(progress.history) - 1
         if is_best:
-            progress.best_accuracy = validation.accuracy
             self.recorder.save_best(progress.epoch, self.validated)
         left = self._pace.left(progress.epoch + 1, 0)
         self._table.log(progress.history[-1], is_best=is_best, left=left)
         self._warn_of_extreme_firing()
-        self.progress = Progress(
-            epoch=progress.epoch + 1,
-            best_accuracy=progress.best_accuracy,
-            history=progress.history,
-        )
+        self.progress = Progress(epoch=progress.epoch + 1, history=progress.history)
         self.recorder.write_metrics(self.progress.history)
         self.save()
 

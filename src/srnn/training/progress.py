@@ -43,8 +43,6 @@ class Progress:
         Sum over the clips of these steps.
     seconds : float
         Time that these steps took (s).
-    best_accuracy : float
-        Highest validation accuracy of a finished epoch; -1 before the first.
     history : list
         The metrics of each finished epoch.
     """
@@ -54,17 +52,7 @@ class Progress:
     loss: FiniteFloat = 0.0
     hits: FiniteFloat = 0.0
     seconds: FiniteFloat = 0.0
-    best_accuracy: FiniteFloat = -1.0
     history: list[EpochMetrics] = field(default_factory=list)
-
-    def is_complete(self, epochs: int, patience: int) -> bool:
-        """Whether ``epochs`` are over, or ``patience`` (if not 0) of them without a new best."""
-        done = len(self.history)
-        if not done:
-            return False
-        accuracies = [line.valid_accuracy for line in self.history]
-        since_best = done - 1 - accuracies.index(max(accuracies))
-        return done >= epochs or 0 < patience <= since_best
 
 
 @dataclass(frozen=True)
