@@ -223,20 +223,72 @@ def _log_next_steps(settings: "Config", run: Path) -> None:
     type=click.Path(path_type=Path),
     help="Another data set, or a test archive.  [default: the one trained on]",
 )
+@click.option(
+    "--protocol",
+    type=click.Choice(["plain", "official"]),
+    default="plain",
+    show_default=True,
+    help="official: classes count equally, as do the words of _unknown_, and silence has all "
+    "volumes.",
+)
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Measure it on altered recordings: gain, noise, shift, speed, low-pass, reverberation, "
+    "and silence of each volume. Always by the official protocol.",
+)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --robustness: draw the result into FILE (.png, .svg or .pdf).",
+)
 @_json
 @_debug
 def evaluate(
-    run: Path, partition: Literal["testing", "validation"], dataroot: Path | None, as_json: bool
+    run: Path,
+    partition: Literal["testing", "validation"],
+    dataroot: Path | None,
+    protocol: Literal["plain", "official"],
+    robustness: bool,
+    picture: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure the accuracy of RUN, a run directory (its best.safetensors) or a checkpoint file."""
+    if robustness:
+        _evaluate_robustness(run, partition, dataroot, picture, as_json)
+        return
+    if picture:
+        raise InputError("--picture: expected --robustness with it, found none")
     from srnn.runs.evaluation import evaluate as evaluate_run
     from srnn.runs.recogniser import load
     from srnn.runs.report import report
 
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
-    result = evaluate_run(recogniser, partition, dataroot)
+    result = evaluate_run(recogniser, partition, dataroot, protocol)
     click.echo(json.dumps(result.to_json(), allow_nan=False) if as_json else report(result))
+
+
+def _evaluate_robustness(
+    run: Path,
+    partition: Literal["testing", "validation"],
+    dataroot: Path | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    from srnn.instruments.robustness import draw, measure, picture_format, to_json, to_text
+    from srnn.runs.recogniser import load
+
+    if picture:
+        picture_format(picture)  # before minutes of measurement
+    recogniser = load(run)
+    set_up_logging(recogniser.config.logger.level)
+    measurements = measure(recogniser, partition, dataroot)
+    if picture:
+        draw(measurements, f"{run}, {partition}", picture)
+        logger.info("the picture is in {}", picture)
+    click.echo(json.dumps(to_json(measurements)) if as_json else to_text(measurements))
 
 
 @cli.command()

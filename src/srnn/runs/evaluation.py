@@ -3,13 +3,16 @@
 
 import copy
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from srnn.config import toml_value
 from srnn.data.corpus import describe
+from srnn.data.official import has_background, with_official_silence
 from srnn.data.preparation import make_evaluation_corpus
 from srnn.errors import InputError
+from srnn.runs.official import official
 from srnn.runs.parts import spec_of, task_of
 from srnn.runs.recogniser import Recogniser, load
 from srnn.runs.resources import limit_threads, resources
@@ -18,15 +21,17 @@ from srnn.training.evaluation import Evaluation
 from srnn.training.evaluation import evaluate as evaluate_examples
 from srnn.training.examples import make_examples
 
-_PARTITIONS = ("testing", "validation")
+Partition = Literal["testing", "validation"]
+Protocol = Literal["plain", "official"]
 
 _log = logging.getLogger(__name__)
 
 
 def evaluate(
     run: str | Path | Recogniser,
-    partition: Literal["testing", "validation"] = "testing",
+    partition: Partition = "testing",
     dataroot: str | Path | None = None,
+    protocol: Protocol = "plain",
 ) -> Evaluation:
     """Measure the accuracy of a trained network, as ``srnn evaluate RUN`` does.
 
@@ -37,6 +42,10 @@ def evaluate(
     partition : "testing" or "validation"
     dataroot : str or Path, optional
         Where another data set or a test archive lies; the one trained on if not given.
+    protocol : "plain" or "official"
+        "plain": every clip counts equally. "official": classes count equally, and so do the words
+        in `_unknown_`; silence, if there are background recordings, is cut anew with all volumes.
+        The result is then an `srnn.runs.official.OfficialEvaluation`.
 
     Returns
     -------
@@ -49,10 +58,8 @@ def evaluate(
     InputError
         If there is no checkpoint or data set, or no clip in the partition.
     """
-    if partition not in _PARTITIONS:
-        raise InputError(
-            f'partition: expected "testing" or "validation", found {toml_value(partition)}'
-        )
+    _expect_one_of("partition", partition, get_args(Partition))
+    _expect_one_of("protocol", protocol, get_args(Protocol))
     recogniser = run if isinstance(run, Recogniser) else load(run)
     root = None if dataroot is None else Path(dataroot)
     limit_threads()
@@ -61,10 +68,19 @@ def evaluate(
     _log.info("clips in %s:\n%s", corpus.place, describe(corpus))
     if not corpus.partitions[partition]:
         raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
+    spec = spec_of(config)
+    if protocol == "official" and has_background(corpus, partition):
+        corpus = with_official_silence(corpus, partition, spec.size, spec.sample_rate)
     with resources(config, device):
-        spec = spec_of(config)
         examples = make_examples(corpus, [partition], spec, device, memory_budget=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels
         size, held_out = config.srnn.batch_size, config.data.held_out
-        return evaluate_examples(spotter, examples, labels, partition, size, device, held_out)
+        result = evaluate_examples(spotter, examples, labels, partition, size, device, held_out)
+    return official(result, corpus.partitions[partition]) if protocol == "official" else result
+
+
+def _expect_one_of(name: str, found: str, choices: Sequence[str]) -> None:
+    if found not in choices:
+        expected = " or ".join(map(toml_value, choices))
+        raise InputError(f"{name}: expected {expected}, found {toml_value(found)}")

@@ -38,6 +38,8 @@ class Evaluation:
         Recognised clips and all clips, of each word and each background recording.
     held_out : frozenset of str
         Words, and background recordings without their folder, that were held out of training.
+    predicted : tuple of int
+        Index of the predicted label of each clip, in their order.
     """
 
     partition: str
@@ -49,6 +51,7 @@ class Evaluation:
     operations: Operations | None
     words: dict[str, tuple[int, int]]
     held_out: frozenset[str] = frozenset()
+    predicted: tuple[int, ...] = ()
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -184,7 +187,7 @@ def evaluate(
     classes, count = len(labels), len(examples.labels)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    hits = []
+    predictions = []
     network = spotter.network
     spikes = torch.zeros(len(network.hidden), dtype=torch.float64, device=device)
     inputs = torch.zeros((), dtype=torch.int64, device=device)
@@ -193,7 +196,7 @@ def evaluate(
         log_probabilities = output.log_probabilities
         predicted = log_probabilities.argmax(dim=1)
         ones = torch.ones_like(predicted)
-        hits.append(predicted == batch.labels)
+        predictions.append(predicted)
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
         loss += F.nll_loss(log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
@@ -204,6 +207,8 @@ def evaluate(
     rows, held = tuple(tuple(row) for row in confusion.tolist()), frozenset(held_out)
     if not count:
         return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, held)
+    predicted = torch.cat(predictions).cpu()
+    hits = (predicted == examples.labels).tolist()
     spikes_a_clip = (spikes / count).tolist()
     sizes = network.hidden_sizes
     return Evaluation(
@@ -214,8 +219,9 @@ def evaluate(
         tuple(each / (steps * size) for each, size in zip(spikes_a_clip, sizes, strict=True)),
         sum(spikes_a_clip),
         network.operations(inputs.item() / count, spikes_a_clip),
-        _by_word(examples.words, torch.cat(hits).tolist()),
+        _by_word(examples.words, hits),
         held,
+        tuple(predicted.tolist()),
     )
 
 

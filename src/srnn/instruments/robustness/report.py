@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The robustness of a network as a table, as JSON and as a picture."""
+
+import io
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srnn.errors import InputError
+from srnn.files import write_atomically
+from srnn.instruments.robustness.alterations import FILTERED, REVERBERATION
+from srnn.instruments.robustness.measure import PEAK, Measurement
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOURS = {"words": "#1f5fa8", "silence": "#d1762b"}  # distinct also without colour vision
+
+
+def to_text(measurements: Sequence[Measurement]) -> str:
+    """Return a table: a line for each condition."""
+    width = max(len(each.name) for each in measurements)
+    lines = [f"{'':{width}}   words  silence"]
+    for each in measurements:
+        words, silence = _percent(each.words), _percent(each.silence)
+        lines.append(f"{each.name:{width}} {words:>7} {silence:>8}".rstrip())
+    return "\n".join(lines)
+
+
+def to_json(measurements: Sequence[Measurement]) -> list[dict[str, object]]:
+    """Return an object for each condition."""
+    return [each._asdict() for each in measurements]
+
+
+def draw(measurements: Sequence[Measurement], title: str, file: Path) -> None:
+    """Draw the accuracies over each kind of alteration, a panel for each; dashed: unaltered.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        As of `measure`.
+    title : str
+    file : Path
+        Its suffix is the format: ``.png``, ``.svg``, ``.pdf`` or another that matplotlib writes.
+
+    Raises
+    ------
+    InputError
+        If the suffix names no format, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    clean, *altered = measurements
+    groups = {kind: list(some) for kind, some in itertools.groupby(altered, lambda each: each.kind)}
+    columns = min(3, len(groups))
+    rows = -(-len(groups) // columns)
+    figure = Figure((3.6 * columns, 2.7 * rows + 0.4), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for panel, (kind, some) in zip(panels, groups.items(), strict=False):
+        _panel(panel, kind, some, clean)
+    for panel in panels[len(groups) :]:
+        panel.set_visible(False)
+    figure.suptitle(title)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    image = io.BytesIO()
+    figure.savefig(image, format=picture_format(file), dpi=150)
+    write_atomically(file, image.getvalue())
+
+
+def picture_format(file: Path) -> str:
+    """Return the format of a picture, by the suffix of its file.
+
+    Raises
+    ------
+    InputError
+        If matplotlib writes no such format.
+    """
+    from matplotlib.figure import Figure
+
+    formats = Figure().canvas.get_supported_filetypes()
+    suffix = file.suffix.removeprefix(".").lower()
+    if suffix not in formats:
+        expected = ", ".join(f".{each}" for each in formats)
+        raise InputError(f"{file}: expected a file name ending in one of {expected}")
+    return suffix
+
+
+def _panel(
+    panel: "Axes", kind: str, measurements: Sequence[Measurement], clean: Measurement
+) -> None:
+    """Draw one kind of alteration."""
+    for name, colour in _COLOURS.items():
+        points = [
+            (each.value, 100 * value)
+            for each in measurements
+            if (value := getattr(each, name)) is not None
+        ]
+        if points:
+            panel.plot(*zip(*points, strict=True), "o-", color=colour, label=name, markersize=4)
+        unaltered = getattr(clean, name)
+        if unaltered is not None and kind != PEAK:
+            panel.axhline(100 * unaltered, color=colour, linestyle="--", linewidth=0.8)
+    if kind == PEAK:
+        panel.set_xscale("symlog", linthresh=1e-4)
+    if kind in (FILTERED, REVERBERATION):
+        panel.set_xticks([each.value for each in measurements])
+    panel.set_xlabel(f"{kind} ({measurements[0].unit})")
+    panel.set_ylabel("accuracy (%)")
+    panel.label_outer(remove_inner_ticks=False)
+    panel.set_ylim(-2, 102)
+    panel.grid(alpha=0.3)
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{fraction:.1%}"

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The official protocol: classes count equally, as do the words in `_unknown_`.
+
+The test archives of Speech Commands (Warden 2018, https://arxiv.org/abs/1804.03209) draw equally
+many clips of each class, those of `_unknown_` from all its words, and silence of any volume. Here
+nothing is drawn: each clip has the weight that makes the accuracy that of the mean draw.
+
+Legend: N clips, V speakers, W words, K classes, R resamples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srnn.data.corpus import Clip
+from srnn.data.labels import SILENCE, UNKNOWN
+from srnn.randomness import Purpose, generator
+from srnn.training.evaluation import Evaluation, Json
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class OfficialEvaluation(Evaluation):
+    """An evaluation whose accuracies weight classes equally, and words of `_unknown_`, too.
+
+    Attributes
+    ----------
+    recalls : tuple of float or None
+        Weighted accuracy of each label; None where it has no clips.
+    bootstrap : (float, float) or None
+        95 % interval of the accuracy, over samples of the speakers; None without clips.
+    false_keywords : float or None
+        Fraction of `_unknown_` taken for a keyword, all words weighted equally; None without clips
+        of it.
+    """
+
+    recalls: tuple[float | None, ...] = ()
+    bootstrap: tuple[float, float] | None = None
+    false_keywords: float | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean of the weighted accuracies of the labels; None without clips."""
+        return self.balanced_accuracy
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the accuracy, over samples of the speakers; None without clips."""
+        return self.bootstrap
+
+    @property
+    def per_class(self) -> dict[str, float | None]:
+        """Weighted accuracy of each label; None where it has no clips."""
+        return dict(zip(self.labels, self.recalls, strict=True))
+
+    @property
+    def accuracy_without_silence(self) -> float | None:
+        """Mean of the weighted accuracies of the labels but silence; None without clips."""
+        found = [
+            recall
+            for label, recall in self.per_class.items()
+            if label != SILENCE and recall is not None
+        ]
+        return sum(found) / len(found) if found else None
+
+    def to_json(self) -> Json:
+        """Return what ``evaluate --protocol official --json`` prints."""
+        return super().to_json() | {
+            "protocol": "official",
+            "false_keywords": self.false_keywords,
+        }
+
+    def summary(self) -> list[str]:
+        """Return the main figures, in lines that fit into a log 80 columns wide."""
+        if self.accuracy is None or self.interval is None:
+            return [f"{self.partition}: no clips"]
+        low, high = self.interval
+        lines = [
+            f"{self.partition}, official protocol: accuracy {self.accuracy:.2%}",
+            f"95 % interval {low:.2%} to {high:.2%}, by a bootstrap over speakers",
+            f"{sum(self.counts)} clips; classes count equally, as do words of _unknown_",
+        ]
+        if self.false_keywords is not None:
+            lines.append(f"_unknown_ taken for a keyword: {self.false_keywords:.1%}")
+        return lines
+
+
+def official(evaluation: Evaluation, clips: Sequence[Clip]) -> OfficialEvaluation:
+    """Return an evaluation by the official protocol.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    clips : sequence of Clip
+        Those that were evaluated, in their order.
+    """
+    labels = evaluation.labels
+    words = [clip.word if labels[clip.label] == UNKNOWN else "" for clip in clips]
+    kinds = sorted({(clip.label, word) for clip, word in zip(clips, words, strict=True)})
+    places = {kind: place for place, kind in enumerate(kinds)}
+    kind_of = np.array([places[clip.label, word] for clip, word in zip(clips, words, strict=True)])
+    speakers, speaker_of = np.unique([clip.speaker for clip in clips], return_inverse=True)
+    hits = np.array(evaluation.predicted) == np.array([clip.label for clip in clips])
+    shape = len(speakers), len(kinds)
+    counted, recognised = np.zeros(shape), np.zeros(shape)
+    np.add.at(counted, (speaker_of, kind_of), 1)
+    np.add.at(recognised, (speaker_of, kind_of), hits)
+    classes = np.array([label for label, _ in kinds])
+    rng = generator(Purpose.PROTOCOL, 0)
+    weights = rng.multinomial(len(speakers), np.full(len(speakers), 1 / len(speakers)), _RESAMPLES)
+    resampled = np.nanmean(_recalls(weights, recognised, counted, classes, len(labels)), axis=1)
+    low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
+    whole = _recalls(np.ones((1, len(speakers))), recognised, counted, classes, len(labels))[0]
+    inherited = {field.name: getattr(evaluation, field.name) for field in fields(Evaluation)}
+    return OfficialEvaluation(
+        **inherited,
+        recalls=tuple(None if np.isnan(recall) else float(recall) for recall in whole),
+        bootstrap=(low, high),
+        false_keywords=_false_keywords(evaluation, clips),
+    )
+
+
+def _recalls(
+    weights: NDArray[np.int64] | NDArray[np.float64],
+    recognised: NDArray[np.float64],
+    counted: NDArray[np.float64],
+    classes: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.float64]:
+    """Return the accuracy of each class, (R, K), for weights of speakers (R, V); NaN: no clips.
+
+    ``recognised`` and ``counted`` are clips by speaker and word, (V, W); ``classes`` (W,) are the
+    labels of the words, which count equally within a class.
+    """
+    clips = weights @ counted  # (R, W)
+    present = clips > 0
+    recalls = np.where(present, weights @ recognised / np.where(present, clips, 1), 0)
+    member = (classes[:, None] == np.arange(count)).astype(np.float64)  # (W, K)
+    words = present @ member  # (R, K)
+    return np.where(words > 0, recalls @ member / np.where(words > 0, words, 1), np.nan)
+
+
+def _false_keywords(evaluation: Evaluation, clips: Sequence[Clip]) -> float | None:
+    """Return the fraction of `_unknown_` taken for a keyword, its words weighted equally."""
+    labels = evaluation.labels
+    taken: dict[str, list[bool]] = {}
+    for clip, predicted in zip(clips, evaluation.predicted, strict=True):
+        if labels[clip.label] == UNKNOWN:
+            is_keyword = labels[predicted] not in (SILENCE, UNKNOWN)
+            taken.setdefault(clip.word, []).append(is_keyword)
+    means = [sum(some) / len(some) for some in taken.values()]
+    return sum(means) / len(means) if means else None
