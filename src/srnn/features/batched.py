@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srnn.caches import librosa
-from srnn.features.reference import DELTA_WIDTH, ROUNDING, MelSpec
+from srnn.features.reference import DELTA_WIDTH, PCEN_GAIN, ROUNDING, MelSpec, smoothing
 
 FULL_SCALE = 2**15
 """Full scale of 16-bit samples."""
@@ -39,6 +39,7 @@ class MelFeatures(nn.Module):
 
     window: Tensor  # (n_fft,)
     bands: Tensor  # (2 K, M rounded up)
+    averages: Tensor  # (T, T): the weight of each frame (column) in the average at each (row)
 
     def __init__(self, spec: MelSpec) -> None:
         super().__init__()
@@ -46,13 +47,15 @@ class MelFeatures(nn.Module):
         # Recordings that were once sampled at half the rate, or coded, hold next to nothing above
         # a quarter of it: too little to be seen beside the rounding errors of float32. They matter
         # where such a band is scaled up, and not beside a floor.
-        rounded = spec.kind == "log_mel" or spec.fmax <= spec.sample_rate / 4
+        rounded = spec.kind != "reference" or spec.fmax <= spec.sample_rate / 4
         real = torch.float32 if rounded and _is_smooth(spec.n_fft) else torch.float64
         window = torch.from_numpy(librosa("filters.get_window")("hann", spec.n_fft)).to(real)
         self._used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
         self._slopes = [_slope(order) for order in spec.orders]  # one per channel
+        averages = _averages(spec) if spec.kind == "pcen" else torch.zeros(0)
+        self.register_buffer("averages", averages, persistent=False)
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -94,11 +97,12 @@ class MelFeatures(nn.Module):
 
     def _logarithm(self, power: Tensor) -> Tensor:
         """Return the logarithms of power mel spectrograms, shape (B, T, M), in place."""
-        return (
-            power.add_(self.spec.floor).log_()
-            if self.spec.kind == "log_mel"
-            else _relative_log(power)
-        )
+        if self.spec.kind == "log_mel":
+            return power.add_(self.spec.floor).log_()
+        if self.spec.kind == "pcen":
+            gain = (self.averages @ power).add_(self.spec.floor).pow_(-PCEN_GAIN)
+            return power.mul_(gain).log1p_()
+        return _relative_log(power)
 
 
 def _is_smooth(length: int) -> bool:
@@ -159,6 +163,18 @@ def _slope(order: int) -> list[float]:
     deltas = delta(impulses, width=DELTA_WIDTH, order=order, mode="nearest")
     weights: list[float] = deltas[:, DELTA_WIDTH // 2].tolist()
     return weights
+
+
+def _averages(spec: MelSpec) -> Tensor:
+    """Return the weights of the frames in the average of `pcen` at each frame, (T, T).
+
+    It is exponential, A_t = (1 - b) A_{t-1} + b P_t, and begins with the first frame: A_0 = P_0.
+    """
+    b = smoothing(spec)
+    lags = np.arange(spec.frames)[:, None] - np.arange(spec.frames)
+    weights = np.where(lags >= 0, b * (1 - b) ** np.maximum(lags, 0), 0)
+    weights[:, 0] = (1 - b) ** np.arange(spec.frames)
+    return torch.from_numpy(weights.astype(np.float32))
 
 
 def _relative_log(power: Tensor) -> Tensor:

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from srnn.caches import librosa
 from srnn.settings import BrokenRelation, Keys, key
 
-Kind = Literal["reference", "log_mel"]
+Kind = Literal["reference", "log_mel", "pcen"]
 
 DELTA_WIDTH = 9
 """Frames that a delta is estimated from (librosa's default)."""
+
+PCEN_GAIN = 0.98
+"""Exponent of the average that `pcen` divides by (Wang et al. 2017)."""
 
 ROUNDING = 1e-5
 """Relative size of what float32 arithmetic adds to a constant, with a margin."""
@@ -53,17 +56,28 @@ class MelKeys(Keys):
         "reference",
         "features: `reference`, log(1 + P / max P) of the mel power P, each band divided by "
         "its standard deviation within the clip (Yin et al. 2021; loudness is lost); "
-        "`log_mel`, log(`floor` + P) (loudness is kept)",
+        "`log_mel`, log(`floor` + P) (loudness is kept); `pcen`, log(1 + P / (`floor` + A)^0.98), "
+        "where A is the average of P over the past (per-channel energy normalisation, Wang et al. "
+        "2017, with logarithmic compression: changes count, and loudness hardly does)",
         shapes_weights=True,
     )
     floor: float = key(
         1e-6,
-        "constant added to the mel power before the logarithm of `log_mel`; for comparison, a "
-        "full-scale sine has a power of some hundreds",
+        "constant added to the mel power before the logarithm of `log_mel`, and to its average of "
+        "`pcen`; for comparison, a full-scale sine has a power of some hundreds",
         ge=1e-7,
         le=1000,
         shapes_weights=True,
-        idle_unless={"mel.features": "log_mel"},
+        idle_unless={"mel.features": ("log_mel", "pcen")},
+    )
+    pcen_time: float = key(
+        400.0,
+        "time constant of the average of the mel power in `pcen`",
+        "ms",
+        gt=0,
+        le=100_000,
+        shapes_weights=True,
+        idle_unless={"mel.features": "pcen"},
     )
     window: float = key(
         30.0,
@@ -154,6 +168,7 @@ class MelSpec:
     stack: bool
     kind: Kind = "reference"
     floor: float = 1e-6
+    pcen_time: float = 0.4
 
     @classmethod
     def from_keys(cls, mel: MelKeys, clip: ClipKeys) -> Self:
@@ -170,6 +185,7 @@ class MelSpec:
             stack=mel.stack,
             kind=mel.features,
             floor=mel.floor,
+            pcen_time=mel.pcen_time / 1000,
         )
 
     @property
@@ -262,6 +278,8 @@ def features(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32
     if spec.kind == "log_mel":
         power = _power(cut(waveform, spec.size), spec)
         return _with_deltas(np.log(np.float32(spec.floor) + power), spec)
+    if spec.kind == "pcen":
+        return _with_deltas(_pcen(_power(cut(waveform, spec.size), spec), spec), spec)
     power = _power(fit(waveform, spec.size), spec)
     loudest = power.max()
     channels = _with_deltas(np.log1p(power / loudest if loudest > 0 else power), spec)
@@ -281,6 +299,31 @@ def _power(clip: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
         fmax=spec.fmax,
     )
     return power
+
+
+def smoothing(spec: MelSpec) -> float:
+    """Return the weight b of a new frame in the average of `pcen`, as librosa derives it."""
+    steps = spec.pcen_time * spec.sample_rate / spec.hop
+    return (math.sqrt(1 + 4 * steps**2) - 1) / (2 * steps**2)
+
+
+def _pcen(power: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
+    """Return the power relative to its average over the past, compressed, (M, T)."""
+    from scipy.signal import lfilter_zi
+
+    pcen = librosa("pcen")
+    b = smoothing(spec)
+    normalised: NDArray[np.float32] = pcen(
+        power,
+        sr=spec.sample_rate,
+        hop_length=spec.hop,
+        gain=PCEN_GAIN,
+        power=0,  # the logarithm, the limit of small exponents
+        b=b,
+        eps=spec.floor,
+        zi=lfilter_zi([b], [1, b - 1]) * power[:, :1],  # the average begins with the first frame
+    )
+    return normalised.astype(np.float32)
 
 
 def _with_deltas(mel: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
