@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from srnn.data.corpus import Corpus, read_corpus
 from srnn.data.pack.opening import open_pack
+from srnn.data.silence import SilenceVolume
 from srnn.data.sources.folder import source as folders
 
 RATE = 16_000
@@ -111,6 +112,7 @@ def corpus_of(
     size: int = RATE,
     sample_rate: int = RATE,
     held_out: Sequence[str] = (),
+    silence_volume: SilenceVolume = "recorded",
 ) -> Corpus:
     """Return the labelled clips of a folder of words."""
     data_set = folders.read(folder)
@@ -123,4 +125,5 @@ def corpus_of(
         size=size,
         sample_rate=sample_rate,
         held_out=held_out,
+        silence_volume=silence_volume,
     )

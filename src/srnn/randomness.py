@@ -21,6 +21,8 @@ class Purpose(IntEnum):
     SILENCE = 2
     AUGMENTATION = 3
     DROPOUT = 5
+    PROTOCOL = 6
+    NEGATIVES = 7
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

@@ -22,6 +22,7 @@ EVERYTHING = type(Config().augment)(
     speed=0.1,
     volume=3.0,
     noise=0.5,
+    nonwords=0.3,
     warp=0.1,
     time_masks=2,
     band_masks=1,
@@ -34,12 +35,13 @@ class _Background:
     def __init__(self) -> None:
         self.names = ["a.wav", "b.wav"]
 
-    def cuts(self, recordings: Tensor, places: Tensor) -> Tensor:
+    def cuts(self, recordings: Tensor, places: Tensor, peaks: Tensor | None = None) -> Tensor:
         raise NotImplementedError
 
 
 def made(keys: Keys = EVERYTHING) -> dict[str, Augmentation]:
-    context = WaveformContext(800, 8000, _Background(), torch.tensor([-1, 0]), torch.device("cpu"))
+    silence, labels, cpu = torch.tensor([-1, 0]), torch.tensor([0, 1]), torch.device("cpu")
+    context = WaveformContext(800, 8000, _Background(), silence, cpu, labels=labels)
     every: list[Augmentation] = [
         *waveform_augmentations(keys, context),
         *feature_augmentations(keys, FeatureContext(torch.zeros(1, 8))),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """How clips are varied: each kind by itself, and that seed, epoch and place alone decide it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,8 @@ def test_a_faster_clip_holds_nothing_above_half_its_rate(corpus: Corpus) -> None
 
 
 def test_volume_is_uniform_in_decibels(corpus: Corpus) -> None:
-    heard = varied(corpus, keys(volume=6.0), torch.ones(1000, SIZE))
-    decibels = 20 * np.log10(heard[:, 0])
+    heard = varied(corpus, keys(volume=6.0), torch.full((1000, SIZE), 0.1))
+    decibels = 20 * np.log10(heard[:, 0] / 0.1)
     assert decibels.min() == pytest.approx(-6, abs=0.1)
     assert decibels.max() == pytest.approx(6, abs=0.1)
     assert decibels.mean() == pytest.approx(0, abs=0.4)
@@ -132,6 +133,49 @@ def test_noise_comes_from_every_recording_up_to_its_level(corpus: Corpus) -> Non
     assert 0.099 < peaks.max() <= 0.1
     assert peaks[peaks > 0].mean() == pytest.approx(0.05, abs=0.004)
     assert (heard.sum(axis=1) > 0).mean() == pytest.approx(0.4, abs=0.05)
+
+
+def test_noise_has_the_ratio_to_the_clip_that_is_drawn(corpus: Corpus) -> None:
+    clean = torch.full((1000, SIZE), 0.01) * torch.linspace(0.5, 1.5, 1000)[:, None]
+    found = varied(corpus, keys(noise=0.8, noise_measure="snr", noise_snr=(-5.0, 25.0)), clean)
+    powers = np.square(found - clean.numpy()).mean(axis=1)
+    noisy = powers > 0
+    assert noisy.mean() == pytest.approx(0.8, abs=0.04)
+    ratios = 10 * np.log10(np.square(clean.numpy()).mean(axis=1)[noisy] / powers[noisy])
+    assert ratios.min() == pytest.approx(-5, abs=0.2)
+    assert ratios.max() == pytest.approx(25, abs=0.2)
+    assert ratios.mean() == pytest.approx(10, abs=1)
+
+
+def test_digital_silence_has_no_ratio_to_noise(corpus: Corpus) -> None:
+    snr = keys(noise=1.0, noise_measure="snr")
+    assert not varied(corpus, snr, torch.zeros(20, SIZE)).any()
+
+
+def test_a_louder_clip_stops_at_full_scale(corpus: Corpus) -> None:
+    heard = varied(corpus, keys(volume=20.0), torch.full((500, SIZE), -0.5))
+    assert heard.min() == -1
+    assert heard.max() == pytest.approx(-0.05, abs=0.002)
+
+
+def test_fresh_silence_has_the_peaks_that_are_drawn(corpus: Corpus) -> None:
+    clips = corpus.partitions["training"]
+    silent = [index for index, clip in enumerate(clips) if clip.label == 1]
+    order = torch.tensor(silent * 100)
+    peaks = np.array([0.0, 0.25, -1.0])
+
+    def drawn(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(peaks[(draws[:, 0] * 3).astype(int)])
+
+    fresh = replace(context(corpus), silence_peaks=drawn)
+    (augment,) = waveform_augmentations(keys(fresh_silence=True), fresh)
+    draws = augment.draws(0, 1, len(order))
+    heard = augment(torch.full((len(order), SIZE), 0.5), draws, order).numpy()
+    found = np.abs(heard).max(axis=1)
+    for peak in (0.0, 0.25):
+        np.testing.assert_allclose(found[draws[:, 1].numpy() == peak], peak, atol=2**-15)
+    recorded = found[draws[:, 1].numpy() == -1]
+    assert len(np.unique(recorded)) > 100  # as recorded: the ramp where it was cut
 
 
 def test_fresh_silence_is_cut_from_the_training_stretch_of_its_own_recording(

@@ -94,7 +94,7 @@ def test_square_root_presents_words_by_the_root_of_their_clips_and_synthetic_one
     uses = np.bincount(order, minlength=len(pool.words))
     for word in range(6):
         assert np.ptp(uses[pool.words == word]) <= 1
-    assert np.ptp(uses[pool.synthetic]) <= 1
+    assert np.ptp(uses[pool.added]) <= 1
 
 
 def test_natural_presents_synthetic_words_as_often_as_others() -> None:

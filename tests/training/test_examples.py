@@ -214,7 +214,7 @@ def test_an_error_in_reading_ends_the_batches(folder: Path) -> None:
 def test_how_a_clip_is_varied_depends_on_its_place_in_the_epoch_alone(folder: Path) -> None:
     made = corpus(folder, training=clips(folder))
     background = made.training_background(SPEC.size, RATE, CPU)
-    waveform = [Shift(80), Speed(10, CPU), Volume(3.0), AddedNoise(0.5, 0.1, background)]
+    waveform = [Shift(80), Speed(10, CPU), Volume(3.0), AddedNoise(0.5, (0.0, 0.1), background)]
     examples = make_examples(made, ["training"], SPEC, CPU, 2**30, waveform)["training"]
     assert isinstance(examples.source, Computed)  # though there is room to keep them
     masks = [TimeMasks(1, 5, torch.zeros(3, 8)), BandMasks(1, 2, torch.zeros(3, 8))]

@@ -9,6 +9,7 @@ Legend: B batch, S samples of a clip, C channels, T frames, M mel bands, n draws
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -27,13 +28,20 @@ DRAWS = 2
 """
 
 
+Peaks = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Maps draws in [0, 1), shape (B, 2), to the peaks of clips of silence, shape (B,)."""
+
+
 class Background(Protocol):
     """Background recordings to cut from; there may be none."""
 
     names: list[str]
 
-    def cuts(self, recordings: Tensor, places: Tensor) -> Tensor:
-        """Return cuts (B, S) of recordings (B,), at places (B,) in [0, 1) within them."""
+    def cuts(self, recordings: Tensor, places: Tensor, peaks: Tensor | None = None) -> Tensor:
+        """Return cuts (B, S) of recordings (B,), at places (B,) in [0, 1) within them.
+
+        They have the given peaks (B,), or by default those of the recordings.
+        """
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,10 @@ class WaveformContext:
         For each training clip, the background recording that it is cut from; -1: it is a word.
     device : torch.device
         Where the waveforms are.
+    silence_peaks : Peaks, optional
+        None: all are as recorded.
+    labels : Tensor, shape (clips,), int64, optional
+        Label of each training clip. None: there is no class `_unknown_`.
     """
 
     size: int
@@ -59,6 +71,8 @@ class WaveformContext:
     background: Background
     silence: Tensor
     device: torch.device
+    silence_peaks: Peaks | None = None
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,22 @@ class Augmentation(ABC):
 
 
 class WaveformAugmentation(Augmentation):
-    """Varies waveforms."""
+    """Varies waveforms.
+
+    Attributes
+    ----------
+    relabels : bool
+        Whether some clips count as `_unknown_` afterwards.
+    """
+
+    relabels: ClassVar[bool] = False
+
+    def unknown(self, draws: Tensor, clips: Tensor) -> Tensor:
+        """Return which clips of a batch count as `_unknown_` afterwards, shape (B,), bool.
+
+        It is asked of augmentations that relabel, on the host.
+        """
+        return torch.zeros(len(clips), dtype=torch.bool)
 
     @abstractmethod
     def __call__(self, waveforms: Tensor, draws: Tensor, clips: Tensor) -> Tensor:

@@ -12,13 +12,21 @@ from srnn.augment.fresh_silence import FreshSilence
 from srnn.augment.masks import BandMasks, TimeMasks
 from srnn.augment.mixup import Mixup
 from srnn.augment.noise import Noise
+from srnn.augment.nonwords import Nonwords
 from srnn.augment.shift import Shift
 from srnn.augment.speed import Speed
 from srnn.augment.volume import Volume
 from srnn.augment.warp import Warp
 from srnn.settings import Keys
 
-WAVEFORM: tuple[type[WaveformAugmentation], ...] = (FreshSilence, Shift, Speed, Volume, Noise)
+WAVEFORM: tuple[type[WaveformAugmentation], ...] = (
+    FreshSilence,
+    Nonwords,
+    Shift,
+    Speed,
+    Volume,
+    Noise,
+)
 FEATURE: tuple[type[FeatureAugmentation], ...] = (Warp, TimeMasks, BandMasks, Mixup)
 
 

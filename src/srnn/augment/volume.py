@@ -45,4 +45,4 @@ class Volume(WaveformAugmentation):
 
     def __call__(self, waveforms: Tensor, draws: Tensor, clips: Tensor) -> Tensor:
         """Return louder or quieter waveforms."""
-        return waveforms * (10 ** (draws / 20)).float()
+        return (waveforms * (10 ** (draws / 20)).float()).clamp(-1, 1)

@@ -7,14 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from srnn.data.dataset import DataSet, Entry
 from srnn.data.labels import BACKGROUND, SILENCE, UNKNOWN, keywords, label_of
-from srnn.data.names import composed
+from srnn.data.names import composed, noise_of
 from srnn.data.pack.file import Pack, Recording
 from srnn.data.partitions import PARTITIONS
-from srnn.data.silence import Background, Noise, cut, stretches
+from srnn.data.silence import (
+    AS_RECORDED,
+    Background,
+    Cut,
+    Noise,
+    SilenceVolume,
+    cut,
+    peaks_of,
+    stretches,
+)
 from srnn.errors import InputError, printable
 from srnn.randomness import Purpose, generator
 
@@ -31,6 +42,8 @@ class Clip(NamedTuple):
     word: str  # see `Entry.word`
     start: int = 0  # first frame, at the file's own rate
     frames: int = -1  # at the file's own rate; -1: to the end of the file
+    speaker: str = ""  # of silence: its background recording
+    peak: float = AS_RECORDED  # that it is scaled to, as of `srnn.data.silence.peaks_of`
 
     @property
     def path(self) -> Path:
@@ -48,16 +61,16 @@ class Corpus:
         By partition; testing may have a data set of its own.
     labels : tuple of str
     partitions : dict of tuple of Clip
-        The clips in the order of the data set, then the cuts of silence, then the synthetic words
-        (see `with_synthetic`).
+        The clips in the order of the data set, then the cuts of silence, then those from
+        elsewhere (see `with_clips`).
     noises : tuple of Noise
         Background recordings.
     skipped : dict of int
         Word without a label -> number of its clips.
     held_out : frozenset of str
         Words and background recordings that training does not use.
-    synthetic : Pack, optional
-        Synthetic words.
+    added : tuple of Pack
+        Training clips of `_unknown_` from elsewhere: synthetic words, negatives.
     """
 
     packs: dict[str, Pack]
@@ -66,16 +79,16 @@ class Corpus:
     noises: tuple[Noise, ...]
     skipped: dict[str, int]
     held_out: frozenset[str] = frozenset()
-    synthetic: Pack | None = None
+    added: tuple[Pack, ...] = ()
 
     def packs_of(self, partition: str) -> tuple[Pack, ...]:
         """Return the packs that hold the clips of a partition."""
         first = self.packs[partition]
-        return (first, self.synthetic) if self.synthetic and partition == "training" else (first,)
+        return (first, *self.added) if partition == "training" else (first,)
 
-    def is_synthetic(self, clip: Clip) -> bool:
-        """Whether a clip is one of the synthetic words."""
-        return self.synthetic is not None and clip.folder == self.synthetic.folder
+    def is_added(self, clip: Clip) -> bool:
+        """Whether a clip is from elsewhere than the data set."""
+        return any(clip.folder == pack.folder for pack in self.added)
 
     def background(self, partition: str) -> list[Noise]:
         """Return a partition's stretches of the background recordings."""
@@ -107,6 +120,7 @@ def read_corpus(
     size: int,
     sample_rate: int,
     held_out: Sequence[str] = (),
+    silence_volume: SilenceVolume = "recorded",
 ) -> Corpus:
     """Label and partition the clips of a data set, and cut silence from background recordings.
 
@@ -124,12 +138,14 @@ def read_corpus(
         Maximum number of silence clips of each partition; the mean number of clips of a keyword
         there is a further maximum.
     seed : int >= 0
-        Of the positions of silence clips.
+        Of the positions and volumes of silence clips.
     size : int > 0
         Length of a clip of silence in samples at ``sample_rate`` (Hz).
     held_out : sequence of str
         Words that are no keywords, and background recordings without their suffix, which the
         training partition does not use.
+    silence_volume
+        See `srnn.data.silence.SilenceKeys`.
 
     Raises
     ------
@@ -152,17 +168,16 @@ def read_corpus(
             skipped[entry.word] += 1
         elif entry.partition != "training" or entry.word not in excluded:
             assert entry.partition
-            clip = Clip(pack.folder, entry.name, label, entry.word, start, frames)
+            clip = Clip(pack.folder, entry.name, label, entry.word, start, frames, entry.speaker)
             partitions[entry.partition].append(clip)
     if SILENCE in labels and not data_set.for_testing:
         for index, partition in enumerate(PARTITIONS):
             count = min(silence_clips[index], _mean_keyword(partitions[partition], labels))
+            places = stretches(noises, partition, excluded)
             rng = generator(Purpose.SILENCE, seed, index)
-            cuts = cut(stretches(noises, partition, excluded), count, size, sample_rate, rng)
-            partitions[partition] += [
-                Clip(pack.folder, name, labels.index(SILENCE), BACKGROUND, start, frames)
-                for name, start, frames in cuts
-            ]
+            cuts = cut(places, count, size, sample_rate, rng)
+            peaks = peaks_of(silence_volume, rng.random((len(cuts), 2)))
+            partitions[partition] += silence_clips_of(pack, labels, cuts, peaks)
     return Corpus(
         dict.fromkeys(PARTITIONS, pack),
         labels,
@@ -171,6 +186,17 @@ def read_corpus(
         dict(skipped),
         excluded,
     )
+
+
+def silence_clips_of(
+    pack: Pack, labels: Sequence[str], cuts: Sequence[Cut], peaks: NDArray[np.float64]
+) -> list[Clip]:
+    """Return clips of silence: cuts of background recordings, with the given peaks."""
+    label = labels.index(SILENCE)
+    return [
+        Clip(pack.folder, name, label, BACKGROUND, start, frames, noise_of(name), peak)
+        for (name, start, frames), peak in zip(cuts, peaks.tolist(), strict=True)
+    ]
 
 
 def _readable(data_set: DataSet, pack: Pack) -> Iterator[tuple[Entry, int, int]]:
@@ -226,8 +252,14 @@ def with_synthetic(corpus: Corpus, data_set: DataSet, pack: Pack) -> Corpus:
     clips = [
         Clip(pack.folder, entry.name, label, entry.word) for entry, *_ in _readable(data_set, pack)
     ]
+    return with_clips(corpus, clips, pack)
+
+
+def with_clips(corpus: Corpus, clips: Sequence[Clip], pack: Pack) -> Corpus:
+    """Return a corpus with training clips of `_unknown_` from another pack."""
     training = (*corpus.partitions["training"], *clips)
-    return replace(corpus, partitions=corpus.partitions | {"training": training}, synthetic=pack)
+    partitions = corpus.partitions | {"training": training}
+    return replace(corpus, partitions=partitions, added=(*corpus.added, pack))
 
 
 def with_test_archive(corpus: Corpus, archive: Corpus) -> Corpus:
@@ -250,7 +282,7 @@ def targets_of(corpus: Corpus, unknown_readouts: int) -> list[int]:
     counts = Counter(
         clip.word
         for clip in clips
-        if corpus.labels[clip.label] == UNKNOWN and not corpus.is_synthetic(clip)
+        if corpus.labels[clip.label] == UNKNOWN and not corpus.is_added(clip)
     )
     ranked = sorted(counts, key=lambda word: (-counts[word], word))[: unknown_readouts - 1]
     own = {word: last + place for place, word in enumerate(ranked, start=1)}

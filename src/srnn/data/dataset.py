@@ -25,6 +25,7 @@ class Entry(NamedTuple):
     start: float = 0.0  # of the clip in the recording (s)
     end: float | None = None  # None: the end of the recording (s)
     origin: str = ""  # where `start` and `end` are stated, for messages
+    speaker: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
 """From a task to its corpus: find or fetch the data set, pack it, label and partition its clips."""
 
+from collections import Counter
 from pathlib import Path
 
+from srnn.data import negatives
 from srnn.data.checks import (
     expect_words,
     require_trainable,
@@ -12,7 +14,7 @@ from srnn.data.checks import (
 from srnn.data.corpus import Corpus, read_corpus, with_synthetic, with_test_archive
 from srnn.data.dataset import DataSet
 from srnn.data.fetch.dataroot import CORPORA, SYNTHETIC_WORDS, corpus_name
-from srnn.data.labels import BACKGROUND, choose_labels, keywords
+from srnn.data.labels import BACKGROUND, UNKNOWN, choose_labels, keywords
 from srnn.data.names import noise_of
 from srnn.data.pack.file import Pack
 from srnn.data.pack.opening import expect_readable, open_pack
@@ -52,8 +54,10 @@ def make_training_corpus(task: Task, *, needs_noise: bool = False) -> Corpus:
     corpus = _labelled(task, data_set, labels)
     if keys.test_url:
         corpus = _tested_on(task, corpus, fetch(Path(keys.dataroot), _test_origin(task)))
-    if keys.synthetic_unknown:
+    if keys.synthetic_unknown or keys.synthetic_minimum:
         corpus = _with_synthetic(task, corpus)
+    if keys.negatives:
+        corpus = _with_negatives(task, corpus)
     require_trainable(corpus)
     warn_of_few_for_validation(corpus)
     if keys.sampling == "natural":
@@ -115,7 +119,8 @@ def expect_data_sets(task: Task, run: Path) -> None:
     missing = registry.source_of(keys.gsc_url).missing(task)
     if not missing and keys.test_url and not is_fetched(dataroot, _test_origin(task)):
         missing = f"test archive {corpus_name(keys.test_url)}"
-    if not missing and keys.synthetic_unknown and not (dataroot / SYNTHETIC_WORDS).is_dir():
+    synthetic = keys.synthetic_unknown or keys.synthetic_minimum
+    if not missing and synthetic and not (dataroot / SYNTHETIC_WORDS).is_dir():
         missing = f"folder {SYNTHETIC_WORDS} of synthetic words"
     if missing:
         raise InputError(
@@ -141,6 +146,7 @@ def _labelled(
         _packed(task, data_set, cache),
         labels,
         silence_clips=task.keys.silence_clips,
+        silence_volume=task.keys.silence_volume,
         seed=task.seed,
         size=task.size,
         sample_rate=task.sample_rate,
@@ -168,12 +174,36 @@ def _tested_on(task: Task, corpus: Corpus, archive: Path) -> Corpus:
     return with_test_archive(corpus, tested)
 
 
+def _rare_words(corpus: Corpus, minimum: int) -> dict[str, int]:
+    """Return the words of `_unknown_` with fewer training clips, and how many each is short of."""
+    counts = Counter(
+        clip.word
+        for clip in corpus.partitions["training"]
+        if corpus.labels[clip.label] == UNKNOWN and clip.word != UNKNOWN
+    )
+    return {word: minimum - count for word, count in counts.items() if count < minimum}
+
+
+def _with_negatives(task: Task, corpus: Corpus) -> Corpus:
+    """Return the corpus with parts of the recordings without keywords."""
+    pack = _packed(task, negatives.read(task.keys.negatives))
+    if not pack.recordings:
+        raise InputError(
+            f"data.negatives: expected readable recordings in {pack.place}, found none"
+        )
+    count = task.keys.negative_clips
+    return negatives.with_negatives(corpus, pack, count, task.size, task.sample_rate, task.seed)
+
+
 def _with_synthetic(task: Task, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words of the task."""
     # Words that sound like a held-out word are excluded, too.
     noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
     unlike = [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
     clips = task.keys.synthetic_unknown
-    words = UnknownWords(unlike, clips, task.sample_rate, task.size, task.seed)
+    rare = _rare_words(corpus, task.keys.synthetic_minimum)
+    if not (clips or rare):
+        return corpus
+    words = UnknownWords(unlike, clips, task.sample_rate, task.size, task.seed, rare)
     data_set = folder.read(words.make(Path(task.keys.dataroot)))
     return with_synthetic(corpus, data_set, _packed(task, data_set))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srnn.data.corpus import Corpus
+from srnn.data.negatives import WORD as NEGATIVES
 from srnn.randomness import Purpose, generator
 from srnn.settings import Keys, key
 
@@ -21,16 +22,16 @@ class SamplingKeys(Keys):
         "natural",
         "sampling of training clips in an epoch: `natural`, each clip once; `square_root`, "
         "each word in proportion to the square root of its number of clips (all synthetic "
-        "words count as one); `balanced`, each class equally often, each word of a class "
-        "equally often. The number of clips in an epoch is the same",
+        "words and negatives count as one); `balanced`, each class equally often, each word of a "
+        "class equally often. The number of clips in an epoch is the same",
     )
     synthetic_share: float = key(
         0.3,
-        "fraction of the clips of `_unknown_` that are synthetic, with `balanced` sampling",
+        "fraction of the clips of `_unknown_` that are synthetic or negatives, with `balanced` "
+        "sampling",
         "fraction of its clips",
         ge=0,
         le=1,
-        idle_if={"data.synthetic_unknown": 0},
         idle_unless={"data.sampling": "balanced"},
     )
 
@@ -45,23 +46,28 @@ class Pool:
         Label of each clip.
     words : array of int, shape (N,)
         Index of its word.
-    synthetic : array of bool, shape (N,)
-        Whether it is one of the synthetic words.
+    added : array of bool, shape (N,)
+        Whether it is from elsewhere: a synthetic word or a negative.
     """
 
     labels: NDArray[np.int64]
     words: NDArray[np.int64]
-    synthetic: NDArray[np.bool_]
+    added: NDArray[np.bool_]
 
     @classmethod
     def of(cls, corpus: Corpus) -> Self:
         """Return the training partition of a corpus."""
         clips = corpus.partitions["training"]
-        _, words = np.unique([clip.word for clip in clips], return_inverse=True)
+        # Every negative is a word of its own: all others hold one word each.
+        names = [
+            f"{clip.word}/{n}" if clip.word == NEGATIVES else clip.word
+            for n, clip in enumerate(clips)
+        ]
+        _, words = np.unique(names, return_inverse=True)
         return cls(
             np.array([clip.label for clip in clips], np.int64),
             words.astype(np.int64),
-            np.array([corpus.is_synthetic(clip) for clip in clips], np.bool_),
+            np.array([corpus.is_added(clip) for clip in clips], np.bool_),
         )
 
 
@@ -77,13 +83,13 @@ def epoch_order(
     sampling
         "natural": every clip once. "square_root": N clips, of each word in proportion to
         the square root of its number of clips (Mahajan et al. 2018, https://arxiv.org/abs/1805.00932);
-        silence is a word, all synthetic words together are one. "balanced": N clips, every
+        silence is a word, all clips from elsewhere together are one. "balanced": N clips, every
         label with clips equally often, each word of a label equally often. Each clip of a word
         is presented equally often (all to within one).
     seed, epoch : int >= 0
         Each epoch has an order of its own.
     synthetic_share : float, 0 to 1
-        With "balanced": fraction of the clips of a label that are synthetic, if it has any.
+        With "balanced": fraction of the clips of a label that are from elsewhere, if it has any.
 
     Returns
     -------
@@ -97,18 +103,18 @@ def epoch_order(
         return rng.permutation(np.concatenate(_by_square_root(pool, rng)))
     drawn = []
     for label, count in _evenly(np.unique(labels), len(labels), rng):
-        recorded = np.flatnonzero((labels == label) & ~pool.synthetic)
-        synthetic = np.flatnonzero((labels == label) & pool.synthetic)
+        recorded = np.flatnonzero((labels == label) & ~pool.added)
+        added = np.flatnonzero((labels == label) & pool.added)
         fraction = synthetic_share if len(recorded) else 1.0
-        spoken = round(fraction * count) if len(synthetic) else 0
+        spoken = round(fraction * count) if len(added) else 0
         drawn += _draw_words(recorded, pool.words, count - spoken, rng)
-        drawn += _draw_words(synthetic, pool.words, spoken, rng)
+        drawn += _draw_words(added, pool.words, spoken, rng)
     return rng.permutation(np.concatenate(drawn))
 
 
 def _by_square_root(pool: Pool, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """Draw N clips, of each word in proportion to the square root of its number of clips."""
-    words = np.where(pool.synthetic, -1, pool.words)
+    words = np.where(pool.added, -1, pool.words)
     names, counts = np.unique(words, return_counts=True)
     roots = np.sqrt(counts).cumsum()
     ends = np.rint(len(words) * roots / roots[-1]).astype(np.int64)

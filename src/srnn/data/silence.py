@@ -10,19 +10,52 @@ Legend: B batch, S samples of a clip.
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srnn.data import audio
 from srnn.data.labels import BACKGROUND
+from srnn.data.levels import FULL_SCALE
 from srnn.data.names import noise_of
 from srnn.data.pack.file import Pack
+from srnn.settings import Keys, key
+
+SilenceVolume = Literal["recorded", "official"]
+
+AS_RECORDED = -1.0
+"""The peak of a clip of silence that keeps the volume of its recording."""
+
+# Fractions of the clips of silence, with the official volumes.
+_RECORDED, _ZEROS = 0.25, 0.05
+
+
+class SilenceKeys(Keys):
+    """How loud silence is."""
+
+    silence_volume: SilenceVolume = key(
+        "recorded",
+        "volume of silence clips, in every partition: `recorded`, that of the background "
+        "recording; `official`, of any volume as in the official test archives of Speech Commands: "
+        "a quarter as recorded, a twentieth digital silence (zeros), all others with a peak drawn "
+        "log-uniformly from one step of 16 bits to full scale",
+        idle_if={"data.silence": False},
+    )
+
 
 # Begin and end of each partition's stretch, in tenths of the recording.
 _TENTHS = {"training": (0, 8), "validation": (8, 9), "testing": (9, 10)}
+
+
+class Cut(NamedTuple):
+    """A clip of silence: a part of a background recording, in frames at its own rate."""
+
+    name: str  # of the recording in its pack
+    start: int
+    frames: int
 
 
 class Noise(NamedTuple):
@@ -67,7 +100,7 @@ def _stretch(noise: Noise, partition: str) -> Noise:
 
 def cut(
     stretches: list[Noise], count: int, size: int, sample_rate: int, rng: np.random.Generator
-) -> list[tuple[str, int, int]]:
+) -> list[Cut]:
     """Cut clips at random places, equally many from each stretch.
 
     Parameters
@@ -77,19 +110,45 @@ def cut(
         Number of clips.
     size : int > 0
         Length of a clip in samples at ``sample_rate`` (Hz); a shorter stretch is taken whole.
-
-    Returns
-    -------
-    list of (str, int, int)
-        Name of the recording, first frame, frames.
     """
     cuts = []
     for place, (name, begin, length, rate, _) in enumerate(stretches):
         frames = min(round(size * rate / sample_rate), length)
         number = count // len(stretches) + (place < count % len(stretches))
         starts = np.sort(rng.integers(begin, begin + length - frames, number, endpoint=True))
-        cuts += [(name, int(start), frames) for start in starts]
+        cuts += [Cut(name, int(start), frames) for start in starts]
     return cuts
+
+
+def peaks_of(volume: SilenceVolume, draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the peaks of clips of silence, shape (B,): 0 to 1 (full scale), or `AS_RECORDED`.
+
+    Parameters
+    ----------
+    volume
+        See `SilenceKeys`.
+    draws : array of float64 in [0, 1), shape (B, 2)
+    """
+    kinds, levels = draws.T
+    if volume == "recorded":
+        return np.full(len(draws), AS_RECORDED)
+    peaks = FULL_SCALE ** (levels - 1)
+    return np.select([kinds < _RECORDED, kinds < _RECORDED + _ZEROS], [AS_RECORDED, 0.0], peaks)
+
+
+def with_peaks(waveforms: Tensor, peaks: Tensor) -> Tensor:
+    """Return waveforms of other volumes, rounded to 16 bits, as a file would hold them.
+
+    Parameters
+    ----------
+    waveforms : Tensor, shape (B, S), float32 in [-1, 1)
+    peaks : Tensor, shape (B,)
+        As of `peaks_of`; `AS_RECORDED` leaves a waveform as it is.
+    """
+    found = waveforms.abs().amax(dim=1).clamp(min=1 / FULL_SCALE)
+    scaled = waveforms * (peaks.float() / found)[:, None]
+    rounded = (scaled * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
+    return torch.where(peaks[:, None] < 0, waveforms, rounded)
 
 
 def where(place: Path) -> str:
@@ -141,7 +200,7 @@ class Background:
         samples = np.concatenate([*waveforms, np.zeros(0, np.float32)])
         self.samples = torch.from_numpy(samples).to(device)
 
-    def cuts(self, recordings: Tensor, places: Tensor) -> Tensor:
+    def cuts(self, recordings: Tensor, places: Tensor, peaks: Tensor | None = None) -> Tensor:
         """Return cuts, shape (B, S), float32 in [-1, 1).
 
         Parameters
@@ -150,6 +209,9 @@ class Background:
             Indices into ``names``.
         places : Tensor, shape (B,), float64, in [0, 1)
             From the first place possible in the stretch to the last.
+        peaks : Tensor, shape (B,), optional
+            As of `peaks_of`; by default all are as recorded.
         """
         starts = self._offsets[recordings] + (places * self._starts[recordings]).long()
-        return self.samples.unfold(0, self._size, 1)[starts]
+        cuts = self.samples.unfold(0, self._size, 1)[starts]
+        return cuts if peaks is None else with_peaks(cuts, peaks)

@@ -4,13 +4,23 @@
 from dataclasses import dataclass
 
 from srnn.data.labels import ClassKeys
+from srnn.data.negatives import NegativeKeys
 from srnn.data.pack.opening import PackKeys
 from srnn.data.sampling import SamplingKeys
+from srnn.data.silence import SilenceKeys
 from srnn.data.sources.keys import SourceKeys
 from srnn.data.sources.synthetic.keys import SyntheticKeys
 
 
-class DataKeys(SamplingKeys, PackKeys, SyntheticKeys, ClassKeys, SourceKeys):
+class DataKeys(
+    SamplingKeys,
+    PackKeys,
+    NegativeKeys,
+    SyntheticKeys,
+    SilenceKeys,
+    ClassKeys,
+    SourceKeys,
+):
     """Where the recordings come from, which classes they make, and how often each is presented."""
 
 

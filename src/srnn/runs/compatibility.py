@@ -13,6 +13,7 @@ from srnn.config import Config, fixed_on_resume, shaping, toml_value, values
 from srnn.data.corpus import Corpus
 from srnn.data.labels import UNKNOWN
 from srnn.data.pack.file import Recording
+from srnn.data.silence import AS_RECORDED
 from srnn.errors import InputError
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.restore import restore_spotter
@@ -74,7 +75,8 @@ def clips_digest(corpus: Corpus) -> str:
         packs = {pack.folder: pack for pack in corpus.packs_of(partition)}
         for clip in corpus.partitions[partition]:
             sound = _sound(packs[clip.folder].recordings[clip.name])
-            clips.append([partition, clip.label, clip.start, clip.frames, sound])
+            peak = [] if clip.peak == AS_RECORDED else [clip.peak]
+            clips.append([partition, clip.label, clip.start, clip.frames, sound, *peak])
     recordings = corpus.packs["training"].recordings
     background = []
     for noise in corpus.noises:

@@ -6,6 +6,7 @@ import logging
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,10 +18,10 @@ from srnn.augment.augmentation import FeatureContext, WaveformAugmentation, Wave
 from srnn.augment.registry import augmented, feature_augmentations, waveform_augmentations
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data.corpus import Corpus, describe
-from srnn.data.labels import BACKGROUND
+from srnn.data.labels import BACKGROUND, UNKNOWN
 from srnn.data.preparation import expect_data_sets, make_training_corpus, no_noise
 from srnn.data.sampling import Pool, epoch_order
-from srnn.data.silence import Background
+from srnn.data.silence import Background, peaks_of
 from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser, moments
 from srnn.features.reference import MelSpec
@@ -137,7 +138,15 @@ def _train(
     training = replace(training, augmentations=augmentations, seed=config.srnn.seed)
     recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus))
     data = TrainingData(corpus, training, validation, _order(config, corpus))
-    trainer = Trainer(config.srnn, spotter, data, recorder, device, graphs=config.cuda.graphs)
+    trainer = Trainer(
+        config.srnn,
+        spotter,
+        data,
+        recorder,
+        device,
+        selection=config.data.selection,
+        graphs=config.cuda.graphs,
+    )
     _log_network(spotter, corpus.labels)
     if last:
         assert last.training
@@ -184,7 +193,14 @@ def _waveform_augmentations(
     if config.augment.noise and not background.names:
         raise InputError(no_noise(corpus.place))
     silence = _silence(corpus, background).to(device)
-    context = WaveformContext(spec.size, spec.sample_rate, background, silence, device)
+    volume = config.data.silence_volume
+    peaks = None if volume == "recorded" else partial(peaks_of, volume)
+    labels = None
+    if UNKNOWN in corpus.labels:
+        labels = torch.tensor([clip.label for clip in corpus.partitions["training"]], device=device)
+    context = WaveformContext(
+        spec.size, spec.sample_rate, background, silence, device, peaks, labels
+    )
     return waveform_augmentations(config.augment, context)
 
 
@@ -245,7 +261,8 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
     size, held_out = config.srnn.batch_size, config.data.held_out
     result = evaluate(spotter, testing, best.labels, "testing", size, device, held_out)
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
-    _log.info("best epoch: %d of %d, by its validation accuracy", best.epoch, config.srnn.epochs)
+    figure = config.data.selection.replace("_", " ")
+    _log.info("best epoch: %d of %d, by its validation %s", best.epoch, config.srnn.epochs, figure)
     for line in result.summary():
         _log.info("%s", line)
 

@@ -52,6 +52,8 @@ class Examples:
         Of the epochs of training, in their order.
     seed : int >= 0
         Of their draws.
+    classes : int
+        Labels of the task; `_unknown_`, if there is one, is the last.
     """
 
     labels: Tensor
@@ -60,6 +62,7 @@ class Examples:
     words: tuple[str, ...]
     augmentations: Sequence[FeatureAugmentation] = ()
     seed: int = 0
+    classes: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,7 +93,7 @@ class Examples:
             How many at the beginning of ``order`` are left out, as having been presented before.
         """
         labels, targets = (
-            parts(some[order[first:]].to(device), size) for some in (self.labels, self.targets)
+            parts(some.to(device), size) for some in self._answers(order, size, epoch, first)
         )
         features = self.source.batches(order, size, device, epoch, first)
         batches = map(Batch.unmixed, features, labels, targets)
@@ -99,6 +102,24 @@ class Examples:
                 draws = augment.draws(self.seed, epoch, len(order))[first:].to(device)
                 batches = map(partial(_augmented, augment), batches, parts(draws, size))
         yield from batches
+
+    def _answers(
+        self, order: Tensor, size: int, epoch: int | None, first: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return labels and targets of the examples at ``order[first:]``, see `batches`."""
+        left = order[first:]
+        labels, targets = self.labels[left], self.targets[left]
+        relabelling = () if epoch is None else self.source.augmentations
+        for augment in relabelling:
+            if augment.relabels:
+                assert epoch is not None
+                draws = augment.draws(self.seed, epoch, len(order))[first:]
+                batches = zip(parts(draws, size), parts(left, size), strict=True)
+                unknown = torch.cat([augment.unknown(some, clips) for some, clips in batches])
+                # The last label, and its output for words without one of their own.
+                labels = labels.masked_fill(unknown, self.classes - 1)
+                targets = targets.masked_fill(unknown, self.classes - 1)
+        return labels, targets
 
     def chunks(self, device: torch.device) -> Iterator[Batch]:
         """Yield all examples in their order, in batches of a size that suits the memory."""
@@ -163,7 +184,9 @@ def make_examples(
         computed = Computed(waveforms, extract, augmentations if name == "training" else (), seed)
         source, taken = _choose_source(computed, waveforms, device, memory_budget, name)
         memory_budget -= taken
-        examples[name] = Examples(labels, targets, source, tuple(map(_word, clips)))
+        examples[name] = Examples(
+            labels, targets, source, tuple(map(_word, clips)), (), seed, len(corpus.labels)
+        )
     return examples
 
 

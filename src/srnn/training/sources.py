@@ -6,6 +6,7 @@ Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a c
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,11 +14,23 @@ from torch import Tensor
 from srnn.augment.augmentation import WaveformAugmentation
 from srnn.data.levels import FULL_SCALE
 from srnn.features.batched import MelFeatures
-from srnn.training.waveforms import Waveforms
+
+
+class Indexed(Protocol):
+    """Waveforms that are read on demand, such as `srnn.training.waveforms.Waveforms`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Their number and their length, (N, S)."""
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Return the waveforms at indices (B,), shape (B, S)."""
 
 
 class Kept:
     """Features in memory, a tensor (N, C, T, M) that lies there time step by time step."""
+
+    augmentations: tuple[WaveformAugmentation, ...] = ()
 
     def __init__(self, features: Tensor) -> None:
         self.features = features
@@ -41,7 +54,7 @@ class Computed:
 
     Parameters
     ----------
-    waveforms : Waveforms, or Tensor of shape (N, S)
+    waveforms : Indexed, or Tensor of shape (N, S)
         In the second case on that device, too.
     extract : MelFeatures
     augmentations : sequence of WaveformAugmentation
@@ -52,7 +65,7 @@ class Computed:
 
     def __init__(
         self,
-        waveforms: Waveforms | Tensor,
+        waveforms: Indexed | Tensor,
         extract: MelFeatures,
         augmentations: Sequence[WaveformAugmentation] = (),
         seed: int = 0,

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from srnn.data import audio
 from srnn.data.corpus import Clip
+from srnn.data.levels import FULL_SCALE
 from srnn.data.pack.file import Pack
+from srnn.data.silence import AS_RECORDED, with_peaks
 from srnn.features.reference import loudest_window
 
 
@@ -56,6 +58,7 @@ class Waveforms:
         self._places = np.array([recording.offset for recording in recordings], np.int64) + starts
         self._frames = np.where(frames < 0, left, np.minimum(frames, left))
         self._rates = np.array([recording.sample_rate for recording in recordings], np.int64)
+        self._peaks = np.array([clip.peak for clip in clips])
         at_rate = (self._rates == sample_rate).all()
         self.dtype = torch.int16 if at_rate else torch.float32
         self._windows = np.zeros(len(clips), np.int64)  # first sample kept, at the wanted rate
@@ -77,7 +80,14 @@ class Waveforms:
             waveform = self._whole(index)[window : window + size]
             before = (size - len(waveform)) // 2
             row[before : before + len(waveform)] = waveform
-        return batch
+        peaks = torch.from_numpy(self._peaks[indices.numpy()])
+        return self._scaled(batch, peaks) if (peaks != AS_RECORDED).any() else batch
+
+    def _scaled(self, batch: Tensor, peaks: Tensor) -> Tensor:
+        """Return waveforms (B, S) with the given peaks (B,), see `with_peaks`."""
+        if batch.is_floating_point():
+            return with_peaks(batch, peaks)
+        return (with_peaks(batch / FULL_SCALE, peaks) * FULL_SCALE).to(batch.dtype)
 
     def _whole(self, index: int) -> NDArray[np.int16] | NDArray[np.float32]:
         place = self._places[index]

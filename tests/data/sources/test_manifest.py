@@ -92,7 +92,7 @@ def test_recordings_of_any_format_and_parts_of_one(folder: Path) -> None:
     corpus = corpus_of(tsv(folder, *rows, *long), "go", "no")
     clips = corpus.partitions["training"]
     assert [clip.name for clip in clips[:4]] == ["a.flac", "b.OGG", "c.mp3", "d.WAV"]
-    assert [clip[1:] for clip in clips[4:]] == [
+    assert [clip[1:6] for clip in clips[4:]] == [
         ("long.Flac", 1, "no", 24_000, 8_000),
         ("long.Flac", 1, "no", 120_000, 8_000),
     ]

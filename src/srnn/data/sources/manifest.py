@@ -189,6 +189,7 @@ def _entry(row: _Row, origin: str) -> Entry:
     if (label.startswith(("_", ".")) and label not in _SPECIAL) or "/" in label or "\\" in label:
         raise ValueError(f"label: expected a word or {', '.join(_SPECIAL)}, found {label!r}")
     name = os.path.normpath(row.path)
+    speaker = composed(row.speaker) or speaker_of(name.replace(os.sep, "/").rpartition("/")[2])
     partition: str | None
     if row.split:
         partition = SPLITS.get(row.split.lower())
@@ -198,13 +199,12 @@ def _entry(row: _Row, origin: str) -> Entry:
     elif label == BACKGROUND:
         partition = None
     else:
-        file = name.replace(os.sep, "/").rpartition("/")[2]
-        partition = partition_of_speaker(composed(row.speaker) or speaker_of(file))
+        partition = partition_of_speaker(speaker)
     start = _seconds("start", row.start) if row.start else 0.0
     end = _seconds("end", row.end) if row.end else None
     if end is not None and end <= start:
         raise ValueError(f"end: expected more than the start, {start:g} s, found {end:g}")
-    return Entry(name, label, partition, start, end, origin)
+    return Entry(name, label, partition, start, end, origin, speaker)
 
 
 def _seconds(column: str, text: str) -> float:

@@ -115,11 +115,20 @@ def read(folder: Path, *, for_testing: bool = False) -> DataSet:
     if not for_testing and len(lists) < len(LISTS):
         _warn_of_shared_speakers(folder, by_word)
     entries = [
-        Entry(file.name, word, _partition(file.name, word, lists, for_testing))
+        Entry(
+            file.name,
+            word,
+            _partition(file.name, word, lists, for_testing),
+            speaker=_speaker(file.name),
+        )
         for word, some in by_word.items()
         for file in some
     ]
     return DataSet(folder, folder, tuple(files), tuple(entries), for_testing)
+
+
+def _speaker(name: str) -> str:
+    return speaker_of(name.partition("/")[2])
 
 
 def _partition(
@@ -135,7 +144,7 @@ def _partition(
             return partition
     if len(lists) == len(LISTS):
         return "training"
-    partition = partition_of_speaker(speaker_of(name.partition("/")[2]))
+    partition = partition_of_speaker(_speaker(name))
     return "training" if partition in lists else partition
 
 

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Negatives: parts of long recordings without keywords, as training clips of `_unknown_`.
+
+Connected speech holds many more words than the word folders of a data set, and their transitions.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from srnn.data.audio import UnreadableError
+from srnn.data.corpus import Clip, Corpus, with_clips
+from srnn.data.dataset import DataSet, Entry, File
+from srnn.data.labels import UNKNOWN
+from srnn.data.pack.file import Pack
+from srnn.data.selection import select_recordings
+from srnn.errors import InputError
+from srnn.randomness import Purpose, generator
+from srnn.settings import MANY, Keys, key
+
+WORD = "_negatives_"
+"""The word of these clips."""
+
+_SHORTEST = 0.25  # of a part (fraction of the length of a clip); the longest is a whole clip
+
+
+class NegativeKeys(Keys):
+    """Recordings without keywords."""
+
+    negatives: str = key(
+        "",
+        "negatives: long recordings without keywords, such as connected speech: a folder, a file "
+        "or a pattern; parts of them are training clips of `_unknown_`. Empty: none",
+        idle_if={"data.unknown": False},
+    )
+    negative_clips: int = key(
+        2600,
+        "number of clips cut from `negatives`, at random places, a quarter of a clip to a whole "
+        "clip long",
+        "clips",
+        ge=1,
+        le=MANY,
+        idle_if={"data.negatives": ""},
+    )
+
+
+def read(negatives: str) -> DataSet:
+    """List the recordings of a folder, a file or a pattern.
+
+    Raises
+    ------
+    InputError
+        There are none, or they cannot be read.
+    """
+    try:
+        files = select_recordings(negatives)
+        states = [file.stat() for file in files]
+    except UnreadableError as error:
+        raise InputError(f"data.negatives: {error}") from error
+    except OSError as error:
+        raise InputError(
+            f"data.negatives: expected recordings in {negatives!r}, found {error.strerror}"
+        ) from error
+    folder = Path(os.path.commonpath([file.absolute().parent for file in files]))
+    found = [
+        File(
+            file.absolute().relative_to(folder).as_posix(),
+            state.st_size,
+            state.st_mtime_ns,
+            state.st_mode,
+        )
+        for file, state in zip(files, states, strict=True)
+    ]
+    entries = [Entry(file.name, WORD, "training") for file in found]
+    return DataSet(folder, folder, tuple(found), tuple(entries))
+
+
+def with_negatives(
+    corpus: Corpus, pack: Pack, count: int, size: int, sample_rate: int, seed: int
+) -> Corpus:
+    """Return a corpus with parts of recordings as training clips of `_unknown_`.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        With `_unknown_` among its labels.
+    pack : Pack
+        The recordings; each is cut in proportion to its duration.
+    count : int > 0
+        Number of clips.
+    size, sample_rate : int
+        Length of a clip in samples, and their rate (Hz).
+    seed : int >= 0
+    """
+    rng = generator(Purpose.NEGATIVES, seed)
+    recordings = list(pack.recordings.values())
+    seconds = np.array([each.frames / each.sample_rate for each in recordings])
+    chosen = np.sort(rng.choice(len(recordings), count, p=seconds / seconds.sum()))
+    lengths, places = rng.random((2, count))
+    lengths = (_SHORTEST + (1 - _SHORTEST) * lengths) * size / sample_rate
+    label = corpus.labels.index(UNKNOWN)
+    clips = []
+    for index, length, place in zip(chosen, lengths, places, strict=True):
+        recording = recordings[index]
+        frames = min(round(length * recording.sample_rate), recording.frames)
+        start = round(place * (recording.frames - frames))
+        clips.append(Clip(pack.folder, recording.name, label, WORD, start, frames))
+    return with_clips(corpus, clips, pack)
