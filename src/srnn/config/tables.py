@@ -38,8 +38,9 @@ class SrnnConfig(
 class AugmentConfig(*reversed(key_classes())):  # type: ignore[misc] # from a registry
     """Augmentation of training clips, with new draws in every epoch.
 
-    Waveforms: silence is cut anew, clips are shifted and sped up, their volume is changed, noise is
-    added. Features: mel bands are warped, masks are laid on, clips are mixed.
+    Waveforms: silence is cut anew, words are joined to non-words, clips are shifted and sped up,
+    their volume is changed, noise is added. Features: mel bands are warped, masks are laid on,
+    clips are mixed.
     """
 
 

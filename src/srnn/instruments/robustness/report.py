@@ -3,6 +3,7 @@
 
 import io
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from srnn.instruments.robustness.measure import PEAK, Measurement
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_COLUMNS = 4  # of panels
 _COLOURS = {"words": "#1f5fa8", "silence": "#d1762b"}  # distinct also without colour vision
 
 
@@ -53,14 +55,16 @@ def draw(measurements: Sequence[Measurement], title: str, file: Path) -> None:
 
     clean, *altered = measurements
     groups = {kind: list(some) for kind, some in itertools.groupby(altered, lambda each: each.kind)}
-    columns = min(3, len(groups))
+    columns = min(_COLUMNS, len(groups))
     rows = -(-len(groups) // columns)
-    figure = Figure((3.6 * columns, 2.7 * rows + 0.4), layout="constrained")
+    figure = Figure((3.0 * columns, 2.6 * rows + 0.5), layout="constrained")
     panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     for panel, (kind, some) in zip(panels, groups.items(), strict=False):
         _panel(panel, kind, some, clean)
     for panel in panels[len(groups) :]:
         panel.set_visible(False)
+    panels[0].set_ylim(_lowest(measurements), 101)  # which all panels share
+    figure.supylabel("accuracy (%)")
     figure.suptitle(title)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
@@ -107,10 +111,13 @@ def _panel(
     if kind in (FILTERED, REVERBERATION):
         panel.set_xticks([each.value for each in measurements])
     panel.set_xlabel(f"{kind} ({measurements[0].unit})")
-    panel.set_ylabel("accuracy (%)")
-    panel.label_outer(remove_inner_ticks=False)
-    panel.set_ylim(-2, 102)
     panel.grid(alpha=0.3)
+
+
+def _lowest(measurements: Sequence[Measurement]) -> float:
+    """Return the lower end of the axis (%), a multiple of 10."""
+    found = [value for each in measurements for value in each[-2:] if value is not None]
+    return 10 * math.floor(10 * min(found, default=0.0) - 0.1)
 
 
 def _percent(fraction: float | None) -> str:
