@@ -2,6 +2,7 @@
 """The official protocol: classes, and the words of `_unknown_`, count equally."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ def test_a_label_without_clips_does_not_count() -> None:
     assert result.per_class == {"go": 0.9, "_silence_": 1.0, "_unknown_": None}
     assert result.accuracy == pytest.approx(0.95)
     assert result.false_keywords is None
+    assert result.bootstraps[2] is None
 
 
 def test_the_interval_samples_speakers_and_not_clips() -> None:
@@ -76,11 +78,14 @@ def test_the_interval_samples_speakers_and_not_clips() -> None:
 
 def test_json_and_summary_name_the_protocol() -> None:
     result = evaluated(OUTCOMES)
-    found = result.to_json()
+    found: dict[str, Any] = result.to_json()
     assert found["protocol"] == "official"
     assert found["accuracy"] == result.accuracy
     assert found["per_class"] == result.per_class
     assert found["false_keywords"] == result.false_keywords
+    low, high = found["per_class_interval"]["go"]
+    assert 0.6 <= low < 0.9 < high == 1
+    assert found["per_class_interval"]["_silence_"] == (1, 1)
     lines = str(result).splitlines()
     assert lines[0] == "validation, official protocol: accuracy 80.00%"
     assert lines[3] == "_unknown_ taken for a keyword: 25.0%"

@@ -19,6 +19,8 @@ from srnn.data.labels import SILENCE, UNKNOWN
 from srnn.randomness import Purpose, generator
 from srnn.training.evaluation import Evaluation, Json
 
+Interval = tuple[float, float]
+
 _RESAMPLES = 2000
 
 
@@ -32,13 +34,16 @@ class OfficialEvaluation(Evaluation):
         Weighted accuracy of each label; None where it has no clips.
     bootstrap : (float, float) or None
         95 % interval of the accuracy, over samples of the speakers; None without clips.
+    bootstraps : tuple of (float, float) or None
+        The same of each label.
     false_keywords : float or None
         Fraction of `_unknown_` taken for a keyword, all words weighted equally; None without clips
         of it.
     """
 
     recalls: tuple[float | None, ...] = ()
-    bootstrap: tuple[float, float] | None = None
+    bootstrap: Interval | None = None
+    bootstraps: tuple[Interval | None, ...] = ()
     false_keywords: float | None = None
 
     @property
@@ -70,6 +75,7 @@ class OfficialEvaluation(Evaluation):
         """Return what ``evaluate --protocol official --json`` prints."""
         return super().to_json() | {
             "protocol": "official",
+            "per_class_interval": dict(zip(self.labels, self.bootstraps, strict=True)),
             "false_keywords": self.false_keywords,
         }
 
@@ -111,16 +117,25 @@ def official(evaluation: Evaluation, clips: Sequence[Clip]) -> OfficialEvaluatio
     classes = np.array([label for label, _ in kinds])
     rng = generator(Purpose.PROTOCOL, 0)
     weights = rng.multinomial(len(speakers), np.full(len(speakers), 1 / len(speakers)), _RESAMPLES)
-    resampled = np.nanmean(_recalls(weights, recognised, counted, classes, len(labels)), axis=1)
-    low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
+    resampled = _recalls(weights, recognised, counted, classes, len(labels))
     whole = _recalls(np.ones((1, len(speakers))), recognised, counted, classes, len(labels))[0]
     inherited = {field.name: getattr(evaluation, field.name) for field in fields(Evaluation)}
     return OfficialEvaluation(
         **inherited,
         recalls=tuple(None if np.isnan(recall) else float(recall) for recall in whole),
-        bootstrap=(low, high),
+        bootstrap=_interval(np.nanmean(resampled, axis=1)),
+        bootstraps=tuple(map(_interval, resampled.T)),
         false_keywords=_false_keywords(evaluation, clips),
     )
+
+
+def _interval(resampled: NDArray[np.float64]) -> Interval | None:
+    """Return the 95 % interval of a figure by its values in the resamples, some of them NaN."""
+    found = resampled[~np.isnan(resampled)]
+    if not len(found):
+        return None
+    low, high = np.percentile(found, [2.5, 97.5]).tolist()
+    return low, high
 
 
 def _recalls(
