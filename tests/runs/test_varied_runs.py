@@ -18,7 +18,7 @@ from srnn.config import load as load_config
 from srnn.data.corpus import targets_of
 from srnn.data.preparation import make_evaluation_corpus, make_training_corpus
 from srnn.data.sources.synthetic import corpus as corpora
-from srnn.data.sources.synthetic import pronunciation
+from srnn.data.sources.synthetic import pronunciation, sentences
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.parts import task_of
 from srnn.training.batch import Batch
@@ -228,6 +228,26 @@ def test_rare_unknown_words_are_spoken_until_there_are_enough(tmp_path: Path) ->
     held_out = [*changes, 'data.held_out=["other"]']
     unheard = make_training_corpus(task_of(load_config("tones.toml", held_out)))
     assert "other" not in {clip.word for clip in unheard.partitions["training"]}
+
+
+def test_parts_of_synthetic_sentences_are_negatives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
+    monkeypatch.setattr(sentences, "_SENTENCES", 3)
+    shutil.copytree("tones", tmp_path / "tones")
+    changes = [f"data.dataroot={tmp_path / 'tones'}", "data.negatives=synthetic"]
+    config = load_config("tones.toml", [*changes, "data.negative_clips=9"])
+    corpus = make_training_corpus(task_of(config))
+    parts = [clip for clip in corpus.partitions["training"] if corpus.is_added(clip)]
+    assert len(parts) == 9
+    assert {corpus.labels[clip.label] for clip in parts} == {"_unknown_"}
+    assert all(clip.path.parent.name.startswith("sentences-") for clip in parts)
+    run = tmp_path / "run"
+    one = [*changes, "data.negative_clips=9", "srnn.epochs=1"]
+    assert cli.run(command(run, *one)) == 0
+    shutil.rmtree(tmp_path / "tones" / "SyntheticWords")
+    assert cli.run(["--run-dir", str(run), "--resume", "--set", "srnn.epochs=2"]) == 2
 
 
 def test_a_run_that_drew_otherwise_is_not_resumed(

@@ -19,6 +19,9 @@ from srnn.errors import InputError
 from srnn.randomness import Purpose, generator
 from srnn.settings import MANY, Keys, key
 
+SYNTHETIC = "synthetic"
+"""The value of the key that names sentences of the speech synthesiser."""
+
 WORD = "_negatives_"
 """The word of these clips."""
 
@@ -31,7 +34,8 @@ class NegativeKeys(Keys):
     negatives: str = key(
         "",
         "negatives: long recordings without keywords, such as connected speech: a folder, a file "
-        "or a pattern; parts of them are training clips of `_unknown_`. Empty: none",
+        "or a pattern; `synthetic`: sentences of common words, spoken by the speech synthesiser. "
+        "Parts of them are training clips of `_unknown_`. Empty: none",
         idle_if={"data.unknown": False},
     )
     negative_clips: int = key(

@@ -23,6 +23,7 @@ from srnn.data.sources import registry
 from srnn.data.sources.folder import source as folder
 from srnn.data.sources.folder.archives import Origin, fetch, is_fetched
 from srnn.data.sources.synthetic.corpus import UnknownWords
+from srnn.data.sources.synthetic.sentences import Sentences
 from srnn.data.task import Task
 from srnn.errors import InputError
 
@@ -119,7 +120,9 @@ def expect_data_sets(task: Task, run: Path) -> None:
     missing = registry.source_of(keys.gsc_url).missing(task)
     if not missing and keys.test_url and not is_fetched(dataroot, _test_origin(task)):
         missing = f"test archive {corpus_name(keys.test_url)}"
-    synthetic = keys.synthetic_unknown or keys.synthetic_minimum
+    synthetic = (
+        keys.synthetic_unknown or keys.synthetic_minimum or keys.negatives == negatives.SYNTHETIC
+    )
     if not missing and synthetic and not (dataroot / SYNTHETIC_WORDS).is_dir():
         missing = f"folder {SYNTHETIC_WORDS} of synthetic words"
     if missing:
@@ -184,9 +187,19 @@ def _rare_words(corpus: Corpus, minimum: int) -> dict[str, int]:
     return {word: minimum - count for word, count in counts.items() if count < minimum}
 
 
+def _unlike(corpus: Corpus) -> list[str]:
+    """Return the words that no synthetic word may sound like: keywords and held-out words."""
+    noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
+    return [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
+
+
 def _with_negatives(task: Task, corpus: Corpus) -> Corpus:
     """Return the corpus with parts of the recordings without keywords."""
-    pack = _packed(task, negatives.read(task.keys.negatives))
+    named = task.keys.negatives
+    if named == negatives.SYNTHETIC:
+        sentences = Sentences(_unlike(corpus), task.sample_rate, task.seed)
+        named = str(sentences.make(Path(task.keys.dataroot)))
+    pack = _packed(task, negatives.read(named))
     if not pack.recordings:
         raise InputError(
             f"data.negatives: expected readable recordings in {pack.place}, found none"
@@ -197,13 +210,10 @@ def _with_negatives(task: Task, corpus: Corpus) -> Corpus:
 
 def _with_synthetic(task: Task, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words of the task."""
-    # Words that sound like a held-out word are excluded, too.
-    noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
-    unlike = [*keywords(corpus.labels), *sorted(corpus.held_out - noises)]
     clips = task.keys.synthetic_unknown
     rare = _rare_words(corpus, task.keys.synthetic_minimum)
     if not (clips or rare):
         return corpus
-    words = UnknownWords(unlike, clips, task.sample_rate, task.size, task.seed, rare)
+    words = UnknownWords(_unlike(corpus), clips, task.sample_rate, task.size, task.seed, rare)
     data_set = folder.read(words.make(Path(task.keys.dataroot)))
     return with_synthetic(corpus, data_set, _packed(task, data_set))

@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from srnn.data.preparation import make_evaluation_corpus
 from srnn.data.sources import speech_commands
 from srnn.data.sources.folder import source as folders
 from srnn.data.sources.folder.source import locate
-from srnn.data.sources.synthetic import clips, espeak, pronunciation, speakers
+from srnn.data.sources.synthetic import clips, espeak, pronunciation, sentences, speakers
 from srnn.data.sources.synthetic import corpus as corpora
 from srnn.data.sources.synthetic.installation import find_espeak
 from srnn.data.sources.synthetic.words import COMMON_WORDS
@@ -358,3 +359,30 @@ def test_evaluation_finds_a_synthetic_data_set_where_no_synthesiser_is(
     config = Config.model_validate({"data": data})
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     assert make_evaluation_corpus(task_of(config), ("yes", "no")).place == corpus
+
+
+def test_sentences_hold_no_keyword_and_are_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentences, "_SENTENCES", 5)
+    said = []
+
+    def utterance(text: str, *others: Any) -> Any:
+        said.append(text.split())
+        return clips.utterance(text, *others)
+
+    monkeypatch.setattr(sentences, "utterance", utterance)
+    folder = sentences.Sentences(["go", "no"], RATE, 0).make(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == [f"{n:04}.wav" for n in range(5)]
+    assert [len(words) for words in said] == [14] * 5
+    assert not {"no", "know", "go", "ago"} & {word for words in said for word in words}
+    for path in folder.iterdir():
+        samples, rate = soundfile.read(path)
+        assert rate == RATE
+        assert 2 < len(samples) / rate < 15
+        loud = np.abs(samples).reshape(-1)[: len(samples) // 800 * 800].reshape(-1, 800).max(axis=1)
+        assert (loud > 0.05 * loud.max()).mean() > 0.6  # speech nearly all of the time
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert sentences.Sentences(["no", "go", "no"], RATE, 0).make(tmp_path) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert sentences.Sentences(["go"], RATE, 0).make(tmp_path) != folder
