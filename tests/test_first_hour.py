@@ -90,6 +90,13 @@ def doubts(**keys: object) -> list[str]:
     return list(doubtful_keys(Config.model_validate({"mel": mel, "data": data, "srnn": srnn})))
 
 
+def test_pcen_asks_for_what_it_needs() -> None:
+    assert doubts(features="pcen", normalisation="standardise", fmax=8000.0) == []
+    assert [text.partition(" needs")[0] for text in doubts(features="pcen")] == [
+        'mel.features = "pcen"'
+    ] * 2
+
+
 def test_log_mel_asks_for_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doubts() == []
     good = {"features": "log_mel", "normalisation": "standardise", "fmax": 8000.0}

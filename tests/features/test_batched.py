@@ -28,6 +28,7 @@ PAPER = MelSpec(
 )
 FRAMINGS = [(400, 80), (320, 160), (480, 48), (331, 110)]  # 25/5, 20/10, 30/3 ms; odd ones
 LOG_MEL = replace(PAPER, kind="log_mel", fmax=8000.0)
+PCEN = replace(LOG_MEL, kind="pcen", floor=1e-5)
 SPECS = [
     PAPER,
     replace(PAPER, n_mels=1),
@@ -43,6 +44,9 @@ SPECS = [
     *(replace(PAPER, size=4_000, delta_order=order, stack=False) for order in range(9)),
     *(replace(PAPER, n_fft=n_fft, hop=hop) for n_fft, hop in FRAMINGS),
     *(replace(PAPER, kind="log_mel", n_fft=n_fft, hop=hop) for n_fft, hop in FRAMINGS),
+    *(replace(PCEN, n_fft=n_fft, hop=hop) for n_fft, hop in FRAMINGS),
+    PCEN,
+    replace(PCEN, pcen_time=0.02, n_mels=13, size=1_280),
     LOG_MEL,
     replace(LOG_MEL, floor=1e-7, fmax=4000.0),
     replace(LOG_MEL, floor=1.0, n_mels=13, size=1_280, delta_order=8),
@@ -113,6 +117,7 @@ def test_features_of_real_speech_are_the_references() -> None:
         replace(PAPER, delta_order=8),
         replace(PAPER, n_mels=64, fmax=8000.0),
         LOG_MEL,
+        PCEN,
         replace(LOG_MEL, floor=1e-7, n_mels=64),
     ):
         assert deviation(waveforms, spec).max() < 1e-4

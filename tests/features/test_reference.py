@@ -126,6 +126,38 @@ def test_log_mel_of_silence_is_the_floor() -> None:
     assert np.abs(heard[1:]).max() < 1e-12
 
 
+PCEN = replace(PAPER, kind="pcen", fmax=8000.0)
+
+
+def test_pcen_divides_the_power_by_its_average_over_the_past() -> None:
+    """Wang et al. 2017 (https://arxiv.org/abs/1607.05666), equations 1 and 2, in a loop."""
+    waveform = chirp()
+    power = librosa.feature.melspectrogram(
+        y=waveform, sr=16_000, n_fft=480, hop_length=160, n_mels=40, fmin=20, fmax=8000
+    ).astype(np.float64)
+    steps = 40.0  # 400 ms in steps of 10 ms
+    b = (np.sqrt(1 + 4 * steps**2) - 1) / (2 * steps**2)  # as librosa has it
+    average, expected = power[:, 0], []
+    for now in power.T:
+        average = (1 - b) * average + b * now
+        expected.append(np.log1p(now / (1e-6 + average) ** 0.98))
+    heard = features(waveform, replace(PCEN, delta_order=0))
+    np.testing.assert_allclose(heard[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pcen_of_a_steady_sound_and_of_silence() -> None:
+    assert not features(np.zeros(16_000, np.float32), PCEN).any()
+    noise = np.random.default_rng(0).normal(size=16_000).astype(np.float32)
+    heard = features(0.1 * noise, replace(PCEN, delta_order=0))[0]
+    assert heard[30:].mean() == pytest.approx(np.log(2), abs=0.15)
+
+
+def test_pcen_hardly_depends_on_the_loudness() -> None:
+    noise = np.random.default_rng(0).normal(size=16_000) * np.linspace(0.2, 1, 16_000)
+    quiet, loud = (features((gain * noise).astype(np.float32), PCEN) for gain in (0.03, 0.3))
+    assert np.abs(quiet - loud).max() < 0.1 * np.abs(loud).max()
+
+
 def test_silence_is_zeros() -> None:
     assert not features(np.zeros(16_000, np.float32), PAPER).any()
 

@@ -65,18 +65,19 @@ def idle_keys(config: Config) -> Iterator[str]:
 
 def doubtful_keys(config: Config) -> Iterator[str]:
     """Yield a sentence for each valid but probably unintended combination."""
-    if config.mel.features != "log_mel":
+    features = config.mel.features
+    if features == "reference":
         return
     if config.data.normalisation != "standardise":
         yield (
-            'mel.features = "log_mel" needs data.normalisation = "standardise" (found '
+            f'mel.features = "{features}" needs data.normalisation = "standardise" (found '
             f"{toml_value(config.data.normalisation)}): its values are far from 0"
         )
     if config.mel.fmax <= _NARROW < config.srnn.sample_rate / 2:
         widest = min(8000.0, config.srnn.sample_rate / 2)
         yield (
-            f'mel.features = "log_mel" needs mel.fmax = {widest} (found {config.mel.fmax}): higher '
-            "frequencies are not used"
+            f'mel.features = "{features}" needs mel.fmax = {widest} (found {config.mel.fmax}): '
+            "higher frequencies are not used"
         )
 
 
