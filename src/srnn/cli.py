@@ -280,8 +280,10 @@ def _evaluate_robustness(
     from srnn.instruments.robustness import draw, measure, picture_format, to_json, to_text
     from srnn.runs.recogniser import load
 
-    if picture:
-        picture_format(picture)  # before minutes of measurement
+    if picture:  # before minutes of measurement
+        picture_format(picture)
+        if not picture.parent.is_dir():
+            raise InputError(f"--picture: expected a folder at {picture.parent}, found none")
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     measurements = measure(recogniser, partition, dataroot)

@@ -189,6 +189,8 @@ def test_a_picture_of_no_known_format_is_an_error(
     error = evaluate("--robustness", "--picture", str(tmp_path / "x.tune"), code=2)
     assert "x.tune: expected a file name ending in one of " in error
     assert ".png" in error
+    error = evaluate("--robustness", "--picture", str(tmp_path / "no" / "x.png"), code=2)
+    assert f"--picture: expected a folder at {tmp_path / 'no'}, found none" in error
     error = evaluate("--picture", str(tmp_path / "x.png"), code=2)
     assert "--picture: expected --robustness with it, found none" in error
 

@@ -26,12 +26,16 @@ from srnn.training.step import Step
 
 CHANGES = (
     "data.sampling=balanced",
+    "data.silence_volume=official",
+    "data.selection=balanced_accuracy",
     "data.normalisation=standardise",
     "mel.features=log_mel",
     "augment.shift=20",
     "augment.speed=0.15",
     "augment.volume=3",
+    "augment.nonwords=0.2",
     "augment.noise=0.5",
+    "augment.noise_measure=snr",
     "augment.fresh_silence=true",
     "augment.time_masks=1",
     "augment.time_mask=3",
@@ -73,7 +77,7 @@ def test_same_seed_same_bits(finished: Path, tmp_path: Path) -> None:
     [
         *("augment.shift", "augment.speed", "augment.volume", "augment.noise"),
         *("augment.fresh_silence", "augment.time_masks", "augment.band_masks", "augment.warp"),
-        "augment.mixup",
+        *("augment.mixup", "augment.nonwords"),
     ],
 )
 def test_each_kind_of_variation_counts(change: str, finished: Path, tmp_path: Path) -> None:
