@@ -83,6 +83,25 @@ def test_balanced_gives_synthetic_words_the_share_asked_for() -> None:
     assert np.ptp(presented[10:]) <= 1
 
 
+@pytest.mark.parametrize("share", [0.1, 0.75])
+def test_balanced_gives_unknown_the_share_asked_for(share: float) -> None:
+    labels = np.repeat([0, 1, 2, 3], [10, 30, 20, 140])
+    order = epoch_order(
+        Pool(labels, labels, np.zeros(200, np.bool_), unknown=3),
+        "balanced",
+        seed=1,
+        epoch=1,
+        unknown_share=share,
+    )
+    presented = np.bincount(labels[order])
+    assert presented.sum() == 200
+    assert presented[3] == round(200 * share)
+    assert np.ptp(presented[:3]) <= 1
+    without = Pool(labels, labels, np.zeros(200, np.bool_))
+    even = epoch_order(without, "balanced", seed=1, epoch=1, unknown_share=share)
+    assert np.ptp(np.bincount(labels[even])) <= 1
+
+
 def test_square_root_presents_words_by_the_root_of_their_clips_and_synthetic_ones_as_one() -> None:
     pool = mixed()
     order = epoch_order(pool, "square_root", seed=1, epoch=1, synthetic_share=0.25)

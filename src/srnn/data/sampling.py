@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srnn.data.corpus import Corpus
+from srnn.data.labels import UNKNOWN
 from srnn.data.negatives import WORD as NEGATIVES
 from srnn.randomness import Purpose, generator
 from srnn.settings import Keys, key
@@ -24,6 +25,15 @@ class SamplingKeys(Keys):
         "each word in proportion to the square root of its number of clips (all synthetic "
         "words and negatives count as one); `balanced`, each class equally often, each word of a "
         "class equally often. The number of clips in an epoch is the same",
+    )
+    unknown_share: float = key(
+        0.0,
+        "fraction of the clips of an epoch that are `_unknown_`, with `balanced` sampling; 0: as "
+        "many as of any other class",
+        "fraction of all clips",
+        ge=0,
+        lt=1,
+        idle_unless={"data.sampling": "balanced"},
     )
     synthetic_share: float = key(
         0.3,
@@ -48,11 +58,14 @@ class Pool:
         Index of its word.
     added : array of bool, shape (N,)
         Whether it is from elsewhere: a synthetic word or a negative.
+    unknown : int or None
+        The label `_unknown_`, if there is one.
     """
 
     labels: NDArray[np.int64]
     words: NDArray[np.int64]
     added: NDArray[np.bool_]
+    unknown: int | None = None
 
     @classmethod
     def of(cls, corpus: Corpus) -> Self:
@@ -68,11 +81,17 @@ class Pool:
             np.array([clip.label for clip in clips], np.int64),
             words.astype(np.int64),
             np.array([corpus.is_added(clip) for clip in clips], np.bool_),
+            corpus.labels.index(UNKNOWN) if UNKNOWN in corpus.labels else None,
         )
 
 
 def epoch_order(
-    pool: Pool, sampling: Sampling, seed: int, epoch: int, synthetic_share: float = 0.0
+    pool: Pool,
+    sampling: Sampling,
+    seed: int,
+    epoch: int,
+    synthetic_share: float = 0.0,
+    unknown_share: float = 0.0,
 ) -> NDArray[np.int64]:
     """Return the indices of the clips of one epoch, in the order in which they are presented.
 
@@ -90,6 +109,9 @@ def epoch_order(
         Each epoch has an order of its own.
     synthetic_share : float, 0 to 1
         With "balanced": fraction of the clips of a label that are from elsewhere, if it has any.
+    unknown_share : float, 0 <= unknown_share < 1
+        With "balanced": fraction of the clips that are `_unknown_`; 0: as many as of any other
+        label.
 
     Returns
     -------
@@ -102,7 +124,7 @@ def epoch_order(
     if sampling == "square_root":
         return rng.permutation(np.concatenate(_by_square_root(pool, rng)))
     drawn = []
-    for label, count in _evenly(np.unique(labels), len(labels), rng):
+    for label, count in _by_label(pool, unknown_share, rng):
         recorded = np.flatnonzero((labels == label) & ~pool.added)
         added = np.flatnonzero((labels == label) & pool.added)
         fraction = synthetic_share if len(recorded) else 1.0
@@ -110,6 +132,16 @@ def epoch_order(
         drawn += _draw_words(recorded, pool.words, count - spoken, rng)
         drawn += _draw_words(added, pool.words, spoken, rng)
     return rng.permutation(np.concatenate(drawn))
+
+
+def _by_label(pool: Pool, unknown_share: float, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Return each label and its number of clips: even, but for `_unknown_`."""
+    labels, total = np.unique(pool.labels), len(pool.labels)
+    others = labels[labels != pool.unknown]
+    if not unknown_share or pool.unknown is None or len(others) in (0, len(labels)):
+        return _evenly(labels, total, rng)
+    unknown = round(unknown_share * total)
+    return [*_evenly(others, total - unknown, rng), (pool.unknown, unknown)]
 
 
 def _by_square_root(pool: Pool, rng: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -167,7 +167,8 @@ def _order(config: Config, corpus: Corpus) -> Callable[[int], NDArray[np.int64]]
     """Return the function from an epoch to the order of its training clips."""
     data, seed = config.data, config.srnn.seed
     pool = Pool.of(corpus)
-    return lambda epoch: epoch_order(pool, data.sampling, seed, epoch, data.synthetic_share)
+    shares = data.synthetic_share, data.unknown_share
+    return lambda epoch: epoch_order(pool, data.sampling, seed, epoch, *shares)
 
 
 def _make_examples(
