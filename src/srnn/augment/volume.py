@@ -15,7 +15,11 @@ class VolumeKeys(Keys):
     """Volume perturbation."""
 
     volume: float = key(
-        0.0, "volume perturbation: maximum gain in either direction", "dB", ge=0, le=100
+        0.0,
+        "volume perturbation: maximum gain in either direction; what exceeds full scale is clipped",
+        "dB",
+        ge=0,
+        le=100,
     )
 
 
@@ -44,5 +48,5 @@ class Volume(WaveformAugmentation):
         return rng.uniform(-self.maximum, self.maximum, (count, 1))
 
     def __call__(self, waveforms: Tensor, draws: Tensor, clips: Tensor) -> Tensor:
-        """Return louder or quieter waveforms."""
+        """Return louder or quieter waveforms, clipped at full scale."""
         return (waveforms * (10 ** (draws / 20)).float()).clamp(-1, 1)

@@ -149,12 +149,16 @@ class MelSpec:
     stack : bool
         True: the features and their deltas of every order up to ``delta_order`` are the channels.
         False: the delta of order ``delta_order`` alone is the only one.
-    kind : "reference" or "log_mel"
+    kind : "reference", "log_mel" or "pcen"
         "reference": of a clip only its course counts, not its loudness (Yin, Corradi and Bohté
-        2021, as implemented by them). "log_mel": loudness is kept.
+        2021, as implemented by them). "log_mel": loudness is kept. "pcen": the
+        power relative to its average over the past (Wang et al. 2017).
     floor : float >= 1e-7
-        What "log_mel" adds to the power before the logarithm. A sine of full scale has a power of
-        some hundreds. (With less, rounding errors of float32 would become features.)
+        What "log_mel" adds to the power before the logarithm, and "pcen" to the average. A sine of
+        full scale has a power of some hundreds. (With less, rounding errors of float32 would become
+        features.)
+    pcen_time : float > 0
+        Time constant of the average (s).
     """
 
     size: int
@@ -268,6 +272,10 @@ def features(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32
 
     "log_mel": the power mel spectrogram of the clip as it is, as log(floor + x), with its deltas.
     Silence gives log(floor), and deltas of zeros.
+
+    "pcen": log(1 + P / (floor + A)^0.98) of the power mel spectrogram P of the clip as it is, where
+    A is its exponential average over the past, with deltas (Wang et al. 2017,
+    https://arxiv.org/abs/1607.05666, with logarithmic compression). Silence gives zeros.
 
     Parameters
     ----------
