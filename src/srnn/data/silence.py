@@ -136,6 +136,11 @@ def peaks_of(volume: SilenceVolume, draws: NDArray[np.float64]) -> NDArray[np.fl
     return np.select([kinds < _RECORDED, kinds < _RECORDED + _ZEROS], [AS_RECORDED, 0.0], peaks)
 
 
+def rounded(waveforms: Tensor) -> Tensor:
+    """Return waveforms, floats in which 1 is full scale, clipped and rounded to 16 bits."""
+    return (waveforms * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
+
+
 def with_peaks(waveforms: Tensor, peaks: Tensor) -> Tensor:
     """Return waveforms of other volumes, rounded to 16 bits, as a file would hold them.
 
@@ -147,8 +152,7 @@ def with_peaks(waveforms: Tensor, peaks: Tensor) -> Tensor:
     """
     found = waveforms.abs().amax(dim=1).clamp(min=1 / FULL_SCALE)
     scaled = waveforms * (peaks.float() / found)[:, None]
-    rounded = (scaled * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
-    return torch.where(peaks[:, None] < 0, waveforms, rounded)
+    return torch.where(peaks[:, None] < 0, waveforms, rounded(scaled))
 
 
 def where(place: Path) -> str:

@@ -140,6 +140,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         content = read_legacy(path) if is_legacy(path) else _read(path)
+        drop_best_accuracy(content)
         writer = str(content.pop("srnn", "0.1.0"))[:20]
         checkpoint = _SCHEMA.validate_python(content)
         _expect_sound(checkpoint.weights)
@@ -194,7 +195,6 @@ def _read(path: Path) -> dict[str, Any]:
             moments.setdefault(int(index) if index.isdecimal() else -1, {})[what] = moment
         average = dict(_named(tensors, "average.")) or None
         progress = fields.pop("progress")
-        drop_best_accuracy(progress)
         fields["training"] = {"moments": moments, "progress": progress, "average": average}
     return fields
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from srnn.config import toml_value
-from srnn.data.corpus import describe
+from srnn.data.corpus import Corpus, describe
 from srnn.data.official import has_background, with_official_silence
 from srnn.data.preparation import make_evaluation_corpus
 from srnn.errors import InputError
@@ -64,13 +64,8 @@ def evaluate(
     root = None if dataroot is None else Path(dataroot)
     limit_threads()
     config, device = recogniser.config, make_device(recogniser.config.cuda)
-    corpus = make_evaluation_corpus(task_of(config), recogniser.labels, root, partition)
-    _log.info("clips in %s:\n%s", corpus.place, describe(corpus))
-    if not corpus.partitions[partition]:
-        raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
     spec = spec_of(config)
-    if protocol == "official" and has_background(corpus, partition):
-        corpus = with_official_silence(corpus, partition, spec.size, spec.sample_rate)
+    corpus = corpus_of(recogniser, partition, root, protocol)
     with resources(config, device):
         examples = make_examples(corpus, [partition], spec, device, memory_budget=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
@@ -78,6 +73,26 @@ def evaluate(
         size, held_out = config.srnn.batch_size, config.data.held_out
         result = evaluate_examples(spotter, examples, labels, partition, size, device, held_out)
     return official(result, corpus.partitions[partition]) if protocol == "official" else result
+
+
+def corpus_of(
+    recogniser: Recogniser, partition: Partition, dataroot: Path | None, protocol: Protocol
+) -> Corpus:
+    """Return the corpus that a network is evaluated on; see `evaluate`.
+
+    Raises
+    ------
+    InputError
+        If there is no data set, or no clip in the partition.
+    """
+    task = task_of(recogniser.config)
+    corpus = make_evaluation_corpus(task, recogniser.labels, dataroot, partition)
+    _log.info("clips in %s:\n%s", corpus.place, describe(corpus))
+    if not corpus.partitions[partition]:
+        raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
+    if protocol == "official" and has_background(corpus, partition):
+        return with_official_silence(corpus, partition, task.size, task.sample_rate)
+    return corpus
 
 
 def _expect_one_of(name: str, found: str, choices: Sequence[str]) -> None:

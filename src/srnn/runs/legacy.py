@@ -46,8 +46,6 @@ def read_legacy(path: Path) -> dict[str, Any]:
     training = content.get("training")
     if version == 1 and isinstance(training, dict) and isinstance(training.get("optimizer"), dict):
         training["moments"] = training.pop("optimizer").get("state")
-    if isinstance(training, dict):
-        drop_best_accuracy(training.get("progress"))
     for tensors in (content.get("weights"), isinstance(training, dict) and training.get("average")):
         if isinstance(tensors, dict):
             for name in list(tensors):
@@ -57,10 +55,11 @@ def read_legacy(path: Path) -> dict[str, Any]:
     return content
 
 
-def drop_best_accuracy(progress: object) -> None:
-    """Remove what earlier versions stored beside the history, which tells it, too."""
-    if isinstance(progress, dict):
-        progress.pop("best_accuracy", None)
+def drop_best_accuracy(content: dict[str, Any]) -> None:
+    """Remove the best accuracy from the state of earlier versions: it follows from the history."""
+    training = content.get("training")
+    if isinstance(training, dict) and isinstance(training.get("progress"), dict):
+        training["progress"].pop("best_accuracy", None)
 
 
 def _load(path: Path) -> object:

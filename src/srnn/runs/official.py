@@ -109,24 +109,37 @@ def official(evaluation: Evaluation, clips: Sequence[Clip]) -> OfficialEvaluatio
     places = {kind: place for place, kind in enumerate(kinds)}
     kind_of = np.array([places[clip.label, word] for clip, word in zip(clips, words, strict=True)])
     speakers, speaker_of = np.unique([clip.speaker for clip in clips], return_inverse=True)
-    hits = np.array(evaluation.predicted) == np.array([clip.label for clip in clips])
-    shape = len(speakers), len(kinds)
-    counted, recognised = np.zeros(shape), np.zeros(shape)
-    np.add.at(counted, (speaker_of, kind_of), 1)
-    np.add.at(recognised, (speaker_of, kind_of), hits)
+    predicted = np.array(evaluation.predicted)
+
+    def table(values: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the sums over the clips by speaker and word, (V, W)."""
+        sums = np.zeros((len(speakers), len(kinds)))
+        np.add.at(sums, (speaker_of, kind_of), values)
+        return sums
+
+    counted = table(np.ones(len(clips), np.bool_))
+    recognised = table(predicted == np.array([clip.label for clip in clips]))
+    keywords = [index for index, label in enumerate(labels) if label not in (SILENCE, UNKNOWN)]
+    accepted = table(np.isin(predicted, keywords))
     classes = np.array([label for label, _ in kinds])
     rng = generator(Purpose.PROTOCOL, 0)
     weights = rng.multinomial(len(speakers), np.full(len(speakers), 1 / len(speakers)), _RESAMPLES)
     resampled = _recalls(weights, recognised, counted, classes, len(labels))
-    whole = _recalls(np.ones((1, len(speakers))), recognised, counted, classes, len(labels))[0]
+    once = np.ones((1, len(speakers)))
+    (whole,) = _recalls(once, recognised, counted, classes, len(labels))
+    (as_keywords,) = _recalls(once, accepted, counted, classes, len(labels))
     inherited = {field.name: getattr(evaluation, field.name) for field in fields(Evaluation)}
     return OfficialEvaluation(
         **inherited,
-        recalls=tuple(None if np.isnan(recall) else float(recall) for recall in whole),
+        recalls=tuple(map(_fraction, whole)),
         bootstrap=_interval(np.nanmean(resampled, axis=1)),
         bootstraps=tuple(map(_interval, resampled.T)),
-        false_keywords=_false_keywords(evaluation, clips),
+        false_keywords=_fraction(as_keywords[labels.index(UNKNOWN)]) if UNKNOWN in labels else None,
     )
+
+
+def _fraction(figure: np.float64) -> float | None:
+    return None if np.isnan(figure) else float(figure)
 
 
 def _interval(resampled: NDArray[np.float64]) -> Interval | None:
@@ -145,7 +158,7 @@ def _recalls(
     classes: NDArray[np.int64],
     count: int,
 ) -> NDArray[np.float64]:
-    """Return the accuracy of each class, (R, K), for weights of speakers (R, V); NaN: no clips.
+    """Return the mean of each class, (R, K), for weights of speakers (R, V); NaN: no clips.
 
     ``recognised`` and ``counted`` are clips by speaker and word, (V, W); ``classes`` (W,) are the
     labels of the words, which count equally within a class.
@@ -156,15 +169,3 @@ def _recalls(
     member = (classes[:, None] == np.arange(count)).astype(np.float64)  # (W, K)
     words = present @ member  # (R, K)
     return np.where(words > 0, recalls @ member / np.where(words > 0, words, 1), np.nan)
-
-
-def _false_keywords(evaluation: Evaluation, clips: Sequence[Clip]) -> float | None:
-    """Return the fraction of `_unknown_` taken for a keyword, its words weighted equally."""
-    labels = evaluation.labels
-    taken: dict[str, list[bool]] = {}
-    for clip, predicted in zip(clips, evaluation.predicted, strict=True):
-        if labels[clip.label] == UNKNOWN:
-            is_keyword = labels[predicted] not in (SILENCE, UNKNOWN)
-            taken.setdefault(clip.word, []).append(is_keyword)
-    means = [sum(some) / len(some) for some in taken.values()]
-    return sum(means) / len(means) if means else None

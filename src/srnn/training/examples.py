@@ -109,16 +109,15 @@ class Examples:
         """Return labels and targets of the examples at ``order[first:]``, see `batches`."""
         left = order[first:]
         labels, targets = self.labels[left], self.targets[left]
-        relabelling = () if epoch is None else self.source.augmentations
-        for augment in relabelling:
-            if augment.relabels:
-                assert epoch is not None
-                draws = augment.draws(self.seed, epoch, len(order))[first:]
-                batches = zip(parts(draws, size), parts(left, size), strict=True)
-                unknown = torch.cat([augment.unknown(some, clips) for some, clips in batches])
-                # The last label, and its output for words without one of their own.
-                labels = labels.masked_fill(unknown, self.classes - 1)
-                targets = targets.masked_fill(unknown, self.classes - 1)
+        if epoch is None:
+            return labels, targets
+        for augment in (each for each in self.source.augmentations if each.relabels):
+            draws = augment.draws(self.seed, epoch, len(order))[first:]
+            batches = zip(parts(draws, size), parts(left, size), strict=True)
+            unknown = torch.cat([augment.unknown(some, clips) for some, clips in batches])
+            # The last label, and its output for words without one of their own.
+            labels = labels.masked_fill(unknown, self.classes - 1)
+            targets = targets.masked_fill(unknown, self.classes - 1)
         return labels, targets
 
     def chunks(self, device: torch.device) -> Iterator[Batch]:

@@ -104,7 +104,7 @@ class Computed:
                 waveforms = (_on_device(some, device) for some in ahead(waveforms))
         if self.augmentations and epoch is not None:
             where = self.extract.window.device
-            waveforms = map(_full_scale, waveforms)
+            waveforms = map(as_floats, waveforms)
             for augment in self.augmentations:
                 draws = augment.draws(self.seed, epoch, len(order))[first:].to(where)
                 clips = left.to(where)
@@ -135,5 +135,6 @@ def _on_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def _full_scale(waveforms: Tensor) -> Tensor:
+def as_floats(waveforms: Tensor) -> Tensor:
+    """Return waveforms (B, S) of 16-bit integers or floats as floats in [-1, 1)."""
     return waveforms if waveforms.is_floating_point() else waveforms / FULL_SCALE

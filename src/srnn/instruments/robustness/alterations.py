@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torchaudio.functional import add_noise, fftconvolve, speed
 
-from srnn.data.silence import Background
+from srnn.data.silence import Background, rounded
 from srnn.randomness import Purpose, generator
 
 Alter = Callable[[Tensor, Tensor], Tensor]
@@ -99,12 +99,12 @@ def _gain(decibels: float, waveforms: Tensor, clips: Tensor) -> Tensor:
 
     What is quieter than half a step of 16 bits becomes digital silence.
     """
-    return (waveforms * 10 ** (decibels / 20) * 2**15).round().clamp(-(2**15), 2**15 - 1) / 2**15
+    return rounded(waveforms * 10 ** (decibels / 20))
 
 
 def _noise(decibels: float, background: Background, waveforms: Tensor, clips: Tensor) -> Tensor:
     """Return waveforms with background noise at a ratio of their power to that of the noise."""
-    draws = _draws(0, clips)
+    draws = _draws(clips)
     recordings = (draws[:, 0] * len(background.names)).long()
     noise = background.cuts(recordings, draws[:, 1])
     audible = waveforms.abs().amax(dim=1, keepdim=True) > 0  # digital silence has no ratio
@@ -160,7 +160,7 @@ def _reverberation(rooms: Tensor, waveforms: Tensor, clips: Tensor) -> Tensor:
     return reverberant[:, : waveforms.shape[1]]
 
 
-def _draws(purpose: int, clips: Tensor) -> Tensor:
+def _draws(clips: Tensor) -> Tensor:
     """Return two draws in [0, 1) for each clip, shape (B, 2), float64."""
-    each = [generator(Purpose.PROTOCOL, 2, purpose, clip).random(2) for clip in clips.tolist()]
+    each = [generator(Purpose.PROTOCOL, 2, 0, clip).random(2) for clip in clips.tolist()]
     return torch.from_numpy(np.stack(each))

@@ -15,24 +15,19 @@ from tqdm import tqdm
 
 from srnn.data.corpus import Corpus
 from srnn.data.labels import SILENCE
-from srnn.data.levels import FULL_SCALE
-from srnn.data.official import has_background, with_official_silence, with_silence_of
-from srnn.data.preparation import make_evaluation_corpus
+from srnn.data.official import has_background, with_silence_of
 from srnn.data.silence import Background
-from srnn.errors import InputError
-from srnn.features.batched import MelFeatures
 from srnn.features.reference import MelSpec
 from srnn.instruments.robustness.alterations import Alter, Condition, conditions, unaltered
-from srnn.runs.evaluation import Partition
+from srnn.runs.evaluation import Partition, corpus_of
 from srnn.runs.official import official
-from srnn.runs.parts import spec_of, task_of
+from srnn.runs.parts import spec_of
 from srnn.runs.recogniser import Recogniser
 from srnn.runs.resources import limit_threads, resources
 from srnn.training.evaluation import evaluate
-from srnn.training.examples import make_examples
-from srnn.training.sources import Computed
+from srnn.training.examples import Examples, make_examples
+from srnn.training.sources import Computed, Indexed, as_floats
 from srnn.training.spotter import Spotter
-from srnn.training.waveforms import Waveforms
 
 PEAK = "peak of silence"
 PEAKS = (0.0, 0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 1.0)
@@ -69,17 +64,14 @@ class Measurement(NamedTuple):
 class _Altered:
     """Waveforms that are altered when they are read; indexed like `Waveforms`."""
 
-    def __init__(self, waveforms: Waveforms, alter: Alter) -> None:
-        self.shape = waveforms.shape
+    def __init__(self, waveforms: Indexed | Tensor, alter: Alter) -> None:
+        self.shape = waveforms.shape[0], waveforms.shape[1]
         self._waveforms = waveforms
         self._alter = alter
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """Return the waveforms at indices (B,), shape (B, S), float32."""
-        waveforms = self._waveforms[indices]
-        if not waveforms.is_floating_point():
-            waveforms = waveforms / FULL_SCALE
-        return self._alter(waveforms, indices)
+        return self._alter(as_floats(self._waveforms[indices]), indices)
 
 
 def measure(
@@ -100,42 +92,45 @@ def measure(
         If there is no data set, or no clip in the partition.
     """
     limit_threads()
-    config, labels = recogniser.config, recogniser.labels
+    config = recogniser.config
     spec = spec_of(config)
-    corpus = make_evaluation_corpus(task_of(config), labels, dataroot, partition)
-    if not corpus.partitions[partition]:
-        raise InputError(f"--partition {partition}: expected clips in {corpus.place}, found none")
+    corpus = corpus_of(recogniser, partition, dataroot, "official")
     pack, places = corpus.packs[partition], corpus.background(partition)
     background = Background(pack, places, spec.size, spec.sample_rate, _CPU)
     spotter = copy.deepcopy(recogniser.spotter).to(_CPU)
     peaks = PEAKS if has_background(corpus, partition) else ()
     every = conditions(background, spec.sample_rate)
-    if peaks:
-        corpus = with_official_silence(corpus, partition, spec.size, spec.sample_rate)
     with resources(config, _CPU), _bar(len(every) + len(peaks)) as bar:
         found = []
+        examples = _examples(corpus, partition, spec)
         for condition in every:
-            found.append(_under(condition, spotter, corpus, partition, spec))
+            found.append(_under(condition, spotter, corpus, partition, examples))
             bar.update()
         for peak in peaks:
             silence = with_silence_of(corpus, partition, spec.size, spec.sample_rate, peak)
             condition = Condition(PEAK, peak, "of full scale", unaltered)
-            found.append(_under(condition, spotter, silence, partition, spec)._replace(words=None))
+            examples = _examples(silence, partition, spec)
+            measured = _under(condition, spotter, silence, partition, examples)
+            found.append(measured._replace(words=None))
             bar.update()
     return found
 
 
+def _examples(corpus: Corpus, partition: str, spec: MelSpec) -> Examples:
+    """Return the examples of a partition, whose features are computed for each batch."""
+    return make_examples(corpus, [partition], spec, _CPU, memory_budget=0)[partition]
+
+
 def _under(
-    condition: Condition, spotter: Spotter, corpus: Corpus, partition: str, spec: MelSpec
+    condition: Condition, spotter: Spotter, corpus: Corpus, partition: str, examples: Examples
 ) -> Measurement:
     """Return the accuracies on a partition whose waveforms are altered."""
-    clips = corpus.partitions[partition]
-    (examples,) = make_examples(corpus, [partition], spec, _CPU, memory_budget=0).values()
-    waveforms = Waveforms(corpus.packs_of(partition), clips, spec.size, spec.sample_rate)
-    source = Computed(_Altered(waveforms, condition.alter), MelFeatures(spec))
+    plain = examples.source
+    assert isinstance(plain, Computed)
+    source = Computed(_Altered(plain.waveforms, condition.alter), plain.extract)
     altered = replace(examples, source=source)
     result = evaluate(spotter, altered, corpus.labels, partition, _BATCH, _CPU)
-    weighted = official(result, clips)
+    weighted = official(result, corpus.partitions[partition])
     return Measurement(
         condition.kind,
         condition.value,

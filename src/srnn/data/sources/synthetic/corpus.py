@@ -175,7 +175,7 @@ class UnknownWords:
             If espeakng-loader is not installed, or the disk cannot be written.
         """
         keywords = sorted(set(self.keywords))
-        made_by = (VERSION, version(), DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"])
+        made_by = training_voices()
         made_for = (COMMON_WORDS, keywords, self.clips, self.sample_rate, self.size, self.seed)
         others = [sorted(self.others.items())] if self.others else []
         definition = digest(*made_by, *made_for, *others)
@@ -204,6 +204,17 @@ class UnknownWords:
             if count
         }
         _write_corpus(corpus, takes, speakers, self.sample_rate, self.size, self.seed)
+
+
+def training_voices() -> tuple[object, ...]:
+    """Return what decides how the training voices sound, for the digest of a definition.
+
+    Raises
+    ------
+    InputError
+        If espeakng-loader is not installed.
+    """
+    return VERSION, version(), DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"]
 
 
 def make_once(dataroot: Path, corpus: Path, make: Callable[[Path], None]) -> None:

@@ -6,19 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srnn.data.fetch.dataroot import SYNTHETIC_WORDS, publish, scratch
-from srnn.data.sources.synthetic.acoustics import ACOUSTICS, recorded
+from srnn.data.sources.synthetic.acoustics import recorded
 from srnn.data.sources.synthetic.clips import at_rate, speak, utterance, write_recording
-from srnn.data.sources.synthetic.corpus import VERSION, make_once
-from srnn.data.sources.synthetic.installation import version
+from srnn.data.sources.synthetic.corpus import make_once, training_voices
 from srnn.data.sources.synthetic.pronunciation import unlike
-from srnn.data.sources.synthetic.speakers import (
-    ACCENTS,
-    DELIVERY,
-    VOICES,
-    digest,
-    generator,
-    speakers_of,
-)
+from srnn.data.sources.synthetic.speakers import digest, generator, speakers_of
 from srnn.data.sources.synthetic.words import COMMON_WORDS
 
 _SENTENCES = 240  # about 20 minutes
@@ -56,10 +48,10 @@ class Sentences:
         InputError
             If espeakng-loader is not installed, or the disk cannot be written.
         """
-        made_by = (VERSION, version(), DELIVERY, ACOUSTICS, ACCENTS, VOICES["training"])
         keywords = sorted(set(self.keywords))
         made_for = (COMMON_WORDS, _SENTENCES, _WORDS, keywords, self.sample_rate, self.seed)
-        folder = dataroot / SYNTHETIC_WORDS / f"sentences-{digest(*made_by, *made_for)[:12]}"
+        definition = digest(*training_voices(), *made_for)
+        folder = dataroot / SYNTHETIC_WORDS / f"sentences-{definition[:12]}"
         make_once(dataroot, folder, self._make)
         return folder
 
