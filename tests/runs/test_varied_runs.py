@@ -15,7 +15,6 @@ from legacy import make_legacy
 from run_results import assert_same_results, metrics
 from srnn import cli
 from srnn.config import load as load_config
-from srnn.data.corpus import targets_of
 from srnn.data.preparation import make_evaluation_corpus, make_training_corpus
 from srnn.data.sources.synthetic import corpus as corpora
 from srnn.data.sources.synthetic import pronunciation, sentences
@@ -213,25 +212,6 @@ def test_synthetic_words_join_the_unknown_in_training(
     )
     ((first,), (second,)) = noisy.added, corpus.added
     assert first.folder == second.folder
-
-
-def test_rare_unknown_words_are_spoken_until_there_are_enough(tmp_path: Path) -> None:
-    pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, group `synthetic`")
-    shutil.copytree("tones", tmp_path / "tones")
-    changes = [f"data.dataroot={tmp_path / 'tones'}", "data.synthetic_minimum=40"]
-    corpus = make_training_corpus(task_of(load_config("tones.toml", changes)))
-    training = corpus.partitions["training"]
-    recorded = [clip for clip in training if clip.word == "other" and not corpus.is_added(clip)]
-    spoken = [clip for clip in training if corpus.is_added(clip)]
-    assert 0 < len(recorded) < 40
-    assert {clip.word for clip in spoken} == {"other"}
-    assert len(recorded) + len(spoken) == 40
-    # Both train the same output of the readout, which is the word's own.
-    targets = targets_of(corpus, unknown_readouts=2)
-    assert {targets[training.index(clip)] for clip in (recorded[0], spoken[0])} == {4}
-    held_out = [*changes, 'data.held_out=["other"]']
-    unheard = make_training_corpus(task_of(load_config("tones.toml", held_out)))
-    assert "other" not in {clip.word for clip in unheard.partitions["training"]}
 
 
 def test_parts_of_synthetic_sentences_are_negatives(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """From a task to its corpus: find or fetch the data set, pack it, label and partition its clips."""
 
-from collections import Counter
 from pathlib import Path
 
 from srnn.data import negatives
@@ -14,7 +13,7 @@ from srnn.data.checks import (
 from srnn.data.corpus import Corpus, read_corpus, with_synthetic, with_test_archive
 from srnn.data.dataset import DataSet
 from srnn.data.fetch.dataroot import CORPORA, SYNTHETIC_WORDS, corpus_name
-from srnn.data.labels import BACKGROUND, UNKNOWN, choose_labels, keywords
+from srnn.data.labels import BACKGROUND, choose_labels, keywords
 from srnn.data.names import noise_of
 from srnn.data.pack.file import Pack
 from srnn.data.pack.opening import expect_readable, open_pack
@@ -55,7 +54,7 @@ def make_training_corpus(task: Task, *, needs_noise: bool = False) -> Corpus:
     corpus = _labelled(task, data_set, labels)
     if keys.test_url:
         corpus = _tested_on(task, corpus, fetch(Path(keys.dataroot), _test_origin(task)))
-    if keys.synthetic_unknown or keys.synthetic_minimum:
+    if keys.synthetic_unknown:
         corpus = _with_synthetic(task, corpus)
     if keys.negatives:
         corpus = _with_negatives(task, corpus)
@@ -120,9 +119,7 @@ def expect_data_sets(task: Task, run: Path) -> None:
     missing = registry.source_of(keys.gsc_url).missing(task)
     if not missing and keys.test_url and not is_fetched(dataroot, _test_origin(task)):
         missing = f"test archive {corpus_name(keys.test_url)}"
-    synthetic = (
-        keys.synthetic_unknown or keys.synthetic_minimum or keys.negatives == negatives.SYNTHETIC
-    )
+    synthetic = keys.synthetic_unknown or keys.negatives == negatives.SYNTHETIC
     if not missing and synthetic and not (dataroot / SYNTHETIC_WORDS).is_dir():
         missing = f"folder {SYNTHETIC_WORDS} of synthetic words"
     if missing:
@@ -177,16 +174,6 @@ def _tested_on(task: Task, corpus: Corpus, archive: Path) -> Corpus:
     return with_test_archive(corpus, tested)
 
 
-def _rare_words(corpus: Corpus, minimum: int) -> dict[str, int]:
-    """Return the words of `_unknown_` with fewer training clips, and how many each is short of."""
-    counts = Counter(
-        clip.word
-        for clip in corpus.partitions["training"]
-        if corpus.labels[clip.label] == UNKNOWN and clip.word != UNKNOWN
-    )
-    return {word: minimum - count for word, count in counts.items() if count < minimum}
-
-
 def _unlike(corpus: Corpus) -> list[str]:
     """Return the words that no synthetic word may sound like: keywords and held-out words."""
     noises = {noise_of(stretch.name) for stretch in corpus.background("validation")}
@@ -210,10 +197,9 @@ def _with_negatives(task: Task, corpus: Corpus) -> Corpus:
 
 def _with_synthetic(task: Task, corpus: Corpus) -> Corpus:
     """Return the corpus with the synthetic words of the task."""
-    clips = task.keys.synthetic_unknown
-    rare = _rare_words(corpus, task.keys.synthetic_minimum)
-    if not (clips or rare):
-        return corpus
-    words = UnknownWords(_unlike(corpus), clips, task.sample_rate, task.size, task.seed, rare)
-    data_set = folder.read(words.make(Path(task.keys.dataroot)))
+    keys = task.keys
+    words = UnknownWords(
+        _unlike(corpus), keys.synthetic_unknown, task.sample_rate, task.size, task.seed
+    )
+    data_set = folder.read(words.make(Path(keys.dataroot)))
     return with_synthetic(corpus, data_set, _packed(task, data_set))

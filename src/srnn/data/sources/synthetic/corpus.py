@@ -6,10 +6,9 @@ definition, where they are made once.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -139,18 +138,16 @@ class SpokenCorpus:
 
 @dataclass(frozen=True)
 class UnknownWords:
-    """Words for `_unknown_`, spoken by the training voices alone, without background.
+    """`COMMON_WORDS` for `_unknown_`, spoken by the training voices alone, without background.
 
     Attributes
     ----------
     keywords : sequence of str
-        These, and words that sound like one, are left out of `COMMON_WORDS`.
-    clips : int >= 0
-        Of all `COMMON_WORDS` together; they have equally many, to within one.
+        These, and words that sound like one, are left out.
+    clips : int >= 1
+        Of all words together; all words have equally many, to within one.
     sample_rate, size, seed
         As of a `SpokenCorpus`.
-    others : mapping of str to int
-        Further words, whatever they sound like, and the number of clips of each.
     """
 
     keywords: Sequence[str]
@@ -158,7 +155,6 @@ class UnknownWords:
     sample_rate: int
     size: int
     seed: int
-    others: Mapping[str, int] = field(default_factory=dict)
 
     def make(self, dataroot: Path) -> Path:
         """Make it in a data root, which is created if missing, unless it is there already.
@@ -177,9 +173,7 @@ class UnknownWords:
         keywords = sorted(set(self.keywords))
         made_by = training_voices()
         made_for = (COMMON_WORDS, keywords, self.clips, self.sample_rate, self.size, self.seed)
-        others = [sorted(self.others.items())] if self.others else []
-        definition = digest(*made_by, *made_for, *others)
-        corpus = dataroot / SYNTHETIC_WORDS / f"unknown-{definition[:12]}"
+        corpus = dataroot / SYNTHETIC_WORDS / f"unknown-{digest(*made_by, *made_for)[:12]}"
         if not corpus.is_dir() and (foreign := unreadable(keywords)):
             _log.warning(
                 "data.synthetic_unknown: the voices cannot read %s: words that sound alike are not "
@@ -193,9 +187,8 @@ class UnknownWords:
         keywords = sorted(set(self.keywords))
         words = generator("unknown words", self.seed).permutation(unlike(keywords)).tolist()
         each, more = divmod(self.clips, len(words))
-        counts = Counter({word: each + (place < more) for place, word in enumerate(words)})
-        counts.update(self.others)
-        what = counts.total(), _duration(counts.total()), corpus
+        counts = {word: each + (place < more) for place, word in enumerate(words)}
+        what = self.clips, _duration(self.clips), corpus
         _log.info("making %d synthetic clips of other words, in %s: %s", *what)
         speakers = {"training": speakers_of("training", self.seed)}
         takes = {

@@ -18,15 +18,6 @@ class SyntheticKeys(Keys):
         ge=0,
         le=MANY,
     )
-    synthetic_minimum: int = key(
-        0,
-        "minimum number of training clips of each word in `_unknown_`: words with fewer are spoken "
-        "by the speech synthesiser, too; 0: no minimum",
-        "clips",
-        ge=0,
-        le=10_000,
-        idle_if={"data.unknown": False},
-    )
     synthetic_clips: int = key(
         325,
         'size of the synthetic data set (`gsc_url = "synthetic"`)',
