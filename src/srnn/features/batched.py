@@ -53,7 +53,7 @@ class MelFeatures(nn.Module):
         self._used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
-        self._slopes = [_slope(order) for order in spec.orders]  # one per channel
+        self._slopes = [slope(order) for order in spec.orders]  # one per channel
         averages = _averages(spec) if spec.kind == "pcen" else torch.zeros(0)
         self.register_buffer("averages", averages, persistent=False)
 
@@ -75,8 +75,8 @@ class MelFeatures(nn.Module):
         parts = _split(features, features[0].nbytes)
         for some, result in zip(_split(power, features[0].nbytes), parts, strict=True):
             mel = self._logarithm(some)
-            for slope, channel in zip(self._slopes, result.unbind(1), strict=True):
-                _write_delta(mel, slope, channel)
+            for weights, channel in zip(self._slopes, result.unbind(1), strict=True):
+                _write_delta(mel, weights, channel)
             if self.spec.kind == "reference":
                 _divide_by_std(result)
         return features
@@ -90,7 +90,11 @@ class MelFeatures(nn.Module):
             padded /= torch.where(peak > 0, peak, 1)
         elif not waveforms.is_floating_point():
             padded /= FULL_SCALE
-        frames = padded.unfold(1, self.spec.n_fft, self.spec.hop) * self.window  # (B, T, n_fft)
+        return self.power(padded)
+
+    def power(self, samples: Tensor) -> Tensor:
+        """Return the mel power of the windows in samples (B, n), one each hop, shape (B, T, M)."""
+        frames = samples.unfold(1, self.spec.n_fft, self.spec.hop) * self.window  # (B, T, n_fft)
         spectrum = torch.fft.rfft(frames)[..., self._used]  # (B, T, K)
         power = torch.view_as_real(spectrum).square().flatten(2).float() @ self.bands
         return power[..., : self.spec.n_mels]
@@ -154,7 +158,7 @@ def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
     return span, F.pad(doubled, (0, -spec.n_mels % 8))
 
 
-def _slope(order: int) -> list[float]:
+def slope(order: int) -> list[float]:
     """Return the weights of the frames around one in its delta, first to last."""
     if order == 0:
         return [1.0]
@@ -183,13 +187,13 @@ def _relative_log(power: Tensor) -> Tensor:
     return power.div_(torch.where(loudest > 0, loudest, 1)).log1p_()
 
 
-def _write_delta(mel: Tensor, slope: list[float], delta: Tensor) -> None:
+def _write_delta(mel: Tensor, weights: list[float], delta: Tensor) -> None:
     """Write the delta, shape (B, T, M), of mel spectrograms, shape (B, T, M)."""
-    reach = len(slope) // 2
+    reach = len(weights) // 2
     frames = mel.shape[1] - 2 * reach
     inner = delta[:, reach : reach + frames]
-    torch.mul(mel[:, :frames], slope[0], out=inner)
-    for lag, weight in enumerate(slope[1:], start=1):
+    torch.mul(mel[:, :frames], weights[0], out=inner)
+    for lag, weight in enumerate(weights[1:], start=1):
         inner.add_(mel[:, lag : lag + frames], alpha=weight)
     # librosa fits a polynomial of the delta's order to the nine frames around each; for the frames
     # at an end to the outermost nine, and its highest derivative is the same at all of them.

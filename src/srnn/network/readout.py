@@ -122,15 +122,30 @@ class LeakyReadout(nn.Module):
         """Return optimizer group and bounds of the time constants."""
         return {"tau_mem": Learnable(self.readout.tau.group, self.readout.tau.bounds)}
 
-    def potentials(self, spikes: Tensor) -> Tensor:
-        """Map spikes (T, B, H), T >= 1, to the potentials u of all steps, (T, B, K)."""
+    def potentials(self, spikes: Tensor, before: Tensor | None = None) -> Tensor:
+        """Map spikes (T, B, H), T >= 1, to the potentials u of all steps, (T, B, K).
+
+        ``before`` are the potentials of the step before, shape (B, K); zeros if not given.
+        """
         alpha, gained = torch.exp(-1 / self.tau_mem), -torch.expm1(-1 / self.tau_mem)
         current = self._current(spikes)
-        potential, potentials = torch.zeros_like(current[0]), []
+        potential = torch.zeros_like(current[0]) if before is None else before
+        potentials = []
         for inflow in current:
             potential = alpha * potential + gained * inflow
             potentials.append(potential)
         return torch.stack(potentials)
+
+    def scores(self, potentials: Tensor) -> Tensor:
+        """Map potentials (T, B, K), T >= 1, to the scores (B, K) of these steps."""
+        match self.readout.over_time:
+            case "mean":
+                over_time = potentials.mean(dim=0)
+            case "last":
+                over_time = potentials[-1]
+            case "max":
+                over_time = potentials.amax(dim=0)
+        return self.readout.scale * over_time
 
     def _current(self, spikes: Tensor) -> Tensor:
         current: Tensor
