@@ -258,7 +258,7 @@ def test_what_is_recorded_is_what_is_predicted(finished: Path) -> None:
 def spotted(recogniser: srnn.Recogniser, waveform: np.typing.NDArray[np.float32]) -> Output:
     clip = torch.from_numpy(waveform[None])
     assert clip.shape == (1, recogniser.config.srnn.size)
-    output: Output = recogniser.spotter(recogniser._extract(clip))
+    output: Output = recogniser.spotter(recogniser.extract(clip))
     return output
 
 

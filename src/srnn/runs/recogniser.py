@@ -80,15 +80,17 @@ class Recogniser:
     config : Config
         The configuration that the network was trained with.
     labels : tuple of str
+    extract : MelFeatures
+        Maps waveforms to features of shape (B, C, T, M).
     spotter : Spotter
-        Features of shape (B, C, T, M) in, an `srnn.network.model.Output` out.
+        Maps them to an `srnn.network.model.Output`.
     """
 
     def __init__(self, checkpoint: Checkpoint, source: str = "checkpoint") -> None:
         self.config: Config = checkpoint.parsed_config()
         self.labels = tuple(checkpoint.labels)
         self._source = source
-        self._extract = MelFeatures(spec_of(self.config))
+        self.extract = MelFeatures(spec_of(self.config))
         trained = restore_spotter(checkpoint, source).eval()
         self.spotter = Spotter(trained.normaliser, trained.network.folded()).eval()
 
@@ -189,7 +191,7 @@ class Recogniser:
         """Return the probabilities of the labels of each of N >= 1 stretches."""
         size = self.config.srnn.size
         clips = torch.from_numpy(np.stack([cut(each.samples, size) for each in stretches]))
-        features = self._extract(clips)  # those of training, not librosa's
+        features = self.extract(clips)  # those of training, not librosa's
         probabilities: list[list[float]] = self.spotter(features).log_probabilities.exp().tolist()
         return probabilities
 
@@ -236,7 +238,7 @@ class Recogniser:
                 raise InputError(f"waveform: expected samples of shape (n,), n >= 1, found {found}")
             if not np.isfinite(waveform).all():
                 raise InputError("waveform: expected finite samples, found NaN or infinity")
-        features = self._extract(torch.from_numpy(cut(waveform, self.config.srnn.size))[None])
+        features = self.extract(torch.from_numpy(cut(waveform, self.config.srnn.size))[None])
         with torch.inference_mode():
             return activity(self.spotter.network, self.spotter.normaliser(features))
 
