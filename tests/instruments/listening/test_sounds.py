@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Blocks of a sound are the sound, without seams."""
+
+import io
+import logging
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from srnn.data import audio
+from srnn.data.audio import UnreadableError
+from srnn.instruments.listening.sounds import raw, recording
+
+
+def noise(size: int) -> NDArray[np.int16]:
+    return np.random.default_rng(0).integers(-20_000, 20_000, size).astype(np.int16)
+
+
+@pytest.mark.parametrize("size", [1, 1599, 1600, 16_001])
+def test_a_recording_in_blocks_is_what_prediction_reads(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(size), 16_000)
+    assert np.array_equal(torch.cat([*recording(path, 16_000)]), audio.read(path, 16_000))
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_resampling_leaves_no_seams(tmp_path: Path, rate: int) -> None:
+    path, samples = tmp_path / "a.flac", noise(2 * rate + 7)
+    soundfile.write(path, samples, rate)
+    found = torch.cat([*recording(path, 16_000)]).numpy()
+    whole = soxr.resample(samples.astype(np.float32) / 2**15, rate, 16_000, "HQ")
+    assert len(found) == len(whole)
+    assert np.abs(found - whole).max() < 1e-4
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    path, one = tmp_path / "a.wav", noise(5000)
+    soundfile.write(path, np.stack([one, -one // 2], axis=1), 16_000)
+    expected = (one - (one + 1) // 2) / 2 / 2**15
+    assert np.abs(torch.cat([*recording(path, 16_000)]).numpy() - expected).max() < 2e-5
+
+
+def test_what_is_no_recording_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    for content, found in ((None, "nothing to read"), (b"RIFF of nothing", "soundfile cannot")):
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(UnreadableError, match=found):
+            list(recording(path, 16_000))
+    with pytest.raises(UnreadableError, match="a folder"):
+        list(recording(tmp_path, 16_000))
+    soundfile.write(path, np.array([0, 0.1, np.nan, 0.2]), 16_000, "FLOAT")
+    with pytest.raises(UnreadableError, match="NaN or infinity"):
+        list(recording(path, 16_000))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 3201])
+def test_a_pipe_yields_samples_whatever_its_parts(size: int) -> None:
+    samples = noise(8000)
+    pipe = _Parts(samples.astype("<i2").tobytes(), size)
+    found = torch.cat([*raw(pipe, 16_000, 16_000, "-")])
+    assert np.array_equal(found, samples.astype(np.float32) / 2**15)
+
+
+def test_a_pipe_that_ends_in_a_sample_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = torch.cat([*raw(io.BytesIO(b"\x00\x40\x01"), 16_000, 16_000, "-")])
+    assert found.tolist() == [0.5]
+    assert "ends in the middle of a sample" in caplog.text
+
+
+def test_a_pipe_that_stalls_yields_what_came() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        blocks = raw(pipe, 16_000, 16_000, "-")
+        os.write(writing, noise(100).tobytes())
+        assert len(next(blocks)) == 100  # nothing more is waited for
+        closing = threading.Timer(0.2, os.close, [writing])
+        closing.start()
+        assert sum(map(len, blocks)) == 0
+        closing.join()
+
+
+class _Parts(io.RawIOBase):
+    """A pipe whose reads return at most some bytes."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data = io.BytesIO(data)
+        self._size = size
+
+    def read(self, size: int = -1) -> bytes:
+        return self._data.read(min(size, self._size))
