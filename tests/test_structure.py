@@ -25,10 +25,11 @@ ALLOWED = {
     "features": BASE,
     "augment": BASE,
     "network": BASE,
+    "detection": {"settings", "data"},
     "training": {*BASE, *PARTS},
-    "config": {*BASE, *PARTS, "log", "training"},
+    "config": {*BASE, *PARTS, "detection", "log", "training"},
     "runs": {*BASE, *PARTS, "config", "training", "version"},
-    "instruments": {*BASE, *PARTS, "config", "training", "runs"},
+    "instruments": {*BASE, *PARTS, "config", "detection", "training", "runs"},
     "process": {"errors", "log", "training"},
     "cli": {
         "errors",

@@ -41,6 +41,7 @@ Examples:
   srnn evaluate a --partition validation        accuracy of that partition
   srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
   srnn predict a meeting.flac --all             a word for each second of it
+  srnn listen a meeting.flac                    keywords in it, as they are detected
   srnn config my.toml                           every key and its value
 """
 
@@ -335,6 +336,83 @@ def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json
         else:
             when = f"{answer.start:.2f} s: " if windows else ""
             click.echo(f"{printable(file)}: {when}{_answer(answer, top, windows)}")
+    return 2 if failures else 0
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument(
+    "sounds",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE... | -",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(1_000, 192_000),
+    default=16_000,
+    show_default=True,
+    metavar="HZ",
+    help="Sample rate of what is on stdin.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["windows", "stateful"]),
+    help="Classify a window at a time, or all statefully.  [default: listen.mode of the run]",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="P",
+    help="Averaged probability of a detection.  [default: listen.threshold of the run]",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the sound before each detection to a file in DIR.",
+)
+@_json
+@_debug
+def listen(
+    run: Path,
+    sounds: tuple[Path, ...],
+    rate: int,
+    mode: Literal["windows", "stateful"] | None,
+    threshold: float | None,
+    save: Path | None,
+    as_json: bool,
+) -> int:
+    """Detect keywords in recordings of any length, or in raw 16-bit samples on stdin (-).
+
+    A line for each detection as it happens: time in the stream (s), word, averaged probability.
+    """
+    from srnn.instruments.listening.report import Reporter
+    from srnn.instruments.listening.session import Session
+    from srnn.instruments.listening.sounds import raw, recording
+    from srnn.runs.recogniser import load
+
+    recogniser = load(run)
+    set_up_logging(recogniser.config.logger.level)
+    changes = {"mode": mode, "threshold": threshold}
+    keys = recogniser.config.listen.model_copy(
+        update={name: value for name, value in changes.items() if value is not None}
+    )
+    sample_rate, failures = recogniser.config.srnn.sample_rate, 0
+    for path in sounds:
+        is_pipe = str(path) == "-"
+        session = Session(recogniser, keys)
+        with Reporter(session, None if is_pipe else path, sample_rate, save, as_json) as reporter:
+            try:
+                if is_pipe:
+                    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
+                        reporter.follow(raw(pipe, rate, sample_rate, "stdin"))
+                else:
+                    reporter.follow(recording(path, sample_rate))
+            except InputError as error:
+                failures += 1
+                reporter.fail(error)
     return 2 if failures else 0
 
 

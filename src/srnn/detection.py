@@ -5,13 +5,56 @@ Legend: K labels.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srnn.data.labels import keywords
+from srnn.settings import Keys, key
+
+
+class ListenKeys(Keys):
+    """Listening to streams: how they are classified, and when a keyword counts as detected."""
+
+    mode: Literal["windows", "stateful"] = key(
+        "windows",
+        "how a stream is classified: `windows`, its last `srnn.size` samples, from rest, at every "
+        "interval; `stateful`, by one network that runs without end",
+        free_on_resume=True,
+    )
+    interval: float = key(
+        100.0,
+        "time from one classification to the next",
+        "ms",
+        ge=1,
+        le=10_000,
+        free_on_resume=True,
+    )
+    average: float = key(
+        300.0,
+        "time over which probabilities are averaged, rounded to intervals",
+        "ms",
+        gt=0,
+        le=60_000,
+        free_on_resume=True,
+    )
+    threshold: float = key(
+        0.9,
+        "averaged probability from which on a keyword is detected",
+        gt=0,
+        le=1,
+        free_on_resume=True,
+    )
+    refractory: float = key(
+        1000.0,
+        "refractory time: time after a detection without another one",
+        "ms",
+        ge=0,
+        le=60_000,
+        free_on_resume=True,
+    )
 
 
 class Detection(NamedTuple):
@@ -34,35 +77,23 @@ class Detection(NamedTuple):
 class Detector:
     """Detects keywords by their averaged probabilities.
 
-    The most probable keyword among those whose average reaches their threshold is detected; then
-    nothing is for a refractory time, in which the same utterance would be detected again.
+    The keyword with the highest average is detected if that reaches the threshold. In the
+    refractory time that follows, in which the same utterance would be detected again, nothing is.
 
     Parameters
     ----------
     labels : sequence of str
         The K labels, in the order of the probabilities.
-    thresholds : mapping of str to float, 0 to 1
-        For each keyword.
-    steps : int >= 1
-        Classifications that probabilities are averaged over.
-    refractory : float >= 0
-        Refractory time (s).
+    keys : ListenKeys
     """
 
-    def __init__(
-        self,
-        labels: Sequence[str],
-        thresholds: Mapping[str, float],
-        steps: int,
-        refractory: float,
-    ) -> None:
+    def __init__(self, labels: Sequence[str], keys: ListenKeys) -> None:
         self._labels = tuple(labels)
-        words = keywords(self._labels)
-        # What is no keyword is never detected.
-        self._thresholds = np.array([thresholds[x] if x in words else np.inf for x in labels])
-        self._recent: deque[NDArray[np.floating]] = deque(maxlen=steps)
-        self._steps = steps
-        self._refractory = refractory
+        self._words = np.isin(labels, keywords(self._labels))
+        self._threshold = keys.threshold
+        self._steps = max(1, round(keys.average / keys.interval))
+        self._recent: deque[NDArray[np.floating]] = deque(maxlen=self._steps)
+        self._refractory = keys.refractory / 1000  # (s)
         self._ready = -np.inf  # end of the refractory time (s)
 
     def push(self, time: float, probabilities: NDArray[np.floating]) -> Detection | None:
@@ -71,15 +102,12 @@ class Detector:
         Returns
         -------
         Detection or None
-            Before the first ``steps`` classifications, those that are missing count as zeros.
+            At the beginning of a stream, classifications that are missing count as zeros.
         """
         self._recent.append(probabilities)
-        average = np.sum(self._recent, axis=0) / self._steps
-        if time < self._ready:
-            return None
-        reached = np.where(average >= self._thresholds, average, -1.0)
-        best = int(np.argmax(reached))
-        if reached[best] < 0:
+        average = np.sum(self._recent, axis=0) / self._steps * self._words
+        best = int(np.argmax(average))
+        if time < self._ready or average[best] < self._threshold:
             return None
         self._ready = time + self._refractory
         return Detection(time, self._labels[best], float(average[best]))

@@ -9,6 +9,7 @@ from typing import Any
 
 from srnn.augment.registry import key_classes
 from srnn.data.task import DataKeys
+from srnn.detection import ListenKeys
 from srnn.features.normaliser import NormalisationKeys
 from srnn.features.reference import ClipKeys, MelKeys
 from srnn.log import LoggerKeys
@@ -53,6 +54,7 @@ class Config(Keys):
     augment: AugmentConfig = AugmentConfig()
     logger: LoggerKeys = LoggerKeys()
     cuda: CudaKeys = CudaKeys()
+    listen: ListenKeys = ListenKeys()
 
 
 def schemas() -> dict[str, dict[str, dict[str, Any]]]:

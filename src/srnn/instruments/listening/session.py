@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Listening to one stream: from its samples to detected keywords, and what it took."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from srnn.detection import Detection, Detector, ListenKeys
+from srnn.instruments.listening.listeners import Listener, Posteriors, Stateful, Windows
+from srnn.runs.recogniser import Recogniser
+
+
+class Moment(NamedTuple):
+    """What is known of a stream after one more block of it.
+
+    Attributes
+    ----------
+    detections : list of Detection
+    label : str
+        The label that was most probable last; empty before the first classification.
+    probability : float
+        Its probability.
+    peak : float
+        Largest absolute value of the block.
+    """
+
+    detections: list[Detection]
+    label: str
+    probability: float
+    peak: float
+
+
+class Session:
+    """Listens to a stream.
+
+    Parameters
+    ----------
+    recogniser : Recogniser
+    keys : ListenKeys
+
+    Attributes
+    ----------
+    duration : float
+        Length of the stream so far (s).
+    seconds : float
+        Time that its classification took (s).
+    spikes : float
+        Spikes of all hidden neurons.
+    counts : Counter of str
+        Detections of each keyword.
+    recent : Tensor, shape (n,)
+        The last samples of the stream, as many as a clip has and half a second.
+
+    Raises
+    ------
+    InputError
+        If the network cannot listen statefully, see `Stateful`.
+    """
+
+    def __init__(self, recogniser: Recogniser, keys: ListenKeys) -> None:
+        kind = Stateful if keys.mode == "stateful" else Windows
+        self._listener: Listener = kind(recogniser, keys.interval / 1000)
+        self._detector = Detector(recogniser.labels, keys)
+        self._labels = recogniser.labels
+        self._rate = recogniser.config.srnn.sample_rate
+        self._kept = recogniser.config.srnn.size + self._rate // 2
+        self._label, self._probability = "", 0.0
+        self.duration = self.seconds = self.spikes = 0.0
+        self.counts: Counter[str] = Counter()
+        self.recent = torch.zeros(0)
+
+    def listen(self, sound: Iterable[Tensor]) -> Iterator[Moment]:
+        """Listen to blocks (n,) of float32 samples at the sample rate of the network.
+
+        Yields
+        ------
+        Moment
+            After each block, and after the end.
+        """
+        for block in sound:
+            self.duration += len(block) / self._rate
+            self.recent = torch.cat([self.recent, block])[-self._kept :]
+            began = time.perf_counter()
+            found = self._listener.push(block)
+            self.seconds += time.perf_counter() - began
+            yield self._moment(found, float(block.abs().max()) if len(block) else 0.0)
+        began = time.perf_counter()
+        found = self._listener.flush()
+        self.seconds += time.perf_counter() - began
+        yield self._moment(found, 0.0)
+
+    def _moment(self, found: Posteriors, peak: float) -> Moment:
+        self.spikes += found.spikes
+        detections = []
+        for moment, probabilities in zip(
+            found.times.tolist(), found.probabilities.numpy(), strict=True
+        ):
+            detection = self._detector.push(moment, probabilities)
+            if detection:
+                detections.append(detection)
+                self.counts[detection.word] += 1
+            best = int(probabilities.argmax())
+            self._label, self._probability = self._labels[best], float(probabilities[best])
+        return Moment(detections, self._label, self._probability, peak)
+
+    def summary(self) -> str:
+        """Return how long the stream was, what was detected, and what it took, on one line."""
+        words = ", ".join(f"{word} {count}" for word, count in self.counts.most_common())
+        total = self.counts.total()
+        detections = f"{total} {'detection' if total == 1 else 'detections'}"
+        line = f"listened to {self.duration:.1f} s: {detections}{f' ({words})' if words else ''}"
+        if not self.duration:
+            return line
+        return (
+            f"{line}; real-time factor {self.seconds / self.duration:.3f}, "
+            f"{self.spikes / self.duration:,.0f} spikes a second"
+        )

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The command ``srnn listen``."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from srnn import cli
+
+RATE, SIZE = 8000, 2000
+
+
+@pytest.fixture(scope="module")
+def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("listen") / "run"
+    changes = ["mel.features=pcen", "data.normalisation=standardise", "srnn.epochs=10"]
+    changes += ["listen.interval=25", "listen.average=75"]
+    options = [f"--set={change}" for change in changes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tones)
+        assert cli.run(["tones.toml", "--run-dir", str(path), *options]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def stream(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a recording of noise, a low tone, noise, a high one and noise, two seconds each."""
+    rng = np.random.default_rng(0)
+    clips = [
+        soundfile.read(next((tones / "tones" / word).iterdir()))[0] for word in ("low", "high")
+    ]
+    parts = [rng.normal(0, 1e-3, 2 * RATE) for _ in range(3)]
+    path = tmp_path_factory.mktemp("stream") / "stream.wav"
+    soundfile.write(path, np.concatenate([parts[0], clips[0], parts[1], clips[1], parts[2]]), RATE)
+    return path
+
+
+@pytest.fixture
+def listen(run: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+    """Return a function that calls the command, and returns what it printed and logged."""
+
+    def call(*arguments: object, code: int = 0) -> tuple[str, str]:
+        capsys.readouterr()
+        assert cli.run(["listen", str(run), *map(str, arguments)]) == code
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize("mode", ["windows", "stateful"])
+def test_words_in_a_recording_are_detected(
+    listen: Callable[..., tuple[str, str]], stream: Path, mode: str
+) -> None:
+    out, log = listen(stream, "--mode", mode, "--threshold", 0.6, "--json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [each["word"] for each in found] == ["low", "high"]
+    for each, begin in zip(found, (2.0, 4.25), strict=True):
+        assert begin < each["time"] < begin + 0.8
+        assert 0.6 <= each["confidence"] <= 1
+        assert each["file"] == str(stream)
+    assert re.search(r"listened to 6\.5 s: 2 detections \(\w+ 1, \w+ 1\); real-time factor", log)
+
+
+def test_each_detection_is_a_line_and_a_file_if_asked(
+    listen: Callable[..., tuple[str, str]], stream: Path, tmp_path: Path
+) -> None:
+    out, _ = listen(stream, "--threshold", 0.6, "--save", tmp_path / "saved")
+    lines = out.splitlines()
+    assert re.fullmatch(rf"{stream}: [\d.]+ s: low [\d.]+%", lines[0])
+    files = sorted((tmp_path / "saved").iterdir())
+    assert len(files) == len(lines) == 2
+    assert files[0].name.endswith("-low.wav")
+    samples, rate = soundfile.read(files[0])
+    assert rate == RATE
+    assert len(samples) == SIZE + RATE // 2
+    assert np.abs(samples).max() > 0.1  # the tone
+
+
+def test_what_cannot_be_read_is_an_error_and_the_rest_is_heard(
+    listen: Callable[..., tuple[str, str]], stream: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no sound")
+    out, log = listen(bad, stream, "--threshold", 0.6, code=2)
+    assert len(out.splitlines()) == 2
+    assert f"{bad}: expected a recording, found a file that soundfile cannot read" in log
+    out, _ = listen(bad, "--json", code=2)
+    assert json.loads(out)["error"].startswith(f"{bad}: expected a recording")
+
+
+def samples(stream: Path) -> bytes:
+    return soundfile.read(stream, dtype="int16")[0].astype("<i2").tobytes()
+
+
+def test_raw_samples_on_a_pipe_are_a_recording(
+    listen: Callable[..., tuple[str, str]], run: Path, stream: Path
+) -> None:
+    by_file, _ = listen(stream, "--threshold", 0.6, "--json")
+    command = [sys.executable, "-m", "srnn", "listen", str(run), "-", "--threshold", "0.6"]
+    by_pipe = subprocess.run(
+        [*command, "--json", "--rate", str(RATE)],
+        input=samples(stream),
+        capture_output=True,
+        check=True,
+    )
+    expected = [json.loads(line) | {"file": "stdin"} for line in by_file.splitlines()]
+    assert [json.loads(line) for line in by_pipe.stdout.splitlines()] == expected
+
+
+def test_a_live_stream_on_a_terminal_ends_with_ctrl_c(run: Path, stream: Path) -> None:
+    """Detections come as they happen, on lines of their own; Ctrl-C ends with the summary."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+    command = [sys.executable, "-m", "srnn", "listen", str(run), "-", "--threshold", "0.6"]
+    with subprocess.Popen(
+        [*command, "--rate", str(RATE)], stdin=subprocess.PIPE, stdout=slave, stderr=slave
+    ) as process:
+        os.close(slave)
+        assert process.stdin
+        process.stdin.write(samples(stream))
+        process.stdin.flush()
+        shown = b""
+        while b"high" not in re.sub(rb"\x1b\[[0-9;]*\w|\r[^\n]*\r", b"", shown):
+            shown += os.read(master, 4096)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        while True:
+            try:
+                shown += os.read(master, 4096)
+            except OSError:  # its end
+                break
+        assert process.wait() == 130
+    os.close(master)
+    text = shown.decode().replace("\r\n", "\n")
+    lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
+    assert any(re.fullmatch(r"[\d.]+ s: low [\d.]+%", line.strip()) for line in lines)
+    assert "0:06 [" in text
+    assert re.search(r"stdin: listened to 6\.\d s: 2 detections", text)
