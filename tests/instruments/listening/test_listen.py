@@ -104,7 +104,8 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_is_heard(
 
 
 def samples(stream: Path) -> bytes:
-    return soundfile.read(stream, dtype="int16")[0].astype("<i2").tobytes()
+    read: bytes = soundfile.read(stream, dtype="int16")[0].astype("<i2").tobytes()
+    return read
 
 
 def test_raw_samples_on_a_pipe_are_a_recording(
