@@ -239,10 +239,27 @@ def _log_next_steps(settings: "Config", run: Path) -> None:
     "and silence of each volume. Always by the official protocol.",
 )
 @click.option(
+    "--stream",
+    is_flag=True,
+    help="Measure it on streams: keywords missed and false alarms, over the threshold.",
+)
+@click.option(
+    "--negatives",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="With --stream: recordings without keywords, a file, a folder or a pattern. Repeatable.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["windows", "stateful"]),
+    help="With --stream: see `srnn listen`.  [default: listen.mode of the run]",
+)
+@click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="With --robustness: draw the result into FILE (.png, .svg or .pdf).",
+    help="With --robustness or --stream: draw the result into FILE (.png, .svg or .pdf).",
 )
 @_json
 @_debug
@@ -252,15 +269,25 @@ def evaluate(
     dataroot: Path | None,
     protocol: Literal["plain", "official"],
     robustness: bool,
+    stream: bool,
+    negatives: tuple[Path, ...],
+    mode: Literal["windows", "stateful"] | None,
     picture: Path | None,
     as_json: bool,
 ) -> None:
     """Measure the accuracy of RUN, a run directory (its best.safetensors) or a checkpoint file."""
+    if robustness and stream:
+        raise InputError("--robustness: expected it without --stream, found both")
+    if (negatives or mode) and not stream:
+        raise InputError(f"--{'negatives' if negatives else 'mode'}: expected --stream with it")
+    if stream:
+        _evaluate_stream(run, partition, dataroot, negatives, mode, picture, as_json)
+        return
     if robustness:
         _evaluate_robustness(run, partition, dataroot, picture, as_json)
         return
     if picture:
-        raise InputError("--picture: expected --robustness with it, found none")
+        raise InputError("--picture: expected --robustness or --stream with it, found neither")
     from srnn.runs.evaluation import evaluate as evaluate_run
     from srnn.runs.recogniser import load
     from srnn.runs.report import report
@@ -278,13 +305,10 @@ def _evaluate_robustness(
     picture: Path | None,
     as_json: bool,
 ) -> None:
-    from srnn.instruments.robustness import draw, measure, picture_format, to_json, to_text
+    from srnn.instruments.robustness import draw, measure, to_json, to_text
     from srnn.runs.recogniser import load
 
-    if picture:  # before minutes of measurement
-        picture_format(picture)
-        if not picture.parent.is_dir():
-            raise InputError(f"--picture: expected a folder at {picture.parent}, found none")
+    _expect_drawable(picture)
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     measurements = measure(recogniser, partition, dataroot)
@@ -292,6 +316,40 @@ def _evaluate_robustness(
         draw(measurements, f"{run}, {partition}", picture)
         logger.info("the picture is in {}", picture)
     click.echo(json.dumps(to_json(measurements)) if as_json else to_text(measurements))
+
+
+def _evaluate_stream(
+    run: Path,
+    partition: Literal["testing", "validation"],
+    dataroot: Path | None,
+    negatives: tuple[Path, ...],
+    mode: Literal["windows", "stateful"] | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    from srnn.instruments.listening.measure import measure
+    from srnn.instruments.listening.stream_report import draw, to_json, to_text
+    from srnn.runs.recogniser import load
+
+    _expect_drawable(picture)
+    recogniser = load(run)
+    set_up_logging(recogniser.config.logger.level)
+    keys = recogniser.config.listen.model_copy(update={"mode": mode} if mode else {})
+    words, false = measure(recogniser, keys, partition, dataroot, negatives)
+    if picture:
+        draw(words, false, f"{run}, {partition}, {keys.mode}", picture)
+        logger.info("the picture is in {}", picture)
+    click.echo(json.dumps(to_json(words, false)) if as_json else to_text(words, false))
+
+
+def _expect_drawable(picture: Path | None) -> None:
+    """Check, before minutes of measurement, that a picture can be drawn."""
+    from srnn.instruments.robustness import picture_format
+
+    if picture:
+        picture_format(picture)
+        if not picture.parent.is_dir():
+            raise InputError(f"--picture: expected a folder at {picture.parent}, found none")
 
 
 @cli.command()

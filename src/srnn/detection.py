@@ -91,7 +91,7 @@ class Detector:
         self._labels = tuple(labels)
         self._words = np.isin(labels, keywords(self._labels))
         self._threshold = keys.threshold
-        self._steps = max(1, round(keys.average / keys.interval))
+        self._steps = _steps(keys)
         self._recent: deque[NDArray[np.floating]] = deque(maxlen=self._steps)
         self._refractory = keys.refractory / 1000  # (s)
         self._ready = -np.inf  # end of the refractory time (s)
@@ -111,3 +111,44 @@ class Detector:
             return None
         self._ready = time + self._refractory
         return Detection(time, self._labels[best], float(average[best]))
+
+
+def averages(probabilities: NDArray[np.floating], keys: ListenKeys) -> NDArray[np.float64]:
+    """Return the averaged probabilities (N, K) of a whole stream, as a `Detector` has them."""
+    steps = _steps(keys)
+    sums = np.zeros((len(probabilities) + steps, probabilities.shape[1]))
+    np.cumsum(probabilities, axis=0, out=sums[steps:])
+    return (sums[steps:] - sums[:-steps]) / steps
+
+
+def detections(
+    times: NDArray[np.float64],
+    averaged: NDArray[np.float64],
+    labels: Sequence[str],
+    keys: ListenKeys,
+) -> list[Detection]:
+    """Return what a `Detector` detects in a whole stream.
+
+    Parameters
+    ----------
+    times : array, shape (N,)
+        Of the classifications (s).
+    averaged : array, shape (N, K)
+        As `averages` returns them.
+    labels : sequence of str
+    keys : ListenKeys
+    """
+    words = averaged * np.isin(labels, keywords(tuple(labels)))
+    best, highest = words.argmax(axis=1), words.max(axis=1)
+    found, ready = [], -np.inf
+    for index in np.flatnonzero(highest >= keys.threshold).tolist():
+        time = float(times[index])
+        if time >= ready:
+            ready = time + keys.refractory / 1000
+            found.append(Detection(time, labels[best[index]], float(highest[index])))
+    return found
+
+
+def _steps(keys: ListenKeys) -> int:
+    """Return the number of classifications that probabilities are averaged over."""
+    return max(1, round(keys.average / keys.interval))

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     DROPOUT = 5
     PROTOCOL = 6
     NEGATIVES = 7
+    SCENE = 8
 
 
 def generator(purpose: Purpose, seed: int, *place: int) -> np.random.Generator:

@@ -152,3 +152,63 @@ def test_a_live_stream_on_a_terminal_ends_with_ctrl_c(run: Path, stream: Path) -
     assert any(re.fullmatch(r"[\d.]+ s: low [\d.]+%", line.strip()) for line in lines)
     assert "0:06 [" in text
     assert re.search(r"stdin: listened to 6\.\d s: 2 detections", text)
+
+
+def evaluate(
+    run: Path, tones: Path, capsys: pytest.CaptureFixture[str], *options: object, code: int = 0
+) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tones)
+        capsys.readouterr()
+        arguments = ["evaluate", str(run), "--partition", "validation", *map(str, options)]
+        assert cli.run(arguments) == code
+        captured = capsys.readouterr()
+        return captured.err if code else captured.out
+
+
+@pytest.mark.parametrize("mode", ["windows", "stateful"])
+def test_misses_and_false_alarms_on_streams(
+    run: Path,
+    tones: Path,
+    stream: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    mode: str,
+) -> None:
+    picture = tmp_path / "curve.svg"
+    options = ["--stream", "--mode", mode, "--negatives", stream, "--picture", picture, "--json"]
+    found = json.loads(evaluate(run, tones, capsys, *options))
+    assert [scene["snr"] for scene in found["scenes"]] == [None, 10, 0]
+    thresholds = found["thresholds"]
+    middle = min(range(len(thresholds)), key=lambda n: abs(thresholds[n] - 0.5))
+    for scene in found["scenes"]:
+        missed = [sum(each["misses"].values()) / 2 for each in scene["points"]]
+        assert set(scene["points"][0]["misses"]) == {"low", "high"}
+        assert missed[-1] > 0.9  # at a threshold of 0.998
+        assert missed[0] < 0.9
+        assert scene["minutes"] > 0.5
+    quiet = found["scenes"][0]["points"][middle]
+    assert sum(quiet["misses"].values()) < 1
+    background, named = found["false_alarms"]
+    assert background["name"] == "background"
+    assert named["name"] == str(stream)
+    assert named["minutes"] == pytest.approx(6.5 / 60)
+    assert named["counts"][middle] == {"high": 1, "low": 1}  # it does hold the words
+    assert named["counts"][-1] == {}
+    assert "<svg" in picture.read_text()
+
+
+def test_the_table_of_a_stream_and_what_cannot_be_measured(
+    run: Path, tones: Path, stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = evaluate(run, tones, capsys, "--stream", "--negatives", stream)
+    assert "noise, 10 dB" in table
+    assert re.search(r"stream\.wav: at most 10 an hour: threshold 0\.\d+, 0 alarms", table)
+    for options, error in (
+        (["--negatives", stream], "--negatives: expected --stream with it"),
+        (["--mode", "windows"], "--mode: expected --stream with it"),
+        (["--stream", "--robustness"], "expected it without --stream"),
+        (["--stream", "--negatives", tmp_path / "none"], "none"),
+        (["--stream", "--picture", "a.nothing"], "expected a file name ending in"),
+    ):
+        assert error in evaluate(run, tones, capsys, *options, code=2)

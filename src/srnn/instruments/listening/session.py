@@ -34,6 +34,18 @@ class Moment(NamedTuple):
     peak: float
 
 
+def make_listener(recogniser: Recogniser, keys: ListenKeys) -> Listener:
+    """Return the listener that the keys name.
+
+    Raises
+    ------
+    InputError
+        If the network cannot listen statefully, see `Stateful`.
+    """
+    kind = Stateful if keys.mode == "stateful" else Windows
+    return kind(recogniser, keys.interval / 1000)
+
+
 class Session:
     """Listens to a stream.
 
@@ -62,8 +74,7 @@ class Session:
     """
 
     def __init__(self, recogniser: Recogniser, keys: ListenKeys) -> None:
-        kind = Stateful if keys.mode == "stateful" else Windows
-        self._listener: Listener = kind(recogniser, keys.interval / 1000)
+        self._listener = make_listener(recogniser, keys)
         self._detector = Detector(recogniser.labels, keys)
         self._labels = recogniser.labels
         self._rate = recogniser.config.srnn.sample_rate
