@@ -41,7 +41,7 @@ Examples:
   srnn evaluate a --partition validation        accuracy of that partition
   srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
   srnn predict a meeting.flac --all             a word for each second of it
-  srnn listen a meeting.flac                    keywords in it, as they are detected
+  srnn listen a                                 keywords that the microphone records
   srnn config my.toml                           every key and its value
 """
 
@@ -81,6 +81,14 @@ _overrides = click.option(
 
 
 _CONTEXT = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
+
+
+def _list_devices(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from srnn.instruments.listening.sounds import devices
+
+        click.echo(devices())
+        context.exit()
 
 
 @click.group(cls=_TrainByDefault, epilog=_EXAMPLES, context_settings=_CONTEXT)
@@ -402,9 +410,17 @@ def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json
 @click.argument(
     "sounds",
     nargs=-1,
-    required=True,
     type=click.Path(path_type=Path, allow_dash=True),
-    metavar="FILE... | -",
+    metavar="[FILE... | -]",
+)
+@click.option("--device", help="Name or number of the microphone.  [default: the system's]")
+@click.option(
+    "--devices",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_devices,
+    help="List the sound devices and exit.",
 )
 @click.option(
     "--rate",
@@ -436,6 +452,7 @@ def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json
 def listen(
     run: Path,
     sounds: tuple[Path, ...],
+    device: str | None,
     rate: int,
     mode: Literal["windows", "stateful"] | None,
     threshold: float | None,
@@ -444,13 +461,16 @@ def listen(
 ) -> int:
     """Detect keywords in recordings of any length, or in raw 16-bit samples on stdin (-).
 
-    A line for each detection as it happens: time in the stream (s), word, averaged probability.
+    Without either, in what the microphone records. A line for each detection as it happens: time in
+    the stream (s), word, averaged probability. Ctrl-C ends it.
     """
     from srnn.instruments.listening.report import Reporter
     from srnn.instruments.listening.session import Session
-    from srnn.instruments.listening.sounds import raw, recording
+    from srnn.instruments.listening.sounds import microphone, raw, recording
     from srnn.runs.recogniser import load
 
+    if device and sounds:
+        raise InputError("--device: expected no FILE with it, found some")
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     changes = {"mode": mode, "threshold": threshold}
@@ -458,14 +478,15 @@ def listen(
         update={name: value for name, value in changes.items() if value is not None}
     )
     sample_rate, failures = recogniser.config.srnn.sample_rate, 0
-    for path in sounds:
-        is_pipe = str(path) == "-"
-        session = Session(recogniser, keys)
-        with Reporter(session, None if is_pipe else path, sample_rate, save, as_json) as reporter:
+    for path in sounds or (None,):
+        name = "microphone" if path is None else "stdin" if str(path) == "-" else str(path)
+        with Reporter(Session(recogniser, keys), name, sample_rate, save, as_json) as reporter:
             try:
-                if is_pipe:
+                if path is None:
+                    reporter.follow(microphone(sample_rate, device))
+                elif str(path) == "-":
                     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
-                        reporter.follow(raw(pipe, rate, sample_rate, "stdin"))
+                        reporter.follow(raw(pipe, rate, sample_rate, name))
                 else:
                     reporter.follow(recording(path, sample_rate))
             except InputError as error:

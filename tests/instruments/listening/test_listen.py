@@ -149,7 +149,7 @@ def test_a_live_stream_on_a_terminal_ends_with_ctrl_c(run: Path, stream: Path) -
     os.close(master)
     text = shown.decode().replace("\r\n", "\n")
     lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
-    assert any(re.fullmatch(r"[\d.]+ s: low [\d.]+%", line.strip()) for line in lines)
+    assert any(re.fullmatch(r"stdin: [\d.]+ s: low [\d.]+%", line.strip()) for line in lines)
     assert "0:06 [" in text
     assert re.search(r"stdin: listened to 6\.\d s: 2 detections", text)
 

@@ -4,8 +4,12 @@
 import io
 import logging
 import os
+import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,9 @@ from numpy.typing import NDArray
 
 from srnn.data import audio
 from srnn.data.audio import UnreadableError
-from srnn.instruments.listening.sounds import raw, recording
+from srnn.errors import InputError
+from srnn.instruments.listening import sounds
+from srnn.instruments.listening.sounds import microphone, raw, recording
 
 
 def noise(size: int) -> NDArray[np.int16]:
@@ -86,6 +92,82 @@ def test_a_pipe_that_stalls_yields_what_came() -> None:
         closing.start()
         assert sum(map(len, blocks)) == 0
         closing.join()
+
+
+class _FakeDevices:
+    """A `sounddevice` without hardware: one microphone, which plays some blocks and then stops."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, blocks: list[NDArray[np.float32]], rate: int = 48_000) -> None:
+        self.blocks = blocks
+        self.rate = rate
+        self.opened: dict[str, Any] = {}
+
+    def query_devices(self, device: object = None, kind: str = "") -> dict[str, Any]:
+        if device not in (None, 3, "mic"):
+            raise ValueError(f"No input device matching {device!r}")
+        return {"name": "a mic", "default_samplerate": float(self.rate)}
+
+    @contextmanager
+    def InputStream(self, *, callback: Callable[..., None], **options: Any) -> Iterator[None]:  # noqa: N802
+        self.opened = options
+        for n, block in enumerate(self.blocks):
+            callback(block[:, None], len(block), None, "input overflow" if n == 1 else "")
+        yield
+
+
+@pytest.fixture
+def plug(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _FakeDevices]:
+    def plug(blocks: list[NDArray[np.float32]], rate: int = 48_000) -> _FakeDevices:
+        fake = _FakeDevices(blocks, rate)
+        monkeypatch.setitem(sys.modules, "sounddevice", fake)
+        monkeypatch.setattr(sounds, "_PATIENCE", 0.05)
+        return fake
+
+    return plug
+
+
+@pytest.mark.parametrize("device", [None, "3", "mic"])
+def test_a_microphone_is_resampled_until_it_vanishes(
+    plug: Callable[..., _FakeDevices], caplog: pytest.LogCaptureFixture, device: str | None
+) -> None:
+    whole = noise(24_000).astype(np.float32) / 2**15
+    fake = plug(np.split(whole, 5))
+    found: list[torch.Tensor] = []
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(InputError, match=r"a mic: expected sound from it, found none for 0\.05 s"),
+    ):
+        found.extend(microphone(16_000, device))  # keeps what came before the error
+    assert fake.opened["samplerate"] == 48_000
+    assert fake.opened["device"] == (3 if device == "3" else device)
+    expected = soxr.resample(whole, 48_000, 16_000, "HQ")
+    heard = torch.cat(found).numpy()
+    assert len(heard) > 0.9 * len(expected)
+    assert np.abs(heard - expected[: len(heard)]).max() < 1e-3
+    assert "sound was lost (input overflow)" in caplog.text
+
+
+def test_a_listener_that_is_too_slow_loses_sound(
+    plug: Callable[..., _FakeDevices], caplog: pytest.LogCaptureFixture
+) -> None:
+    plug([np.zeros(1600, np.float32)] * 120, 16_000)
+    with caplog.at_level(logging.WARNING), pytest.raises(InputError):
+        list(microphone(16_000))
+    assert caplog.text.count("listening is too slow") == 20
+
+
+def test_what_is_no_microphone_is_an_error(
+    plug: Callable[..., _FakeDevices], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug([])
+    with pytest.raises(InputError, match=r"--device: 'radio': expected a microphone, found No"):
+        list(microphone(16_000, "radio"))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)  # as if it were not installed
+    with pytest.raises(InputError, match=r"a microphone needs the package sounddevice"):
+        list(microphone(16_000))
 
 
 class _Parts(io.RawIOBase):

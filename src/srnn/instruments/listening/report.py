@@ -32,8 +32,8 @@ class Reporter:
     Parameters
     ----------
     session : Session
-    path : Path or None
-        The recording; None: standard input.
+    name : str
+        Of the recording, or of where the sound comes from.
     sample_rate : int
         Of the samples (Hz).
     save : Path, optional
@@ -50,13 +50,14 @@ class Reporter:
     def __init__(
         self,
         session: Session,
-        path: Path | None,
+        name: str,
         sample_rate: int,
         save: Path | None,
         as_json: bool,
     ) -> None:
         self._session = session
-        self._path = path
+        self._name = printable(name)
+        self._stem = Path(name).stem
         self._rate = sample_rate
         self._save = save
         self._as_json = as_json
@@ -82,10 +83,6 @@ class Reporter:
         self._line.close()
         _log.info("%s: %s", self._name, self._session.summary())
 
-    @property
-    def _name(self) -> str:
-        return printable(self._path) if self._path else "stdin"
-
     def follow(self, sound: Iterable[Tensor]) -> None:
         """Listen to blocks of samples, and report."""
         for moment in self._session.listen(sound):
@@ -106,11 +103,10 @@ class Reporter:
         if self._as_json:
             click.echo(json.dumps({"file": self._name, **detection._asdict()}))
         else:
-            name = f"{self._name}: " if self._path else ""
-            click.echo(f"{name}{detection.time:.2f} s: {detection.word} {detection.confidence:.1%}")
+            time, word, confidence = detection
+            click.echo(f"{self._name}: {time:.2f} s: {word} {confidence:.1%}")
         if self._save:
-            stem = self._path.stem if self._path else "stdin"
-            name = f"{stem}-{detection.time:09.2f}-{detection.word}.wav"
+            name = f"{self._stem}-{detection.time:09.2f}-{detection.word}.wav"
             samples = self._session.recent.numpy()
             soundfile.write(self._save / name, np.clip(samples, -1, 1), self._rate)
 

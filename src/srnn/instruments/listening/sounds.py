@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Sounds of any length, a block at a time: recordings and raw samples on a pipe.
+"""Sounds of any length, a block at a time: recordings, raw samples on a pipe, a microphone.
 
 Legend: n samples.
 """
 
 import logging
 import os
+import queue
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import soundfile
@@ -19,9 +20,11 @@ from torch import Tensor
 
 from srnn.data.audio import HIGHEST_RATE, LOWEST_RATE, UnreadableError
 from srnn.data.levels import FULL_SCALE
-from srnn.errors import printable
+from srnn.errors import InputError, printable
 
 _BLOCK = 0.1  # seconds of sound that are read at a time
+_LAG = 10.0  # seconds by which listening may lag behind a microphone
+_PATIENCE = 3.0  # seconds without a block after which a microphone counts as gone
 
 _log = logging.getLogger(__name__)
 
@@ -110,3 +113,81 @@ def raw(pipe: Pipe, rate: int, sample_rate: int, name: str) -> Iterator[Tensor]:
     if rest:
         _log.warning("%s: ends in the middle of a sample", printable(name))
     yield resampler.push(np.zeros(0, np.float32), last=True)
+
+
+def microphone(sample_rate: int, device: str | None = None) -> Iterator[Tensor]:
+    """Yield what a microphone records, without end, in blocks (n,).
+
+    It is opened at its own rate and resampled. Where what is yielded is not taken in time, sound is
+    lost, with a warning; what follows goes on.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Of what is yielded (Hz).
+    device : str, optional
+        Number or part of the name of the device; by default that of the system.
+
+    Raises
+    ------
+    InputError
+        If `sounddevice` is not installed, or the device cannot be opened or vanishes.
+    """
+    sounddevice = _sounddevice()
+    number = int(device) if device and device.isdecimal() else device
+    blocks: queue.Queue[NDArray[np.float32]] = queue.Queue(round(_LAG / _BLOCK))
+
+    def receive(data: NDArray[np.float32], _frames: int, _time: object, status: object) -> None:
+        if status:
+            _log.warning("microphone: sound was lost (%s)", status)
+        try:
+            blocks.put_nowait(data[:, 0].copy())
+        except queue.Full:
+            _log.warning("microphone: %g s of sound were lost: listening is too slow", _BLOCK)
+
+    try:
+        found = sounddevice.query_devices(number, "input")
+        rate = round(found["default_samplerate"])
+        stream = sounddevice.InputStream(
+            samplerate=rate,
+            blocksize=round(_BLOCK * rate),
+            device=number,
+            channels=1,
+            dtype="float32",
+            callback=receive,
+        )
+        resampler = Resampler(rate, sample_rate)
+        with stream:
+            _log.info("listening to %s, at %d Hz", printable(found["name"]), rate)
+            while True:
+                yield resampler.push(blocks.get(timeout=_PATIENCE))
+    except queue.Empty:
+        message = f"expected sound from it, found none for {_PATIENCE:g} s: is it still there?"
+        raise InputError(f"microphone {printable(found['name'])}: {message}") from None
+    # ValueError: no or several devices of that name.
+    except (sounddevice.PortAudioError, ValueError) as error:
+        name = "the default device" if device is None else repr(device)
+        message = f"expected a microphone, found {printable(error)} (--devices lists them)"
+        raise InputError(f"--device: {name}: {message}") from error
+
+
+def devices() -> str:
+    """Return a table of the sound devices; "<" and ">" mark the default ones.
+
+    Raises
+    ------
+    InputError
+        If `sounddevice` is not installed.
+    """
+    return str(_sounddevice().query_devices())
+
+
+def _sounddevice() -> Any:  # a module without types
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: it finds no PortAudio
+        raise InputError(
+            "a microphone needs the package sounddevice, of the optional group `microphone`, and "
+            f"PortAudio; found {printable(error)}; recordings and `-` need neither"
+        ) from error
+    return sounddevice
