@@ -16,6 +16,14 @@ def detections(course: list[list[float]], **keys: float) -> list[Detection]:
     return [each for each in found if each]
 
 
+def test_each_keyword_may_have_a_threshold_of_its_own() -> None:
+    detector = Detector(LABELS, ListenKeys(average=100, threshold=0.5), {"yes": 0.8})
+    assert detector.push(0.1, np.array(of(0.7, 0.2))) is None
+    found = detector.push(0.2, np.array(of(0.5, 0.5)))  # of what reaches its threshold
+    assert found is not None
+    assert found.word == "no"
+
+
 def of(yes: float, no: float = 0.0, unknown: float = 0.0) -> list[float]:
     return [yes, no, 1 - yes - no - unknown, unknown]
 

@@ -5,7 +5,7 @@ Legend: K labels.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -77,22 +77,28 @@ class Detection(NamedTuple):
 class Detector:
     """Detects keywords by their averaged probabilities.
 
-    The keyword with the highest average is detected if that reaches the threshold. In the
-    refractory time that follows, in which the same utterance would be detected again, nothing is.
+    Of the keywords whose average reaches their threshold, the one with the highest average is
+    detected. In the refractory time that follows, in which the same utterance would be detected
+    again, nothing is.
 
     Parameters
     ----------
     labels : sequence of str
         The K labels, in the order of the probabilities.
     keys : ListenKeys
+    thresholds : mapping of str to float, optional
+        For each keyword; by default that of the keys.
     """
 
-    def __init__(self, labels: Sequence[str], keys: ListenKeys) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        keys: ListenKeys,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
         self._labels = tuple(labels)
-        self._words = np.isin(labels, keywords(self._labels))
-        self._threshold = keys.threshold
-        self._steps = _steps(keys)
-        self._recent: deque[NDArray[np.floating]] = deque(maxlen=self._steps)
+        self._thresholds = _thresholds(labels, keys, thresholds)
+        self._recent: deque[NDArray[np.floating]] = deque(maxlen=_steps(keys))
         self._refractory = keys.refractory / 1000  # (s)
         self._ready = -np.inf  # end of the refractory time (s)
 
@@ -105,9 +111,11 @@ class Detector:
             At the beginning of a stream, classifications that are missing count as zeros.
         """
         self._recent.append(probabilities)
-        average = np.sum(self._recent, axis=0) / self._steps * self._words
-        best = int(np.argmax(average))
-        if time < self._ready or average[best] < self._threshold:
+        assert self._recent.maxlen
+        average = np.sum(self._recent, axis=0) / self._recent.maxlen
+        reached = np.where(average >= self._thresholds, average, -1)
+        best = int(np.argmax(reached))
+        if time < self._ready or reached[best] < 0:
             return None
         self._ready = time + self._refractory
         return Detection(time, self._labels[best], float(average[best]))
@@ -126,6 +134,7 @@ def detections(
     averaged: NDArray[np.float64],
     labels: Sequence[str],
     keys: ListenKeys,
+    thresholds: Mapping[str, float] | None = None,
 ) -> list[Detection]:
     """Return what a `Detector` detects in a whole stream.
 
@@ -135,18 +144,27 @@ def detections(
         Of the classifications (s).
     averaged : array, shape (N, K)
         As `averages` returns them.
-    labels : sequence of str
-    keys : ListenKeys
+    labels, keys, thresholds
+        As of `Detector`.
     """
-    words = averaged * np.isin(labels, keywords(tuple(labels)))
-    best, highest = words.argmax(axis=1), words.max(axis=1)
+    reached = np.where(averaged >= _thresholds(labels, keys, thresholds), averaged, -1)
+    best, highest = reached.argmax(axis=1), reached.max(axis=1)
     found, ready = [], -np.inf
-    for index in np.flatnonzero(highest >= keys.threshold).tolist():
+    for index in np.flatnonzero(highest >= 0).tolist():
         time = float(times[index])
         if time >= ready:
             ready = time + keys.refractory / 1000
             found.append(Detection(time, labels[best[index]], float(highest[index])))
     return found
+
+
+def _thresholds(
+    labels: Sequence[str], keys: ListenKeys, thresholds: Mapping[str, float] | None
+) -> NDArray[np.float64]:
+    """Return the threshold of each label (K,); what is no keyword never reaches it."""
+    words = keywords(tuple(labels))
+    chosen = dict.fromkeys(words, keys.threshold) | dict(thresholds or {})
+    return np.array([chosen[label] if label in words else np.inf for label in labels])
 
 
 def _steps(keys: ListenKeys) -> int:
