@@ -439,7 +439,8 @@ def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True),
     metavar="P",
-    help="Averaged probability of a detection.  [default: listen.threshold of the run]",
+    help="Averaged probability of a detection.  [default: what `srnn calibrate` has found, or "
+    "listen.threshold of the run]",
 )
 @click.option(
     "--save",
@@ -464,6 +465,7 @@ def listen(
     Without either, in what the microphone records. A line for each detection as it happens: time in
     the stream (s), word, averaged probability. Ctrl-C ends it.
     """
+    from srnn.instruments.listening.calibration import Calibration
     from srnn.instruments.listening.report import Reporter
     from srnn.instruments.listening.session import Session
     from srnn.instruments.listening.sounds import microphone, raw, recording
@@ -477,10 +479,13 @@ def listen(
     keys = recogniser.config.listen.model_copy(
         update={name: value for name, value in changes.items() if value is not None}
     )
+    calibration = Calibration.of(run, keys) if threshold is None else None
+    thresholds = calibration.thresholds if calibration else {}
     sample_rate, failures = recogniser.config.srnn.sample_rate, 0
     for path in sounds or (None,):
         name = "microphone" if path is None else "stdin" if str(path) == "-" else str(path)
-        with Reporter(Session(recogniser, keys), name, sample_rate, save, as_json) as reporter:
+        session = Session(recogniser, keys, thresholds)
+        with Reporter(session, name, sample_rate, save, as_json) as reporter:
             try:
                 if path is None:
                     reporter.follow(microphone(sample_rate, device))
@@ -493,6 +498,64 @@ def listen(
                 failures += 1
                 reporter.fail(error)
     return 2 if failures else 0
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="False alarms an hour that are allowed.",
+)
+@click.option(
+    "--negatives",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Recordings without keywords: a file, a folder or a pattern. Repeatable.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["windows", "stateful"]),
+    help="See `srnn listen`.  [default: listen.mode of the run]",
+)
+@click.option("--dataroot", type=click.Path(path_type=Path), help="Where the data set lies.")
+@_debug
+def calibrate(
+    run: Path,
+    false_alarms: float,
+    negatives: tuple[Path, ...],
+    mode: Literal["windows", "stateful"] | None,
+    dataroot: Path | None,
+) -> None:
+    """Choose the thresholds of `srnn listen RUN` for a number of false alarms an hour.
+
+    They are counted in the background recordings of the validation partition and in --negatives,
+    and kept in RUN, a run directory.
+    """
+    from srnn.instruments.listening.calibration import calibrate as choose
+    from srnn.instruments.listening.measure import sounds_without_keywords
+    from srnn.runs.evaluation import corpus_of
+    from srnn.runs.recogniser import load
+    from srnn.runs.resources import limit_threads
+
+    recogniser = load(run)
+    set_up_logging(recogniser.config.logger.level)
+    limit_threads()
+    keys = recogniser.config.listen.model_copy(update={"mode": mode} if mode else {})
+    corpus = corpus_of(recogniser, "validation", dataroot, "plain")
+    sounds = sounds_without_keywords(recogniser, keys, corpus, "validation", negatives)
+    courses = [each for group in sounds for each in group.courses]
+    if not courses:
+        raise InputError("--negatives: expected recordings without keywords, found none")
+    found = choose(courses, recogniser.labels, keys, false_alarms)
+    for word, threshold in found.thresholds.items():
+        click.echo(f"{printable(word)}: {threshold:.3f}")
+    click.echo(f"{found.alarms} false alarms in {found.minutes:.1f} min")
+    logger.info("the thresholds are in {}", found.save(run))
 
 
 @cli.command()

@@ -212,3 +212,32 @@ def test_the_table_of_a_stream_and_what_cannot_be_measured(
         (["--stream", "--picture", "a.nothing"], "expected a file name ending in"),
     ):
         assert error in evaluate(run, tones, capsys, *options, code=2)
+
+
+def test_calibrated_thresholds_are_used(
+    run: Path,
+    tones: Path,
+    stream: Path,
+    tmp_path: Path,
+    listen: Callable[..., tuple[str, str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tones)
+    quiet = tmp_path / "quiet.wav"
+    soundfile.write(quiet, np.random.default_rng(1).normal(0, 1e-3, 20 * RATE), RATE)
+    assert cli.run(["calibrate", str(run), "--negatives", str(quiet)]) == 0
+    out = capsys.readouterr().out
+    try:
+        assert re.match(r"low: 0\.\d+\nhigh: 0\.\d+\n0 false alarms in 0\.\d min\n", out)
+        calibrated, _ = listen(stream, "--json")
+        thresholds = dict(re.findall(r"(\w+): (0\.\d+)", out))
+        for line in calibrated.splitlines():
+            each = json.loads(line)
+            assert each["confidence"] > float(thresholds[each["word"]]) - 1e-3
+        _, error = listen(stream, "--mode", "stateful", code=2)
+        assert "expected a calibration for listen.mode = stateful" in error
+        listen(stream, "--mode", "stateful", "--threshold", 0.9)
+    finally:
+        (run / "calibration.json").unlink()
+    assert cli.run(["calibrate", str(tmp_path / "none")]) == 2

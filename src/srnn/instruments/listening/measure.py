@@ -12,7 +12,6 @@ from tqdm import tqdm
 from srnn.data.corpus import Corpus
 from srnn.data.selection import select_recordings
 from srnn.detection import ListenKeys
-from srnn.features.reference import MelSpec
 from srnn.instruments.listening.scenes import background_of, lay
 from srnn.instruments.listening.sounds import recording
 from srnn.instruments.listening.tradeoff import THRESHOLDS, Course, Point, alarms, course, point
@@ -73,6 +72,52 @@ class Alarms(NamedTuple):
         return [sum(each.values()) * 60 / self.minutes for each in self.counts]
 
 
+class Sounds(NamedTuple):
+    """Sounds without keywords.
+
+    Attributes
+    ----------
+    name : str
+    courses : list of Course
+        One for each recording.
+    """
+
+    name: str
+    courses: list[Course]
+
+
+def sounds_without_keywords(
+    recogniser: Recogniser,
+    keys: ListenKeys,
+    corpus: Corpus,
+    partition: Partition,
+    negatives: Sequence[Path],
+) -> Iterator[Sounds]:
+    """Yield what is heard in the background recordings, if there are any, and in each group.
+
+    Parameters
+    ----------
+    recogniser, keys, partition, negatives
+        As of `measure`.
+    corpus : Corpus
+        With the background recordings; they are heard at all `PEAKS`.
+    """
+    rate = recogniser.config.srnn.sample_rate
+    groups = [(str(name), select_recordings(name)) for name in negatives]
+    total = 1 + sum(len(files) for _, files in groups)
+    with tqdm(desc="sounds", total=total, leave=False, disable=None) as bar:
+        noises = [course(recogniser, keys, [each]) for each in _noises(corpus, partition, rate)]
+        bar.update()
+        if noises:
+            yield Sounds(BACKGROUND, noises)
+        for name, files in groups:
+            courses = []
+            for file in files:
+                courses.append(course(recogniser, keys, recording(file, rate)))
+                bar.update()
+            yield Sounds(name, courses)
+
+
 def measure(
     recogniser: Recogniser,
     keys: ListenKeys,
@@ -103,28 +148,15 @@ def measure(
     limit_threads()
     spec, labels = spec_of(recogniser.config), recogniser.labels
     corpus = corpus_of(recogniser, partition, dataroot, "plain")
-    groups = [(str(name), select_recordings(name)) for name in negatives]
-    steps = len(SNRS) + 1 + sum(len(files) for _, files in groups)
     every = [keys.model_copy(update={"threshold": each}) for each in THRESHOLDS]
-    words, false = [], []
-    with tqdm(desc="streams", total=steps, leave=False, disable=None) as bar:
-        for snr in SNRS:
-            scene = lay(corpus, partition, spec, snr=snr)
-            heard = course(recogniser, keys, scene)
-            points = [point(heard, scene.utterances, labels, some) for some in every]
-            words.append(Words(snr, scene.duration / 60, points))
-            bar.update()
-        noises = [course(recogniser, keys, [each]) for each in _noises(corpus, partition, spec)]
-        if noises:
-            false.append(_alarms(BACKGROUND, noises, labels, every))
-        bar.update()
-        for name, files in groups:
-            courses = []
-            for file in files:
-                courses.append(course(recogniser, keys, recording(file, spec.sample_rate)))
-                bar.update()
-            false.append(_alarms(name, courses, labels, every))
-    return words, false
+    sounds = list(sounds_without_keywords(recogniser, keys, corpus, partition, negatives))
+    words = []
+    for snr in tqdm(SNRS, desc="scenes", leave=False, disable=None):
+        scene = lay(corpus, partition, spec, snr=snr)
+        heard = course(recogniser, keys, scene)
+        points = [point(heard, scene.utterances, labels, some) for some in every]
+        words.append(Words(snr, scene.duration / 60, points))
+    return words, [_alarms(each.name, each.courses, labels, every) for each in sounds]
 
 
 def _alarms(
@@ -140,9 +172,9 @@ def _alarms(
     return Alarms(name, seconds / 60, counts, spikes)
 
 
-def _noises(corpus: Corpus, partition: str, spec: MelSpec) -> Iterator[Tensor]:
+def _noises(corpus: Corpus, partition: str, sample_rate: int) -> Iterator[Tensor]:
     """Yield each background recording's stretch of a partition (n,), scaled to each peak."""
-    for samples in background_of(corpus, partition, spec.sample_rate):
+    for samples in background_of(corpus, partition, sample_rate):
         highest = float(samples.abs().max())
         for peak in PEAKS if highest > 0 else ():
             yield samples * (peak / highest)

@@ -3,7 +3,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -53,6 +53,8 @@ class Session:
     ----------
     recogniser : Recogniser
     keys : ListenKeys
+    thresholds : mapping of str to float, optional
+        For each keyword; by default that of the keys.
 
     Attributes
     ----------
@@ -73,9 +75,14 @@ class Session:
         If the network cannot listen statefully, see `Stateful`.
     """
 
-    def __init__(self, recogniser: Recogniser, keys: ListenKeys) -> None:
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        keys: ListenKeys,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
         self._listener = make_listener(recogniser, keys)
-        self._detector = Detector(recogniser.labels, keys)
+        self._detector = Detector(recogniser.labels, keys, thresholds)
         self._labels = recogniser.labels
         self._rate = recogniser.config.srnn.sample_rate
         self._kept = recogniser.config.srnn.size + self._rate // 2

@@ -5,7 +5,7 @@ Legend: N classifications, K labels.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -91,9 +91,14 @@ def course(recogniser: Recogniser, keys: ListenKeys, sound: Iterable[Tensor]) ->
     )
 
 
-def alarms(heard: Course, labels: Sequence[str], keys: ListenKeys) -> Counter[str]:
-    """Return the number of detections of each keyword in a stream."""
-    found = detections(heard.times, heard.averaged, labels, keys)
+def alarms(
+    heard: Course,
+    labels: Sequence[str],
+    keys: ListenKeys,
+    thresholds: Mapping[str, float] | None = None,
+) -> Counter[str]:
+    """Return the number of detections of each keyword in a stream; arguments as of `detections`."""
+    found = detections(heard.times, heard.averaged, labels, keys, thresholds)
     return Counter(each.word for each in found)
 
 

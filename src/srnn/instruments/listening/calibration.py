@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The thresholds of the keywords for a wanted number of false alarms, kept with a run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from srnn.data.labels import keywords
+from srnn.detection import ListenKeys
+from srnn.errors import InputError
+from srnn.files import write_text
+from srnn.instruments.listening.tradeoff import THRESHOLDS, Course, alarms
+
+FILE = "calibration.json"
+"""Name of the file in the run directory."""
+
+_REACH = 10  # of `THRESHOLDS`: how far one keyword's may lie below the common one
+
+
+class Calibration(BaseModel):
+    """Thresholds, and what they were chosen for.
+
+    Attributes
+    ----------
+    mode, interval, average, refractory
+        The keys that they hold for, see `ListenKeys`.
+    false_alarms : float
+        False alarms an hour that were wanted.
+    thresholds : dict of str to float
+        Of each keyword.
+    alarms : int
+        False alarms at these thresholds.
+    minutes : float
+        Length of the sounds without keywords.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: str
+    interval: float
+    average: float
+    refractory: float
+    false_alarms: float
+    thresholds: dict[str, Annotated[float, Field(gt=0, le=1)]]
+    alarms: int
+    minutes: float
+
+    @classmethod
+    def of(cls, run: Path, keys: ListenKeys) -> Self | None:
+        """Return the calibration that is kept with a run; None if there is none.
+
+        Raises
+        ------
+        InputError
+            If the file is no calibration, or one for other keys.
+        """
+        path = run / FILE
+        if not path.is_file():
+            return None
+        try:
+            found = cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{path}: expected a calibration, found {place}: {first['msg']}"
+            ) from error
+        for name in ("mode", "interval", "average", "refractory"):
+            wanted, there = getattr(keys, name), getattr(found, name)
+            if there != wanted:
+                raise InputError(
+                    f"{path}: expected a calibration for listen.{name} = {wanted}, found one for "
+                    f"{there}: calibrate anew, or set --threshold"
+                )
+        return found
+
+    def save(self, run: Path) -> Path:
+        """Write it into a run directory, and return its file."""
+        write_text(run / FILE, self.model_dump_json(indent=1) + "\n")
+        return run / FILE
+
+
+def calibrate(
+    courses: Sequence[Course], labels: Sequence[str], keys: ListenKeys, false_alarms: float
+) -> Calibration:
+    """Choose the lowest thresholds with at most some false alarms an hour.
+
+    First the lowest that all keywords can have in common; then each keyword's is lowered in turn,
+    a step at a time, while the false alarms allow it.
+
+    Parameters
+    ----------
+    courses : sequence of Course
+        Sounds without keywords.
+    labels : sequence of str
+    keys : ListenKeys
+        Their threshold is not used.
+    false_alarms : float > 0
+        An hour, of all keywords together.
+
+    Raises
+    ------
+    InputError
+        If at no threshold there are so few.
+    """
+    words, hours = keywords(labels), sum(each.duration for each in courses) / 3600
+
+    def count(steps: Mapping[str, int]) -> int:
+        """Return the false alarms at a threshold of each keyword, an index of `THRESHOLDS`."""
+        thresholds = {word: THRESHOLDS[step] for word, step in steps.items()}
+        return sum(alarms(each, labels, keys, thresholds).total() for each in courses)
+
+    common = len(THRESHOLDS)
+    while common and count(dict.fromkeys(words, common - 1)) <= false_alarms * hours:
+        common -= 1
+    if common == len(THRESHOLDS):
+        raise InputError(
+            f"--false-alarms: expected a number that a threshold of {THRESHOLDS[-1]} allows, found "
+            f"{false_alarms:g} an hour"
+        )
+    steps = dict.fromkeys(words, common)
+    lowering = list(words)
+    while lowering:
+        for word in tuple(lowering):
+            lower = steps | {word: steps[word] - 1}
+            if lower[word] < max(0, common - _REACH) or count(lower) > false_alarms * hours:
+                lowering.remove(word)
+            else:
+                steps = lower
+    return Calibration(
+        mode=keys.mode,
+        interval=keys.interval,
+        average=keys.average,
+        refractory=keys.refractory,
+        false_alarms=false_alarms,
+        thresholds={word: THRESHOLDS[step] for word, step in steps.items()},
+        alarms=count(steps),
+        minutes=60 * hours,
+    )

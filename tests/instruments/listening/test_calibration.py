@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The thresholds that calibration chooses, and the file that keeps them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.detection import ListenKeys
+from srnn.errors import InputError
+from srnn.instruments.listening.calibration import FILE, Calibration, calibrate
+from srnn.instruments.listening.tradeoff import THRESHOLDS, Course
+
+LABELS = ("yes", "no", "_silence_", "_unknown_")
+KEYS = ListenKeys(average=100, refractory=0)
+
+
+def hour(yes: list[float], no: list[float]) -> Course:
+    """Return an hour of silence in which the keywords have some probabilities, once each."""
+    averaged = np.zeros((36_000, 4))
+    averaged[: len(yes), 0] = yes
+    averaged[len(yes) : len(yes) + len(no), 1] = no
+    return Course(np.arange(1, 36_001) / 10, averaged, 3600.0, 0.0)
+
+
+def test_thresholds_are_the_lowest_that_the_false_alarms_allow() -> None:
+    course = hour(yes=[0.95, 0.9, 0.7], no=[0.6, 0.5])
+    found = calibrate([course], LABELS, KEYS, 1)
+    assert found.alarms == 1
+    assert found.minutes == 60
+    below = [each for each in THRESHOLDS if each <= 0.9]
+    assert found.thresholds["yes"] == THRESHOLDS[len(below)]  # the lowest above 0.9
+    # No false alarm of "no" is left: its threshold goes as far down as one below another may.
+    assert found.thresholds["no"] == THRESHOLDS[len(below) - 10]
+    assert calibrate([course], LABELS, KEYS, 2).alarms == 2
+    assert calibrate([course, course], LABELS, KEYS, 1).alarms == 2  # in two hours
+
+
+def test_too_few_false_alarms_are_an_error() -> None:
+    with pytest.raises(InputError, match=r"--false-alarms: expected .* found 1 an hour"):
+        calibrate([hour([1.0, 1.0, 1.0], [])], LABELS, KEYS, 1)
+
+
+def test_a_calibration_is_kept_with_the_run(tmp_path: Path) -> None:
+    assert Calibration.of(tmp_path, KEYS) is None
+    found = calibrate([hour([0.9], [])], LABELS, KEYS, 1)
+    path = found.save(tmp_path)
+    assert path == tmp_path / FILE
+    assert Calibration.of(tmp_path, KEYS) == found
+    other = KEYS.model_copy(update={"interval": 50.0})
+    with pytest.raises(InputError, match=r"listen\.interval = 50\.0, found one for 100\.0"):
+        Calibration.of(tmp_path, other)
+    path.write_text('{"thresholds": {"yes": 2}}')
+    with pytest.raises(InputError, match="expected a calibration, found"):
+        Calibration.of(tmp_path, KEYS)
+    path.write_bytes(b"\xff")
+    with pytest.raises(InputError, match="expected a calibration, found"):
+        Calibration.of(tmp_path, KEYS)
