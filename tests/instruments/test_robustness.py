@@ -192,7 +192,7 @@ def test_a_picture_of_no_known_format_is_an_error(
     error = evaluate("--robustness", "--picture", str(tmp_path / "no" / "x.png"), code=2)
     assert f"--picture: expected a folder at {tmp_path / 'no'}, found none" in error
     error = evaluate("--picture", str(tmp_path / "x.png"), code=2)
-    assert "--picture: expected --robustness with it, found none" in error
+    assert "--picture: expected --robustness or --stream with it" in error
 
 
 def test_the_draws_are_spread_over_the_recordings() -> None:
