@@ -38,6 +38,7 @@ ALLOWED = {
         "process",
         "config",
         "data",
+        "detection",
         "training",
         "runs",
         "instruments",

@@ -28,6 +28,7 @@ from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from srnn.config import Config
+    from srnn.detection import ListenKeys
     from srnn.runs.directory import RunDirectory
     from srnn.runs.recogniser import Prediction
 
@@ -342,12 +343,18 @@ def _evaluate_stream(
     _expect_drawable(picture)
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
-    keys = recogniser.config.listen.model_copy(update={"mode": mode} if mode else {})
+    keys = _listen_keys(recogniser.config, mode=mode)
     words, false = measure(recogniser, keys, partition, dataroot, negatives)
     if picture:
         draw(words, false, f"{run}, {partition}, {keys.mode}", picture)
         logger.info("the picture is in {}", picture)
     click.echo(json.dumps(to_json(words, false)) if as_json else to_text(words, false))
+
+
+def _listen_keys(config: "Config", **options: str | float | None) -> "ListenKeys":
+    """Return the keys of [listen], those that options name replaced."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return config.listen.model_copy(update=given)
 
 
 def _expect_drawable(picture: Path | None) -> None:
@@ -475,10 +482,7 @@ def listen(
         raise InputError("--device: expected no FILE with it, found some")
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
-    changes = {"mode": mode, "threshold": threshold}
-    keys = recogniser.config.listen.model_copy(
-        update={name: value for name, value in changes.items() if value is not None}
-    )
+    keys = _listen_keys(recogniser.config, mode=mode, threshold=threshold)
     calibration = Calibration.of(run, keys) if threshold is None else None
     thresholds = calibration.thresholds if calibration else {}
     sample_rate, failures = recogniser.config.srnn.sample_rate, 0
@@ -545,7 +549,7 @@ def calibrate(
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     limit_threads()
-    keys = recogniser.config.listen.model_copy(update={"mode": mode} if mode else {})
+    keys = _listen_keys(recogniser.config, mode=mode)
     corpus = corpus_of(recogniser, "validation", dataroot, "plain")
     sounds = sounds_without_keywords(recogniser, keys, corpus, "validation", negatives)
     courses = [each for group in sounds for each in group.courses]

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
 """Misses and false alarms as a table, as JSON and as a picture."""
 
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from srnn.files import write_atomically
 from srnn.instruments.listening.measure import Alarms, Words
 from srnn.instruments.listening.tradeoff import THRESHOLDS, poisson_interval
-from srnn.instruments.robustness.report import picture_format
+from srnn.instruments.robustness.report import save
 
 RATES = (1.0, 10.0)
 """False alarms an hour whose thresholds the table names."""
@@ -94,9 +92,7 @@ def draw(words: Sequence[Words], false: Sequence[Alarms], title: str, file: Path
     panels[0].set_ylim(0, 100)
     panels[0].legend(frameon=False)
     figure.suptitle(title)
-    image = io.BytesIO()
-    figure.savefig(image, format=picture_format(file), dpi=150)
-    write_atomically(file, image.getvalue())
+    save(figure, file)
 
 
 def _count(group: Alarms, n: int) -> int:

@@ -15,6 +15,7 @@ from srnn.instruments.robustness.measure import PEAK, Measurement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLUMNS = 4  # of panels
 _COLOURS = {"words": "#1f5fa8", "silence": "#d1762b"}  # distinct also without colour vision
@@ -68,6 +69,11 @@ def draw(measurements: Sequence[Measurement], title: str, file: Path) -> None:
     figure.suptitle(title)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    save(figure, file)
+
+
+def save(figure: "Figure", file: Path) -> None:
+    """Write a figure in the format that the suffix of the file names, see `picture_format`."""
     image = io.BytesIO()
     figure.savefig(image, format=picture_format(file), dpi=150)
     write_atomically(file, image.getvalue())
