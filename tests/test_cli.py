@@ -14,6 +14,7 @@ import pytest
 
 import srnn
 from srnn import cli
+from srnn.commands import train
 from srnn.config import load, to_toml
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +76,7 @@ def test_advice_starts_the_program_as_it_was_started(
         (tmp_path / "srnn").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.argv", [started])
-    assert cli._shell("x.toml") == f"{program} x.toml"
+    assert train._shell("x.toml") == f"{program} x.toml"
 
 
 def test_help_does_not_wait_for_torch() -> None:

@@ -18,11 +18,13 @@ from srnn.settings import Keys
 
 EVERYTHING = type(Config().augment)(
     fresh_silence=True,
+    fresh_negatives=True,
     shift=10.0,
     speed=0.1,
     volume=3.0,
     noise=0.5,
     nonwords=0.3,
+    reversal=0.3,
     warp=0.1,
     time_masks=2,
     band_masks=1,
@@ -41,7 +43,10 @@ class _Background:
 
 def made(keys: Keys = EVERYTHING) -> dict[str, Augmentation]:
     silence, labels, cpu = torch.tensor([-1, 0]), torch.tensor([0, 1]), torch.device("cpu")
-    context = WaveformContext(800, 8000, _Background(), silence, cpu, labels=labels)
+    negatives = _Background(), torch.tensor([0, -1])
+    context = WaveformContext(
+        800, 8000, _Background(), silence, cpu, labels=labels, negatives=negatives
+    )
     every: list[Augmentation] = [
         *waveform_augmentations(keys, context),
         *feature_augmentations(keys, FeatureContext(torch.zeros(1, 8))),
@@ -76,6 +81,7 @@ def test_no_two_draw_the_same_numbers() -> None:
     first = {
         name: tuple(augment.draws(0, 1, 8)[:, 0].tolist())
         for name, augment in made().items()
-        if name in ("fresh_silence", "shift", "speed", "time_masks", "band_masks")
+        if name
+        in ("fresh_silence", "fresh_negatives", "shift", "speed", "time_masks", "band_masks")
     }
     assert len(set(first.values())) == len(first)

@@ -196,6 +196,22 @@ def test_fresh_silence_is_cut_from_the_training_stretch_of_its_own_recording(
     assert len(starts) > 50
 
 
+def test_fresh_negatives_replace_negatives_alone(corpus: Corpus) -> None:
+    plain = context(corpus)
+    assert waveform_augmentations(keys(fresh_negatives=True), plain) == []
+    fresh = replace(plain, negatives=(plain.background, plain.silence))
+    (augment,) = waveform_augmentations(keys(fresh_negatives=True), fresh)
+    order = torch.arange(len(plain.silence)).repeat(20)
+    draws = augment.draws(0, 1, len(order))
+    loud = torch.full((len(order), SIZE), 0.5)
+    found = augment(loud, draws, order)
+    sources = plain.silence[order]
+    assert torch.equal(found[sources < 0], loud[sources < 0])
+    cuts = plain.background.cuts(sources.clamp(min=0), draws[:, 0])
+    assert torch.equal(found[sources >= 0], cuts[sources >= 0])
+    assert len(found[sources >= 0][:, 0].unique()) > 100
+
+
 def test_a_background_shorter_than_a_clip_is_padded(corpus: Corpus) -> None:
     background = corpus.training_background(9 * RATE, RATE, CPU)
     (cut,) = background.cuts(torch.tensor([1]), torch.tensor([0.99], dtype=torch.float64)).numpy()

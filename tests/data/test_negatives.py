@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from recordings import corpus_of
 from srnn.data import negatives
@@ -37,7 +38,7 @@ def corpus(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
             soundfile.write(words / word / name, np.full(100, 0.1), RATE)
     plain = corpus_of(words, ("go", "_unknown_"), size=SIZE, sample_rate=RATE)
     pack = open_pack(negatives.read(str(folder)))
-    return negatives.with_negatives(plain, pack, 400, SIZE, RATE, seed=0)
+    return negatives.with_negatives(plain, [pack], 400, SIZE, RATE, seed=0)
 
 
 def test_clips_are_parts_of_every_recording_in_proportion_to_its_duration(
@@ -75,3 +76,28 @@ def test_no_recordings_is_an_error_that_names_the_key(name: str, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"^data\.negatives: .*expected"):
         negatives.read(str(tmp_path / name))
+
+
+def test_recordings_of_several_folders_are_in_memory_as_a_whole(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "long.flac", np.full(60 * RATE, 0.5), RATE)
+    more = open_pack(negatives.read(str(tmp_path)))
+    corpus = negatives.with_negatives(corpus, [more], 100, SIZE, RATE, seed=0)
+    found = negatives.in_memory(corpus, SIZE, RATE, torch.device("cpu"))
+    assert found
+    recordings, sources = found
+    assert recordings.names == ["a/long.flac", "b/short.ogg", "long.flac"]
+    assert len(recordings.samples) == (30 + 10 + 60) * RATE
+    clips = corpus.partitions["training"]
+    named = [clip.name if clip.word == negatives.WORD else None for clip in clips]
+    assert named == [None if each < 0 else recordings.names[each] for each in sources]
+    places = torch.linspace(0, 1, 101, dtype=torch.float64)[:-1]
+    cuts = recordings.cuts(torch.full((100,), 2), places)
+    assert cuts.shape == (100, SIZE)
+    assert (cuts == 0.5).all()
+
+
+def test_a_corpus_without_negatives_has_none_in_memory(folder: Path) -> None:
+    plain = corpus_of(folder, ("a", "_unknown_"), size=SIZE, sample_rate=RATE)
+    assert negatives.in_memory(plain, SIZE, RATE, torch.device("cpu")) is None

@@ -64,6 +64,9 @@ class WaveformContext:
         None: all are as recorded.
     labels : Tensor, shape (clips,), int64, optional
         Label of each training clip. None: there is no class `_unknown_`.
+    negatives : (Background, Tensor of shape (clips,), int64), optional
+        The recordings of negatives, on ``device``, and as in ``silence`` which of them each
+        training clip is cut from.
     """
 
     size: int
@@ -73,6 +76,7 @@ class WaveformContext:
     device: torch.device
     silence_peaks: Peaks | None = None
     labels: Tensor | None = None
+    negatives: tuple[Background, Tensor] | None = None
 
 
 @dataclass(frozen=True)

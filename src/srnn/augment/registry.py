@@ -8,11 +8,12 @@ from srnn.augment.augmentation import (
     WaveformAugmentation,
     WaveformContext,
 )
-from srnn.augment.fresh_silence import FreshSilence
+from srnn.augment.fresh_cuts import FreshNegatives, FreshSilence
 from srnn.augment.masks import BandMasks, TimeMasks
 from srnn.augment.mixup import Mixup
 from srnn.augment.noise import Noise
 from srnn.augment.nonwords import Nonwords
+from srnn.augment.reversal import Reversal
 from srnn.augment.shift import Shift
 from srnn.augment.speed import Speed
 from srnn.augment.volume import Volume
@@ -21,7 +22,9 @@ from srnn.settings import Keys
 
 WAVEFORM: tuple[type[WaveformAugmentation], ...] = (
     FreshSilence,
+    FreshNegatives,
     Nonwords,
+    Reversal,
     Shift,
     Speed,
     Volume,

@@ -96,8 +96,9 @@ class Corpus:
 
     def training_background(self, size: int, sample_rate: int, device: torch.device) -> Background:
         """Return the training stretches of the background recordings, in memory."""
-        pack, stretches = self.packs["training"], self.background("training")
-        return Background(pack, stretches, size, sample_rate, device)
+        pack = self.packs["training"]
+        stretches = [(pack, each) for each in self.background("training")]
+        return Background(stretches, size, sample_rate, device)
 
     @property
     def place(self) -> Path:
@@ -252,14 +253,14 @@ def with_synthetic(corpus: Corpus, data_set: DataSet, pack: Pack) -> Corpus:
     clips = [
         Clip(pack.folder, entry.name, label, entry.word) for entry, *_ in _readable(data_set, pack)
     ]
-    return with_clips(corpus, clips, pack)
+    return with_clips(corpus, clips, [pack])
 
 
-def with_clips(corpus: Corpus, clips: Sequence[Clip], pack: Pack) -> Corpus:
-    """Return a corpus with training clips of `_unknown_` from another pack."""
+def with_clips(corpus: Corpus, clips: Sequence[Clip], packs: Sequence[Pack]) -> Corpus:
+    """Return a corpus with training clips of `_unknown_` from other packs."""
     training = (*corpus.partitions["training"], *clips)
     partitions = corpus.partitions | {"training": training}
-    return replace(corpus, partitions=partitions, added=(*corpus.added, pack))
+    return replace(corpus, partitions=partitions, added=(*corpus.added, *packs))
 
 
 def with_test_archive(corpus: Corpus, archive: Corpus) -> Corpus:

@@ -119,7 +119,7 @@ def expect_data_sets(task: Task, run: Path) -> None:
     missing = registry.source_of(keys.gsc_url).missing(task)
     if not missing and keys.test_url and not is_fetched(dataroot, _test_origin(task)):
         missing = f"test archive {corpus_name(keys.test_url)}"
-    synthetic = keys.synthetic_unknown or keys.negatives == negatives.SYNTHETIC
+    synthetic = keys.synthetic_unknown or negatives.SYNTHETIC in keys.negatives
     if not missing and synthetic and not (dataroot / SYNTHETIC_WORDS).is_dir():
         missing = f"folder {SYNTHETIC_WORDS} of synthetic words"
     if missing:
@@ -182,17 +182,20 @@ def _unlike(corpus: Corpus) -> list[str]:
 
 def _with_negatives(task: Task, corpus: Corpus) -> Corpus:
     """Return the corpus with parts of the recordings without keywords."""
-    named = task.keys.negatives
-    if named == negatives.SYNTHETIC:
-        sentences = Sentences(_unlike(corpus), task.sample_rate, task.seed)
-        named = str(sentences.make(Path(task.keys.dataroot)))
-    pack = _packed(task, negatives.read(named))
-    if not pack.recordings:
-        raise InputError(
-            f"data.negatives: expected readable recordings in {pack.place}, found none"
-        )
+    packs = []
+    for named in task.keys.negatives:
+        place = named
+        if named == negatives.SYNTHETIC:
+            sentences = Sentences(_unlike(corpus), task.sample_rate, task.seed)
+            place = str(sentences.make(Path(task.keys.dataroot)))
+        pack = _packed(task, negatives.read(place))
+        if not pack.recordings:
+            raise InputError(
+                f"data.negatives: expected readable recordings in {pack.place}, found none"
+            )
+        packs.append(pack)
     count = task.keys.negative_clips
-    return negatives.with_negatives(corpus, pack, count, task.size, task.sample_rate, task.seed)
+    return negatives.with_negatives(corpus, packs, count, task.size, task.sample_rate, task.seed)
 
 
 def _with_synthetic(task: Task, corpus: Corpus) -> Corpus:

@@ -161,13 +161,12 @@ def where(place: Path) -> str:
 
 
 class Background:
-    """Stretches of background recordings, concatenated in memory.
+    """Stretches of long recordings, of background noise or of negatives, concatenated in memory.
 
     Parameters
     ----------
-    pack : Pack
-    stretches : sequence of Noise
-        As of `stretches`; there may be none.
+    stretches : sequence of (Pack, Noise)
+        Stretches, each with the pack of its recording; there may be none.
     size : int
         Length S of the cuts; a shorter stretch is padded with zeros on both sides.
     sample_rate : int
@@ -184,18 +183,17 @@ class Background:
 
     def __init__(
         self,
-        pack: Pack,
-        stretches: Sequence[Noise],
+        stretches: Sequence[tuple[Pack, Noise]],
         size: int,
         sample_rate: int,
         device: torch.device,
     ) -> None:
         waveforms = []
-        for name, start, frames, rate, _ in stretches:
+        for pack, (name, start, frames, rate, _) in stretches:
             waveform = audio.at_rate(pack[name][start : start + frames], rate, sample_rate)
             missing = max(0, size - len(waveform))
             waveforms.append(np.pad(waveform, (missing // 2, missing - missing // 2)))
-        self.names = [stretch.name for stretch in stretches]
+        self.names = [stretch.name for _, stretch in stretches]
         self._size = size
         lengths = np.array([len(waveform) for waveform in waveforms], np.int64)
         self._offsets = torch.from_numpy(np.cumsum(lengths) - lengths).to(device)

@@ -127,12 +127,12 @@ class LeakyReadout(nn.Module):
 
         ``before`` are the potentials of the step before, shape (B, K); zeros if not given.
         """
-        alpha, gained = torch.exp(-1 / self.tau_mem), -torch.expm1(-1 / self.tau_mem)
+        alpha = torch.exp(-1 / self.tau_mem)
         current = self._current(spikes)
         potential = torch.zeros_like(current[0]) if before is None else before
         potentials = []
         for inflow in current:
-            potential = alpha * potential + gained * inflow
+            potential = torch.lerp(inflow, potential, alpha)
             potentials.append(potential)
         return torch.stack(potentials)
 

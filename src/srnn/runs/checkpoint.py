@@ -23,6 +23,7 @@ from srnn.config import Config, from_tables
 from srnn.errors import InputError
 from srnn.files import write_atomically
 from srnn.runs.directory import RunDirectory
+from srnn.runs.included import included
 from srnn.runs.legacy import drop_best_accuracy, is_legacy, read_legacy
 from srnn.runs.refusal import RefusedError
 from srnn.training.progress import TrainingState
@@ -112,7 +113,10 @@ _SCHEMA = TypeAdapter(Checkpoint)
 
 
 def checkpoint_path(run: Path) -> Path:
-    """Return the checkpoint that RUN means: ``best.safetensors`` of a run directory, or a file.
+    """Return the checkpoint that RUN means.
+
+    It is ``best.safetensors`` of a run directory, or a file; where neither exists, the network of
+    the package that has this name.
 
     Raises
     ------
@@ -120,9 +124,12 @@ def checkpoint_path(run: Path) -> Path:
         If there is none.
     """
     path = RunDirectory(run).best if run.is_dir() else run
+    if not run.exists():
+        path = included().get(str(run), run)
     if not path.is_file():
         found = "a directory without one" if run.is_dir() else "nothing there"
-        expected = "a run directory that holds best.safetensors, or a checkpoint file"
+        expected = "a run directory that holds best.safetensors, a checkpoint file or a network of "
+        expected += f"the package ({', '.join(included())})"
         raise InputError(f"{run}: expected {expected}, found {found}")
     return path
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from srnn.augment.augmentation import FeatureContext, WaveformAugmentation, WaveformContext
 from srnn.augment.registry import augmented, feature_augmentations, waveform_augmentations
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
+from srnn.data import negatives
 from srnn.data.corpus import Corpus, describe
 from srnn.data.labels import BACKGROUND, UNKNOWN
 from srnn.data.preparation import expect_data_sets, make_training_corpus, no_noise
@@ -199,8 +200,11 @@ def _waveform_augmentations(
     labels = None
     if UNKNOWN in corpus.labels:
         labels = torch.tensor([clip.label for clip in corpus.partitions["training"]], device=device)
+    parts = None
+    if config.augment.fresh_negatives:
+        parts = negatives.in_memory(corpus, spec.size, spec.sample_rate, device)
     context = WaveformContext(
-        spec.size, spec.sample_rate, background, silence, device, peaks, labels
+        spec.size, spec.sample_rate, background, silence, device, peaks, labels, parts
     )
     return waveform_augmentations(config.augment, context)
 

@@ -9,31 +9,31 @@ import pytest
 from srnn.detection import ListenKeys
 from srnn.errors import InputError
 from srnn.instruments.listening.calibration import FILE, Calibration, calibrate
-from srnn.instruments.listening.tradeoff import THRESHOLDS, Course
+from srnn.instruments.listening.tradeoff import THRESHOLDS, Trace
 
 LABELS = ("yes", "no", "_silence_", "_unknown_")
 KEYS = ListenKeys(average=100, refractory=0)
 
 
-def hour(yes: list[float], no: list[float]) -> Course:
+def hour(yes: list[float], no: list[float]) -> Trace:
     """Return an hour of silence in which the keywords have some probabilities, once each."""
     averaged = np.zeros((36_000, 4))
     averaged[: len(yes), 0] = yes
     averaged[len(yes) : len(yes) + len(no), 1] = no
-    return Course(np.arange(1, 36_001) / 10, averaged, 3600.0, 0.0)
+    return Trace(np.arange(1, 36_001) / 10, averaged, 3600.0, 0.0)
 
 
 def test_thresholds_are_the_lowest_that_the_false_alarms_allow() -> None:
-    course = hour(yes=[0.95, 0.9, 0.7], no=[0.6, 0.5])
-    found = calibrate([course], LABELS, KEYS, 1)
+    trace = hour(yes=[0.95, 0.9, 0.7], no=[0.6, 0.5])
+    found = calibrate([trace], LABELS, KEYS, 1)
     assert found.alarms == 1
     assert found.minutes == 60
     below = [each for each in THRESHOLDS if each <= 0.9]
     assert found.thresholds["yes"] == THRESHOLDS[len(below)]  # the lowest above 0.9
     # No false alarm of "no" is left: its threshold goes as far down as one below another may.
     assert found.thresholds["no"] == THRESHOLDS[len(below) - 10]
-    assert calibrate([course], LABELS, KEYS, 2).alarms == 2
-    assert calibrate([course, course], LABELS, KEYS, 1).alarms == 2  # in two hours
+    assert calibrate([trace], LABELS, KEYS, 2).alarms == 2
+    assert calibrate([trace, trace], LABELS, KEYS, 1).alarms == 2  # in two hours
 
 
 def test_too_few_false_alarms_are_an_error() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -136,7 +137,8 @@ def test_a_live_stream_on_a_terminal_ends_with_ctrl_c(run: Path, stream: Path) -
         process.stdin.write(samples(stream))
         process.stdin.flush()
         shown = b""
-        while b"high" not in re.sub(rb"\x1b\[[0-9;]*\w|\r[^\n]*\r", b"", shown):
+        while not re.search(rb"stdin: [\d.]+ s: high [\d.]+%", shown):
+            assert select.select([master], [], [], 60)[0], shown
             shown += os.read(master, 4096)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
@@ -178,7 +180,8 @@ def test_misses_and_false_alarms_on_streams(
     picture = tmp_path / "curve.svg"
     options = ["--stream", "--mode", mode, "--negatives", stream, "--picture", picture, "--json"]
     found = json.loads(evaluate(run, tones, capsys, *options))
-    assert [scene["snr"] for scene in found["scenes"]] == [None, 10, 0]
+    scenes = ["quiet", "noise, 10 dB", "noise, 0 dB"]
+    assert [scene["name"] for scene in found["scenes"]] == scenes
     thresholds = found["thresholds"]
     middle = min(range(len(thresholds)), key=lambda n: abs(thresholds[n] - 0.5))
     for scene in found["scenes"]:
@@ -210,8 +213,73 @@ def test_the_table_of_a_stream_and_what_cannot_be_measured(
         (["--stream", "--robustness"], "expected it without --stream"),
         (["--stream", "--negatives", tmp_path / "none"], "none"),
         (["--stream", "--picture", "a.nothing"], "expected a file name ending in"),
+        (["--labels", tmp_path / "a.tsv"], "--labels: expected --stream FILE with it"),
+        (["--stream", stream], f"--stream {stream}: expected --labels TSV with it"),
     ):
         assert error in evaluate(run, tones, capsys, *options, code=2)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    file = tmp_path / "stream.tsv"
+    file.write_text("start\tend\tword\n4.25\t4.5\thigh\n2.0\t2.25\tlow\n5.5\t5.7\tother\n")
+    return file
+
+
+def test_misses_in_a_labelled_recording(
+    run: Path,
+    tones: Path,
+    stream: Path,
+    labels: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--stream", stream, "--labels", labels]
+    found = json.loads(evaluate(run, tones, capsys, *options, "--json"))
+    (scene,), (alarms,) = found["scenes"], found["false_alarms"]
+    assert scene["name"] == alarms["name"] == str(stream)
+    thresholds = found["thresholds"]
+    middle = min(range(len(thresholds)), key=lambda n: abs(thresholds[n] - 0.5))
+    assert scene["points"][middle]["misses"] == {"high": 0, "low": 0}
+    assert scene["points"][middle]["unknown"] == 0
+    assert alarms["counts"][middle] == {}
+    assert scene["points"][-1]["misses"] == {"high": 1, "low": 1}
+    # Elsewhere than where they are said, they are false alarms.
+    labels.write_text("0.2\t0.4\tlow\n0.6\t0.8\thigh\n")
+    found = json.loads(evaluate(run, tones, capsys, *options, "--json"))
+    assert found["scenes"][0]["points"][middle]["misses"] == {"high": 1, "low": 1}
+    assert found["false_alarms"][0]["counts"][middle] == {"high": 1, "low": 1}
+    assert str(stream) in evaluate(run, tones, capsys, *options)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", ": expected keywords (low, high), found none"),
+        ("1\t2\tnothing\n", ": expected keywords (low, high), found none"),
+        ("1\t2\n", ":1: expected start, end and word between tabs, found '1\\t2'"),
+        ("start\tend\tword\n1\tx\tlow\n", ":2: expected start, end and word between tabs"),
+        ("2\t1\tlow\n", ":1: expected 0 <= start < end, found 2 and 1"),
+        ("nan\t1\tlow\n", ":1: expected 0 <= start < end"),
+        ("1\t99\tlow\n", ": expected ends within the 6.500 s of the recording, found 99"),
+    ],
+)
+def test_labels_that_do_not_fit_are_an_error(
+    run: Path,
+    tones: Path,
+    stream: Path,
+    labels: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    error: str,
+) -> None:
+    labels.write_text(text)
+    options = ["--stream", stream, "--labels", labels]
+    message = evaluate(run, tones, capsys, *options, code=2)
+    assert f"{labels}{error}" in message
+    assert len(message.strip().splitlines()) == 1
+    labels.unlink()
+    expected = f"{labels}: expected a file of labels, found No such file"
+    assert expected in evaluate(run, tones, capsys, *options, code=2)
 
 
 def test_calibrated_thresholds_are_used(

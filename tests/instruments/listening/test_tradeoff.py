@@ -8,7 +8,7 @@ from scipy.stats import poisson
 
 from srnn.detection import Detector, ListenKeys, averages, detections
 from srnn.instruments.listening.scenes import Utterance
-from srnn.instruments.listening.tradeoff import Course, alarms, point, poisson_interval
+from srnn.instruments.listening.tradeoff import Trace, alarms, point, poisson_interval
 
 LABELS = ("yes", "no", "_silence_", "_unknown_")
 
@@ -34,14 +34,14 @@ def test_a_whole_stream_at_once_gives_what_a_detector_gives(
 KEYS = ListenKeys(average=100, threshold=0.5, refractory=500)
 
 
-def heard(*bursts: tuple[float, str]) -> Course:
+def heard(*bursts: tuple[float, str]) -> Trace:
     """Return ten seconds in which each word is certain at one time, and silence otherwise."""
     times = np.arange(1, 101) / 10
     averaged: NDArray[np.float64] = np.zeros((100, 4))
     averaged[:, 2] = 1
     for time, word in bursts:
         averaged[round(10 * time) - 1] = [word == label for label in LABELS]
-    return Course(times, averaged, 10.0, 0.0)
+    return Trace(times, averaged, 10.0, 0.0)
 
 
 UTTERANCES = (

@@ -11,7 +11,7 @@ from srnn.data.labels import keywords
 from srnn.detection import ListenKeys
 from srnn.errors import InputError
 from srnn.files import write_text
-from srnn.instruments.listening.tradeoff import THRESHOLDS, Course, alarms
+from srnn.instruments.listening.tradeoff import THRESHOLDS, Trace, alarms
 
 FILE = "calibration.json"
 """Name of the file in the run directory."""
@@ -83,7 +83,7 @@ class Calibration(BaseModel):
 
 
 def calibrate(
-    courses: Sequence[Course], labels: Sequence[str], keys: ListenKeys, false_alarms: float
+    traces: Sequence[Trace], labels: Sequence[str], keys: ListenKeys, false_alarms: float
 ) -> Calibration:
     """Choose the lowest thresholds with at most some false alarms an hour.
 
@@ -92,7 +92,7 @@ def calibrate(
 
     Parameters
     ----------
-    courses : sequence of Course
+    traces : sequence of Trace
         Sounds without keywords.
     labels : sequence of str
     keys : ListenKeys
@@ -105,12 +105,12 @@ def calibrate(
     InputError
         If at no threshold there are so few.
     """
-    words, hours = keywords(labels), sum(each.duration for each in courses) / 3600
+    words, hours = keywords(labels), sum(each.duration for each in traces) / 3600
 
     def count(steps: Mapping[str, int]) -> int:
         """Return the false alarms at a threshold of each keyword, an index of `THRESHOLDS`."""
         thresholds = {word: THRESHOLDS[step] for word, step in steps.items()}
-        return sum(alarms(each, labels, keys, thresholds).total() for each in courses)
+        return sum(alarms(each, labels, keys, thresholds).total() for each in traces)
 
     common = len(THRESHOLDS)
     while common and count(dict.fromkeys(words, common - 1)) <= false_alarms * hours:

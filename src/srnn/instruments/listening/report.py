@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Reports what is heard: detections on stdout, a live line on a terminal, a summary in the log."""
+"""Reports of listening: detections on stdout, a live line on a terminal, a summary in the log."""
 
 import json
 import logging

@@ -134,6 +134,6 @@ def background_of(corpus: Corpus, partition: str, sample_rate: int) -> list[Tens
     """Return a partition's stretches of the background recordings, each of shape (n,)."""
     pack, device = corpus.packs[partition], torch.device("cpu")
     return [
-        Background(pack, [stretch], 1, sample_rate, device).samples
+        Background([(pack, stretch)], 1, sample_rate, device).samples
         for stretch in corpus.background(partition)
     ]

@@ -22,7 +22,8 @@ from srnn.data.audio import HIGHEST_RATE, LOWEST_RATE, UnreadableError
 from srnn.data.levels import FULL_SCALE
 from srnn.errors import InputError, printable
 
-_BLOCK = 0.1  # seconds of sound that are read at a time
+_BLOCK = 0.1  # seconds of a live sound that are read at a time
+_LONG_BLOCK = 1.0  # seconds of a recording that are read at a time
 _LAG = 10.0  # seconds by which listening may lag behind a microphone
 _PATIENCE = 3.0  # seconds without a block after which a microphone counts as gone
 
@@ -78,7 +79,7 @@ def recording(path: Path, sample_rate: int) -> Iterator[Tensor]:
                 allowed = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} are possible"
                 raise UnreadableError(path, f"a sample rate of {file.samplerate:,} Hz ({allowed})")
             resampler = Resampler(file.samplerate, sample_rate)
-            frames = round(_BLOCK * file.samplerate)
+            frames = round(_LONG_BLOCK * file.samplerate)
             for block in file.blocks(frames, dtype="float32", always_2d=True):
                 if not np.isfinite(block).all():
                     raise UnreadableError(path, "NaN or infinity among its samples")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MPL-2.0
 """Misses and false alarms as a table, as JSON and as a picture."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from srnn.instruments.listening.measure import Alarms, Words
+from srnn.instruments.listening.measure import Alarms, Curves
 from srnn.instruments.listening.tradeoff import THRESHOLDS, poisson_interval
 from srnn.instruments.robustness.report import save
 
@@ -14,39 +14,41 @@ RATES = (1.0, 10.0)
 _SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # thresholds of the table
 
 
-def to_text(words: Sequence[Words], false: Sequence[Alarms]) -> str:
+def to_text(curves: Curves) -> str:
     """Return tables of misses and of false alarms by threshold, and the thresholds of `RATES`."""
     shown = [_nearest(each) for each in _SHOWN]
-    quiet = words[0]
-    others = (quiet.points[n].unknown for n in shown)
-    lines = [
-        "keywords missed:",
-        f"{'threshold':<24}{_row(f'{THRESHOLDS[n]:.2f}' for n in shown)}",
-        *(f"{_scene(x):<24}{_row(f'{x.points[n].missed:.1%}' for n in shown)}" for x in words),
+    first = curves.misses[0]
+    others = (first.points[n].unknown for n in shown)
+    lines = ["keywords missed:", f"{'threshold':<24}{_row(f'{THRESHOLDS[n]:.2f}' for n in shown)}"]
+    lines += [
+        f"{each.name:<24}{_row(f'{each.points[n].missed:.1%}' for n in shown)}"
+        for each in curves.misses
+    ]
+    lines += [
         "other words taken for a keyword:",
-        f"{_scene(quiet):<24}{_row('-' if x is None else f'{x:.1%}' for x in others)}",
+        f"{first.name:<24}{_row('-' if x is None else f'{x:.1%}' for x in others)}",
         "false alarms an hour:",
     ]
-    for group in false:
+    for group in curves.alarms:
         rates = group.rates()
         lines += [
             f"{group.name}, {group.minutes:.1f} min, {group.spikes:,.0f} spikes a second:",
             f"{'':<24}{_row(f'{rates[n]:.1f}' for n in shown)}",
         ]
-    lines += [_at_rate(group, rate, words) for group in false for rate in RATES]
+    lines += [at_rate(group, rate, curves) for group in curves.alarms for rate in RATES]
     return "\n".join(lines)
 
 
-def _at_rate(group: Alarms, rate: float, words: Sequence[Words]) -> str:
+def at_rate(group: Alarms, rate: float, curves: Curves) -> str:
     """Return the misses at the lowest threshold with at most some false alarms an hour."""
     head = f"{group.name}: at most {rate:g} an hour"
     n = at_most(group, rate)
     if n is None:
         return f"{head}: at no threshold"
     low, high = (bound * 60 / group.minutes for bound in poisson_interval(_count(group, n)))
-    misses = ", ".join(f"{_scene(each)} {each.points[n].missed:.1%}" for each in words)
+    missed = ", ".join(f"{each.name} {each.points[n].missed:.1%}" for each in curves.misses)
     found = f"{_count(group, n)} alarms ({low:.1f} to {high:.1f} an hour)"
-    return f"{head}: threshold {THRESHOLDS[n]:.3f}, {found}; missed: {misses}"
+    return f"{head}: threshold {THRESHOLDS[n]:.3f}, {found}; missed: {missed}"
 
 
 def at_most(group: Alarms, rate: float) -> int | None:
@@ -56,18 +58,19 @@ def at_most(group: Alarms, rate: float) -> int | None:
     return first if first < len(THRESHOLDS) else None
 
 
-def to_json(words: Sequence[Words], false: Sequence[Alarms]) -> dict[str, object]:
+def to_json(curves: Curves) -> dict[str, object]:
     """Return all points of the curves."""
     return {
         "thresholds": list(THRESHOLDS),
         "scenes": [
-            each._asdict() | {"points": [some._asdict() for some in each.points]} for each in words
+            each._asdict() | {"points": [some._asdict() for some in each.points]}
+            for each in curves.misses
         ],
-        "false_alarms": [each._asdict() for each in false],
+        "false_alarms": [each._asdict() for each in curves.alarms],
     }
 
 
-def draw(words: Sequence[Words], false: Sequence[Alarms], title: str, file: Path) -> None:
+def draw(curves: Curves, title: str, file: Path) -> None:
     """Draw the misses over the false alarms an hour, a panel for each group of sounds.
 
     Raises
@@ -77,12 +80,13 @@ def draw(words: Sequence[Words], false: Sequence[Alarms], title: str, file: Path
     """
     from matplotlib.figure import Figure
 
-    figure = Figure((4.0 * max(1, len(false)), 3.6), layout="constrained")
-    panels = list(figure.subplots(1, max(1, len(false)), sharey=True, squeeze=False).flat)
-    for panel, group in zip(panels, false, strict=False):
-        for each in words:
+    count = max(1, len(curves.alarms))
+    figure = Figure((4.0 * count, 3.6), layout="constrained")
+    panels = list(figure.subplots(1, count, sharey=True, squeeze=False).flat)
+    for panel, group in zip(panels, curves.alarms, strict=False):
+        for each in curves.misses:
             missed = [100 * some.missed for some in each.points]
-            panel.plot(group.rates(), missed, ".-", label=_scene(each), markersize=3)
+            panel.plot(group.rates(), missed, ".-", label=each.name, markersize=3)
         panel.set_xscale("symlog", linthresh=1.0)
         panel.set_xlim(left=0)
         panel.set_xlabel("false alarms an hour")
@@ -101,10 +105,6 @@ def _count(group: Alarms, n: int) -> int:
 
 def _nearest(threshold: float) -> int:
     return min(range(len(THRESHOLDS)), key=lambda n: abs(THRESHOLDS[n] - threshold))
-
-
-def _scene(words: Words) -> str:
-    return "quiet" if words.snr is None else f"noise, {words.snr:g} dB"
 
 
 def _row(cells: Iterable[str]) -> str:

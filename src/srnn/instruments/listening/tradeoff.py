@@ -26,7 +26,7 @@ THRESHOLDS = tuple(np.round(1 / (1 + np.exp(-np.linspace(-2.0, 6.0, 81))), 5).to
 """From 0.12 to 0.998, evenly in log-odds."""
 
 
-class Course(NamedTuple):
+class Trace(NamedTuple):
     """The averaged probabilities of a whole stream.
 
     Attributes
@@ -74,7 +74,7 @@ class Point(NamedTuple):
         return sum(self.misses.values()) / len(self.misses)
 
 
-def course(recogniser: Recogniser, keys: ListenKeys, sound: Iterable[Tensor]) -> Course:
+def trace_of(recogniser: Recogniser, keys: ListenKeys, sound: Iterable[Tensor]) -> Trace:
     """Return the probabilities of a stream, given in blocks (n,)."""
     listener = make_listener(recogniser, keys)
     samples, found = 0, []
@@ -83,7 +83,7 @@ def course(recogniser: Recogniser, keys: ListenKeys, sound: Iterable[Tensor]) ->
         found.append(listener.push(block))
     found.append(listener.flush())
     probabilities = np.concatenate([each.probabilities.numpy() for each in found])
-    return Course(
+    return Trace(
         np.concatenate([each.times.numpy() for each in found]),
         averages(probabilities, keys),
         samples / recogniser.config.srnn.sample_rate,
@@ -92,25 +92,25 @@ def course(recogniser: Recogniser, keys: ListenKeys, sound: Iterable[Tensor]) ->
 
 
 def alarms(
-    heard: Course,
+    trace: Trace,
     labels: Sequence[str],
     keys: ListenKeys,
     thresholds: Mapping[str, float] | None = None,
 ) -> Counter[str]:
     """Return the number of detections of each keyword in a stream; arguments as of `detections`."""
-    found = detections(heard.times, heard.averaged, labels, keys, thresholds)
+    found = detections(trace.times, trace.averaged, labels, keys, thresholds)
     return Counter(each.word for each in found)
 
 
 def point(
-    heard: Course, utterances: Sequence[Utterance], labels: Sequence[str], keys: ListenKeys
+    trace: Trace, utterances: Sequence[Utterance], labels: Sequence[str], keys: ListenKeys
 ) -> Point:
     """Return what is found in a scene at the threshold of the keys.
 
     A keyword is detected in time from the start of its recording to `LATE` after its end; further
     detections of it then are false alarms, as is every other detection.
     """
-    found = detections(heard.times, heard.averaged, labels, keys)
+    found = detections(trace.times, trace.averaged, labels, keys)
     times = np.array([each.time for each in found])
     hits: Counter[str] = Counter()
     said: Counter[str] = Counter()

@@ -95,8 +95,9 @@ def measure(
     config = recogniser.config
     spec = spec_of(config)
     corpus = corpus_of(recogniser, partition, dataroot, "official")
-    pack, places = corpus.packs[partition], corpus.background(partition)
-    background = Background(pack, places, spec.size, spec.sample_rate, _CPU)
+    pack = corpus.packs[partition]
+    places = [(pack, stretch) for stretch in corpus.background(partition)]
+    background = Background(places, spec.size, spec.sample_rate, _CPU)
     spotter = copy.deepcopy(recogniser.spotter).to(_CPU)
     peaks = PEAKS if has_background(corpus, partition) else ()
     every = conditions(background, spec.sample_rate)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MPL-2.0
+"""``srnn models`` and ``srnn card``: the networks of the package, and model cards."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+from loguru import logger
+
+from srnn.commands import options
+from srnn.errors import InputError
+from srnn.log import set_up_logging
+
+
+@click.command()
+@click.argument("name", required=False)
+@options.debug
+def models(name: str | None) -> None:
+    """List the networks of the package, or print the model card of one.
+
+    The other commands take their names for RUN.
+    """
+    from srnn.runs.checkpoint import load_checkpoint
+    from srnn.runs.included import card_of, included
+
+    found = included()
+    if name:
+        if name not in found:
+            raise InputError(f"{name}: expected one of {', '.join(found)}")
+        click.echo(card_of(found[name]).read_text(encoding="utf-8"), nl=False)
+        return
+    width = max(map(len, found), default=0)
+    for each, path in found.items():
+        labels = " ".join(load_checkpoint(path).labels)
+        click.echo(f"{each:{width}}  {path.stat().st_size / 1000:,.0f} kB  {labels}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--name", help="Of the network.  [default: that of RUN]")
+@click.option(
+    "--partition",
+    type=click.Choice(["testing", "validation"]),
+    default="testing",
+    show_default=True,
+)
+@options.dataroot
+@options.negatives
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write NAME.safetensors and NAME.md into DIR, ready to be passed on.",
+)
+@options.debug
+def card(
+    run: Path,
+    name: str | None,
+    partition: Literal["testing", "validation"],
+    dataroot: Path | None,
+    negatives: tuple[Path, ...],
+    into: Path | None,
+) -> None:
+    """Measure RUN and print its model card: figures, data, limits. Takes minutes.
+
+    Streams are measured if there are --negatives.
+    """
+    from srnn.instruments.card import card as make_card
+    from srnn.instruments.card import public, write
+    from srnn.instruments.listening.measure import measure as measure_streams
+    from srnn.instruments.robustness import measure as measure_robustness
+    from srnn.runs.checkpoint import checkpoint_path, load_checkpoint
+    from srnn.runs.evaluation import evaluate
+    from srnn.runs.official import OfficialEvaluation
+    from srnn.runs.recogniser import Recogniser
+
+    path = checkpoint_path(run)
+    checkpoint = load_checkpoint(path)
+    name = name or (path.stem if path == run else run.resolve().name)
+    recogniser = Recogniser(checkpoint, str(path))
+    set_up_logging(recogniser.config.logger.level)
+    official = evaluate(recogniser, partition, dataroot, "official")
+    assert isinstance(official, OfficialEvaluation)
+    robustness = measure_robustness(recogniser, partition, dataroot)
+    curves = None
+    if negatives:
+        keys = recogniser.config.listen
+        curves = measure_streams(recogniser, keys, partition, dataroot, negatives)
+    text = make_card(name, public(checkpoint), official, robustness, curves)
+    if into:
+        logger.info("the network is in {}", write(into, name, public(checkpoint), text))
+    click.echo(text, nl=False)
