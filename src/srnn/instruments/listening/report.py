@@ -107,7 +107,7 @@ class Reporter:
             click.echo(f"{self._name}: {time:.2f} s: {word} {confidence:.1%}")
         if self._save:
             name = f"{self._stem}-{detection.time:09.2f}-{detection.word}.wav"
-            samples = self._session.recent.numpy()
+            samples = self._session.sound_before(detection.time).numpy()
             soundfile.write(self._save / name, np.clip(samples, -1, 1), self._rate)
 
 

@@ -66,8 +66,6 @@ class Session:
         Spikes of all hidden neurons.
     counts : Counter of str
         Detections of each keyword.
-    recent : Tensor, shape (n,)
-        The last samples of the stream, as many as a clip has and half a second.
 
     Raises
     ------
@@ -89,7 +87,7 @@ class Session:
         self._label, self._probability = "", 0.0
         self.duration = self.seconds = self.spikes = 0.0
         self.counts: Counter[str] = Counter()
-        self.recent = torch.zeros(0)
+        self._recent = torch.zeros(0)  # the last samples
 
     def listen(self, sound: Iterable[Tensor]) -> Iterator[Moment]:
         """Listen to blocks (n,) of float32 samples at the sample rate of the network.
@@ -101,7 +99,7 @@ class Session:
         """
         for block in sound:
             self.duration += len(block) / self._rate
-            self.recent = torch.cat([self.recent, block])[-self._kept :]
+            self._recent = torch.cat([self._recent, block])[-self._kept - len(block) :]
             began = time.perf_counter()
             found = self._listener.push(block)
             self.seconds += time.perf_counter() - began
@@ -110,6 +108,14 @@ class Session:
         found = self._listener.flush()
         self.seconds += time.perf_counter() - began
         yield self._moment(found, 0.0)
+
+    def sound_before(self, moment: float) -> Tensor:
+        """Return the samples (n,) before a time (s) in the last block.
+
+        They are as many as a clip has and half a second, or fewer at the beginning.
+        """
+        end = len(self._recent) - round((self.duration - moment) * self._rate)
+        return self._recent[max(0, end - self._kept) : end]
 
     def _moment(self, found: Posteriors, peak: float) -> Moment:
         self.spikes += found.spikes
