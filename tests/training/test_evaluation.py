@@ -8,7 +8,12 @@ import torch
 
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import Operations, SpikingNetwork
-from srnn.training.evaluation import Evaluation, evaluate, wilson_interval
+from srnn.training.evaluation import (
+    Evaluation,
+    evaluate,
+    expected_calibration_error,
+    wilson_interval,
+)
 from srnn.training.examples import Examples
 from srnn.training.sources import Kept
 from srnn.training.spotter import Spotter
@@ -53,6 +58,22 @@ def test_a_frequent_label_does_not_hide_the_others() -> None:
         "95 % interval 80.14% to 97.42%, loss 0.2500",
         "40 clips, 90.00% of them b",
     ]
+
+
+def test_calibration_error_is_the_distance_of_probability_from_accuracy() -> None:
+    """Of 0.9 half are right: 0.4 too much; 0.301 and 0.302 share a range, and all are right."""
+    confidences = torch.tensor([0.9, 0.9, 0.301, 0.302])
+    hits = torch.tensor([True, False, True, True])
+    expected = (2 * 0.4 + (1 - 0.301) + (1 - 0.302)) / 4
+    assert expected_calibration_error(confidences, hits) == pytest.approx(expected)
+    assert expected_calibration_error(torch.ones(3), torch.ones(3, dtype=torch.bool)) == 0
+
+
+def test_calibrated_probabilities_have_no_calibration_error() -> None:
+    rng = torch.Generator().manual_seed(0)
+    confidences = torch.rand(200_000, generator=rng)
+    hits = torch.rand(200_000, generator=rng) < confidences
+    assert expected_calibration_error(confidences, hits) < 0.01
 
 
 def test_json_has_what_the_contract_names_and_no_nan() -> None:

@@ -149,18 +149,20 @@ def _on_altered_recordings(recogniser: "Recogniser", asked: _Asked) -> tuple[str
 
 
 def _on_streams(recogniser: "Recogniser", asked: _Asked) -> tuple[str, object]:
-    from srnn.instruments.listening.measure import measure, measure_labelled
+    from srnn.instruments.listening.calibration import Calibration
+    from srnn.instruments.listening.measure import Measurer
     from srnn.instruments.listening.stream_report import draw, to_json, to_text
 
     keys = listen_keys(recogniser.config, mode=asked.mode)
+    calibration = Calibration.of(asked.run)
+    fits = calibration and calibration.holds_for(keys)
+    measurer = Measurer(recogniser, keys, calibration.thresholds if calibration and fits else None)
     if asked.labels:
-        assert asked.stream
-        place = asked.stream
-        file = Path(asked.stream)
-        curves = measure_labelled(recogniser, keys, file, asked.labels, asked.negatives)
+        place = str(asked.stream)
+        curves = measurer.labelled(Path(place), asked.labels, asked.negatives)
     else:
         place = asked.partition
-        curves = measure(recogniser, keys, asked.partition, asked.dataroot, asked.negatives)
+        curves = measurer.scenes(asked.partition, asked.dataroot, asked.negatives)
     if asked.picture:
         draw(curves, f"{asked.run}, {place}, {keys.mode}", asked.picture)
         logger.info("the picture is in {}", asked.picture)

@@ -92,7 +92,9 @@ def listen(
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     keys = listen_keys(recogniser.config, mode=mode, threshold=threshold)
-    calibration = Calibration.of(run, keys) if threshold is None else None
+    calibration = Calibration.of(run) if threshold is None else None
+    if calibration:
+        calibration.expect(keys, run)
     thresholds = calibration.thresholds if calibration else {}
     sample_rate, failures = recogniser.config.srnn.sample_rate, 0
     for path in sounds or (None,):

@@ -67,7 +67,7 @@ def card(
     """
     from srnn.instruments.card import card as make_card
     from srnn.instruments.card import public, write
-    from srnn.instruments.listening.measure import measure as measure_streams
+    from srnn.instruments.listening.measure import Measurer
     from srnn.instruments.robustness import measure as measure_robustness
     from srnn.runs.checkpoint import checkpoint_path, load_checkpoint
     from srnn.runs.evaluation import evaluate
@@ -84,8 +84,8 @@ def card(
     robustness = measure_robustness(recogniser, partition, dataroot)
     curves = None
     if negatives:
-        keys = recogniser.config.listen
-        curves = measure_streams(recogniser, keys, partition, dataroot, negatives)
+        measurer = Measurer(recogniser, recogniser.config.listen)
+        curves = measurer.scenes(partition, dataroot, negatives)
     text = make_card(name, public(checkpoint), official, robustness, curves)
     if into:
         logger.info("the network is in {}", write(into, name, public(checkpoint), text))

@@ -20,6 +20,10 @@ def report(result: Evaluation) -> str:
             f"accuracy on what was held out of training ({', '.join(sorted(result.held_out))}): "
             f"{result.accuracy_of_held_out:.2%}"
         )
+    if result.calibration_error is not None:
+        lines.append(
+            f"expected calibration error of the probabilities: {result.calibration_error:.2%}"
+        )
     if result.firing_rate:
         rates = ", ".join(f"{rate:.4f}" for rate in result.firing_rate)
         lines.append(f"firing rate of each layer (spikes per neuron and time step): {rates}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from srnn.data.labels import SILENCE
 from srnn.errors import DivergenceError
@@ -14,6 +15,8 @@ from srnn.training.examples import Examples
 from srnn.training.spotter import Spotter
 
 Json = dict[str, object]
+
+_BINS = 15  # of probability
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Evaluation:
         Words, and background recordings without their folder, that were held out of training.
     predicted : tuple of int
         Index of the predicted label of each clip, in their order.
+    calibration_error : float or None
+        Expected calibration error, see `expected_calibration_error`; None without clips.
     """
 
     partition: str
@@ -52,6 +57,7 @@ class Evaluation:
     words: dict[str, tuple[int, int]]
     held_out: frozenset[str] = frozenset()
     predicted: tuple[int, ...] = ()
+    calibration_error: float | None = None
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -129,6 +135,7 @@ class Evaluation:
             "accuracy_without_silence": self.accuracy_without_silence,
             "accuracy_of_held_out": self.accuracy_of_held_out,
             "loss": self.loss,
+            "calibration_error": self.calibration_error,
             "firing_rate": self.firing_rate,
             "spikes": self.spikes,
             "operations": self.operations._asdict() if self.operations else None,
@@ -165,6 +172,25 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float] | None:
     return float(interval.low), float(interval.high)
 
 
+def expected_calibration_error(confidences: Tensor, hits: Tensor) -> float:
+    """Return by how much the probability of the predicted label differs from its accuracy.
+
+    The mean difference over 15 ranges of the probability, weighted by their clips (Guo et al. 2017,
+    https://arxiv.org/abs/1706.04599, equation 5).
+
+    Parameters
+    ----------
+    confidences : Tensor, shape (N,), N >= 1
+        Probability of the predicted label of each clip.
+    hits : Tensor, shape (N,), bool
+        Whether it is right.
+    """
+    bins = (confidences * _BINS).long().clamp(max=_BINS - 1)
+    excess = torch.zeros(_BINS, dtype=torch.float64)
+    excess.index_add_(0, bins, confidences.double() - hits.double())
+    return float(excess.abs().sum()) / len(hits)
+
+
 @torch.inference_mode()
 def evaluate(
     spotter: Spotter,
@@ -187,14 +213,15 @@ def evaluate(
     classes, count = len(labels), len(examples.labels)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    predictions = []
+    predictions, confidences = [], []
     network = spotter.network
     spikes = torch.zeros(len(network.hidden), dtype=torch.float64, device=device)
     inputs = torch.zeros((), dtype=torch.int64, device=device)
     for batch in examples.batches(torch.arange(count), batch_size, device):
         output = spotter(batch.features)
         log_probabilities = output.log_probabilities
-        predicted = log_probabilities.argmax(dim=1)
+        best, predicted = log_probabilities.max(dim=1)
+        confidences.append(best.exp())
         ones = torch.ones_like(predicted)
         predictions.append(predicted)
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
@@ -208,7 +235,7 @@ def evaluate(
     if not count:
         return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, held)
     predicted = torch.cat(predictions).cpu()
-    hits = (predicted == examples.labels).tolist()
+    hits = predicted == examples.labels
     spikes_a_clip = (spikes / count).tolist()
     sizes = network.hidden_sizes
     return Evaluation(
@@ -219,9 +246,10 @@ def evaluate(
         tuple(each / (steps * size) for each, size in zip(spikes_a_clip, sizes, strict=True)),
         sum(spikes_a_clip),
         network.operations(inputs.item() / count, spikes_a_clip),
-        _by_word(examples.words, hits),
+        _by_word(examples.words, hits.tolist()),
         held,
         tuple(predicted.tolist()),
+        expected_calibration_error(torch.cat(confidences).cpu(), hits),
     )
 
 

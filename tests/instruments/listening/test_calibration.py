@@ -42,17 +42,20 @@ def test_too_few_false_alarms_are_an_error() -> None:
 
 
 def test_a_calibration_is_kept_with_the_run(tmp_path: Path) -> None:
-    assert Calibration.of(tmp_path, KEYS) is None
+    assert Calibration.of(tmp_path) is None
     found = calibrate([hour([0.9], [])], LABELS, KEYS, 1)
     path = found.save(tmp_path)
     assert path == tmp_path / FILE
-    assert Calibration.of(tmp_path, KEYS) == found
+    assert Calibration.of(tmp_path) == found
     other = KEYS.model_copy(update={"interval": 50.0})
+    assert found.holds_for(KEYS)
+    found.expect(KEYS, tmp_path)
+    assert not found.holds_for(other)
     with pytest.raises(InputError, match=r"listen\.interval = 50\.0, found one for 100\.0"):
-        Calibration.of(tmp_path, other)
+        found.expect(other, tmp_path)
     path.write_text('{"thresholds": {"yes": 2}}')
     with pytest.raises(InputError, match="expected a calibration, found"):
-        Calibration.of(tmp_path, KEYS)
+        Calibration.of(tmp_path)
     path.write_bytes(b"\xff")
     with pytest.raises(InputError, match="expected a calibration, found"):
-        Calibration.of(tmp_path, KEYS)
+        Calibration.of(tmp_path)

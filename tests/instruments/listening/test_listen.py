@@ -309,6 +309,10 @@ def test_calibrated_thresholds_are_used(
         _, error = listen(stream, "--mode", "stateful", code=2)
         assert "expected a calibration for listen.mode = stateful" in error
         listen(stream, "--mode", "stateful", "--threshold", 0.9)
+        table = evaluate(run, tones, capsys, "--stream", "--negatives", quiet)
+        assert "at the calibrated thresholds: missed: quiet " in table
+        assert re.search(r"quiet\.wav: 0 alarms \(0\.0 to \d+\.\d an hour\)$", table.strip())
+        assert "calibrated" not in evaluate(run, tones, capsys, "--stream", "--mode", "stateful")
     finally:
         (run / "calibration.json").unlink()
     assert cli.run(["calibrate", str(tmp_path / "none")]) == 2

@@ -72,11 +72,16 @@ def test_a_scene_is_scored(
     unknown: float,
     latency: float | None,
 ) -> None:
-    found = point(heard(*bursts), UTTERANCES, LABELS, KEYS)
+    found = point(heard(*bursts), UTTERANCES, LABELS, KEYS, held_out=["cat"])
     assert found.misses == misses
     assert found.missed == sum(misses.values()) / 2
     assert found.false_alarms == false
-    assert found.unknown == unknown
+    assert found.unknown == found.held_out == unknown
+    everything = point(heard(*bursts), UTTERANCES, LABELS, KEYS)
+    assert everything.held_out is None
+    assert everything._replace(held_out=found.held_out) == found
+    never = point(heard(*bursts), UTTERANCES, LABELS, KEYS, {"yes": 1.0, "no": 1.1})
+    assert never.misses["no"] == 1
     assert found.latency == (None if latency is None else pytest.approx(latency))
 
 

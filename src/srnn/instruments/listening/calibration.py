@@ -48,33 +48,47 @@ class Calibration(BaseModel):
     minutes: float
 
     @classmethod
-    def of(cls, run: Path, keys: ListenKeys) -> Self | None:
+    def of(cls, run: Path) -> Self | None:
         """Return the calibration that is kept with a run; None if there is none.
 
         Raises
         ------
         InputError
-            If the file is no calibration, or one for other keys.
+            If the file is no calibration.
         """
         path = run / FILE
         if not path.is_file():
             return None
         try:
-            found = cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise InputError(
                 f"{path}: expected a calibration, found {place}: {first['msg']}"
             ) from error
-        for name in ("mode", "interval", "average", "refractory"):
-            wanted, there = getattr(keys, name), getattr(found, name)
-            if there != wanted:
-                raise InputError(
-                    f"{path}: expected a calibration for listen.{name} = {wanted}, found one for "
-                    f"{there}: calibrate anew, or set --threshold"
-                )
-        return found
+
+    def holds_for(self, keys: ListenKeys) -> bool:
+        """Return whether it was made for these keys."""
+        return not self._different(keys)
+
+    def expect(self, keys: ListenKeys, run: Path) -> None:
+        """Check that it was made for these keys.
+
+        Raises
+        ------
+        InputError
+            For which others it was.
+        """
+        for name in self._different(keys):
+            raise InputError(
+                f"{run / FILE}: expected a calibration for listen.{name} = {getattr(keys, name)}, "
+                f"found one for {getattr(self, name)}: calibrate anew, or set --threshold"
+            )
+
+    def _different(self, keys: ListenKeys) -> list[str]:
+        names = ("mode", "interval", "average", "refractory")
+        return [name for name in names if getattr(self, name) != getattr(keys, name)]
 
     def save(self, run: Path) -> Path:
         """Write it into a run directory, and return its file."""

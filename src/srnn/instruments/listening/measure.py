@@ -2,7 +2,7 @@
 """Measures a network on streams: misses in scenes, false alarms in sounds without keywords."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,11 +44,14 @@ class Misses(NamedTuple):
         Its length.
     points : list of Point
         At each of `THRESHOLDS`.
+    calibrated : Point or None
+        At the thresholds that `srnn calibrate` has chosen.
     """
 
     name: str
     minutes: float
     points: list[Point]
+    calibrated: Point | None = None
 
 
 class Alarms(NamedTuple):
@@ -63,12 +66,15 @@ class Alarms(NamedTuple):
         Detections of each keyword, at each of `THRESHOLDS`.
     spikes : float
         Spikes of all hidden neurons a second.
+    calibrated : dict of str to int, or None
+        Detections at the thresholds that `srnn calibrate` has chosen.
     """
 
     name: str
     minutes: float
     counts: list[dict[str, int]]
     spikes: float
+    calibrated: dict[str, int] | None = None
 
     def rates(self) -> list[float]:
         """Return the false alarms an hour at each threshold."""
@@ -102,84 +108,123 @@ class Curves(NamedTuple):
     alarms: list[Alarms]
 
 
-def measure(
-    recogniser: Recogniser,
-    keys: ListenKeys,
-    partition: Partition,
-    dataroot: Path | None,
-    negatives: Sequence[Path],
-) -> Curves:
-    """Return misses in scenes of a partition, and false alarms, over the threshold.
+class Measurer:
+    """Measures a network.
 
     Parameters
     ----------
     recogniser : Recogniser
     keys : ListenKeys
         Its threshold is not used.
-    partition : "testing" or "validation"
-    dataroot : Path, optional
-        Where another data set lies; the one trained on if not given.
-    negatives : sequence of Path
-        Groups of recordings without keywords: files, folders, or patterns. The background
-        recordings of the partition, at all `PEAKS`, are a further group.
-
-    Raises
-    ------
-    InputError
-        If there is no data set, no clip in the partition, a recording is unreadable, or the
-        network cannot listen statefully.
+    thresholds : mapping of str to float, optional
+        Of each keyword, as `srnn calibrate` has chosen them.
     """
-    limit_threads()
-    spec = spec_of(recogniser.config)
-    corpus = corpus_of(recogniser, partition, dataroot, "plain")
-    sounds = [
-        *background(recogniser, keys, corpus, partition),
-        *without_keywords(recogniser, keys, negatives),
-    ]
-    misses = []
-    for snr in tqdm(SNRS, desc="scenes", leave=False, disable=None):
-        scene = lay(corpus, partition, spec, snr=snr)
-        trace = trace_of(recogniser, keys, scene)
-        points = _points(trace, scene.utterances, recogniser.labels, keys)
-        misses.append(Misses(_name(snr), scene.duration / 60, points))
-    return Curves(misses, [_alarms(each, recogniser.labels, keys) for each in sounds])
 
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        keys: ListenKeys,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
+        limit_threads()
+        self._recogniser = recogniser
+        self._labels = recogniser.labels
+        self._keys = keys
+        self._every = [keys.model_copy(update={"threshold": each}) for each in THRESHOLDS]
+        self._thresholds = thresholds
 
-def measure_labelled(
-    recogniser: Recogniser,
-    keys: ListenKeys,
-    file: Path,
-    labels: Path,
-    negatives: Sequence[Path],
-) -> Curves:
-    """Return misses and false alarms in a recording whose words are known, over the threshold.
+    def scenes(
+        self, partition: Partition, dataroot: Path | None, negatives: Sequence[Path]
+    ) -> Curves:
+        """Return misses in scenes of a partition, and false alarms, over the threshold.
 
-    Parameters
-    ----------
-    recogniser, keys, negatives
-        As of `measure`.
-    file : Path
-        The recording.
-    labels : Path
-        Its words, see `srnn.instruments.listening.labels.read`.
+        Parameters
+        ----------
+        partition : "testing" or "validation"
+        dataroot : Path, optional
+            Where another data set lies; the one trained on if not given.
+        negatives : sequence of Path
+            Groups of recordings without keywords: files, folders, or patterns. The background
+            recordings of the partition, at all `PEAKS`, are a further group.
 
-    Raises
-    ------
-    InputError
-        If the labels do not fit, a recording is unreadable, or the network cannot listen
-        statefully.
-    """
-    limit_threads()
-    utterances = read_labels(labels, keywords(recogniser.labels))
-    trace = trace_of(recogniser, keys, recording(file, recogniser.config.srnn.sample_rate))
-    expect_within(utterances, labels, trace.duration)
-    points = _points(trace, utterances, recogniser.labels, keys)
-    minutes = trace.duration / 60
-    counts = [each.false_alarms for each in points]
-    own = Alarms(str(file), minutes, counts, trace.spikes / trace.duration)
-    sounds = without_keywords(recogniser, keys, negatives)
-    others = [_alarms(each, recogniser.labels, keys) for each in sounds]
-    return Curves([Misses(str(file), minutes, points)], [own, *others])
+        Raises
+        ------
+        InputError
+            If there is no data set, no clip in the partition, a recording is unreadable, or the
+            network cannot listen statefully.
+        """
+        spec = spec_of(self._recogniser.config)
+        corpus = corpus_of(self._recogniser, partition, dataroot, "plain")
+        sounds = [
+            *background(self._recogniser, self._keys, corpus, partition),
+            *without_keywords(self._recogniser, self._keys, negatives),
+        ]
+        misses = []
+        for snr in tqdm(SNRS, desc="scenes", leave=False, disable=None):
+            scene = lay(corpus, partition, spec, snr=snr)
+            trace = trace_of(self._recogniser, self._keys, scene)
+            misses.append(self._misses(_name(snr), trace, scene.utterances))
+        return Curves(misses, [self._alarms(each) for each in sounds])
+
+    def labelled(self, file: Path, labels: Path, negatives: Sequence[Path]) -> Curves:
+        """Return misses and false alarms in a recording whose words are known, over the threshold.
+
+        Parameters
+        ----------
+        file : Path
+            The recording.
+        labels : Path
+            Its words, see `srnn.instruments.listening.labels.read`.
+        negatives : sequence of Path
+            As of `scenes`.
+
+        Raises
+        ------
+        InputError
+            If the labels do not fit, a recording is unreadable, or the network cannot listen
+            statefully.
+        """
+        utterances = read_labels(labels, keywords(self._labels))
+        rate = self._recogniser.config.srnn.sample_rate
+        trace = trace_of(self._recogniser, self._keys, recording(file, rate))
+        expect_within(utterances, labels, trace.duration)
+        misses = self._misses(str(file), trace, utterances)
+        own = Alarms(
+            str(file),
+            misses.minutes,
+            [each.false_alarms for each in misses.points],
+            trace.spikes / trace.duration,
+            misses.calibrated.false_alarms if misses.calibrated else None,
+        )
+        sounds = without_keywords(self._recogniser, self._keys, negatives)
+        return Curves([misses], [own, *map(self._alarms, sounds)])
+
+    def _misses(self, name: str, trace: Trace, utterances: Sequence[Utterance]) -> Misses:
+        held_out = self._recogniser.config.data.held_out
+        points = [
+            point(trace, utterances, self._labels, keys, held_out=held_out) for keys in self._every
+        ]
+        calibrated = self._thresholds and point(
+            trace, utterances, self._labels, self._keys, self._thresholds, held_out
+        )
+        return Misses(name, trace.duration / 60, points, calibrated or None)
+
+    def _alarms(self, sounds: Sounds) -> Alarms:
+        """Return the false alarms in several streams."""
+        seconds = sum(trace.duration for trace in sounds.traces)
+        return Alarms(
+            sounds.name,
+            seconds / 60,
+            [self._count(sounds, keys) for keys in self._every],
+            sum(trace.spikes for trace in sounds.traces) / seconds,
+            self._count(sounds, self._keys, self._thresholds) if self._thresholds else None,
+        )
+
+    def _count(
+        self, sounds: Sounds, keys: ListenKeys, thresholds: Mapping[str, float] | None = None
+    ) -> dict[str, int]:
+        found = (alarms(trace, self._labels, keys, thresholds) for trace in sounds.traces)
+        return dict(sorted(sum(found, start=Counter()).items()))
 
 
 def background(
@@ -206,28 +251,6 @@ def without_keywords(
                 traces.append(trace_of(recogniser, keys, recording(file, rate)))
                 bar.update()
             yield Sounds(name, traces)
-
-
-def _every(keys: ListenKeys) -> list[ListenKeys]:
-    """Return the keys with each of `THRESHOLDS`."""
-    return [keys.model_copy(update={"threshold": each}) for each in THRESHOLDS]
-
-
-def _points(
-    trace: Trace, utterances: Sequence[Utterance], labels: Sequence[str], keys: ListenKeys
-) -> list[Point]:
-    return [point(trace, utterances, labels, some) for some in _every(keys)]
-
-
-def _alarms(sounds: Sounds, labels: Sequence[str], keys: ListenKeys) -> Alarms:
-    """Return the false alarms in several streams."""
-    counts = []
-    for some in _every(keys):
-        found = sum((alarms(trace, labels, some) for trace in sounds.traces), start=Counter())
-        counts.append(dict(sorted(found.items())))
-    seconds = sum(trace.duration for trace in sounds.traces)
-    spikes = sum(trace.spikes for trace in sounds.traces) / seconds
-    return Alarms(sounds.name, seconds / 60, counts, spikes)
 
 
 def _name(snr: float | None) -> str:

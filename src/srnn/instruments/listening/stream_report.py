@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Misses and false alarms as a table, as JSON and as a picture."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from srnn.instruments.listening.measure import Alarms, Curves
@@ -18,17 +18,19 @@ def to_text(curves: Curves) -> str:
     """Return tables of misses and of false alarms by threshold, and the thresholds of `RATES`."""
     shown = [_nearest(each) for each in _SHOWN]
     first = curves.misses[0]
-    others = (first.points[n].unknown for n in shown)
     lines = ["keywords missed:", f"{'threshold':<24}{_row(f'{THRESHOLDS[n]:.2f}' for n in shown)}"]
     lines += [
         f"{each.name:<24}{_row(f'{each.points[n].missed:.1%}' for n in shown)}"
         for each in curves.misses
     ]
-    lines += [
-        "other words taken for a keyword:",
-        f"{first.name:<24}{_row('-' if x is None else f'{x:.1%}' for x in others)}",
-        "false alarms an hour:",
-    ]
+    points = [first.points[n] for n in shown]
+    for title, fractions in (
+        ("other words taken for a keyword:", [each.unknown for each in points]),
+        ("those held out of training:", [each.held_out for each in points]),
+    ):
+        if fractions[0] is not None:
+            lines += [title, f"{first.name:<24}{_row(f'{each:.1%}' for each in fractions)}"]
+    lines.append("false alarms an hour:")
     for group in curves.alarms:
         rates = group.rates()
         lines += [
@@ -36,6 +38,7 @@ def to_text(curves: Curves) -> str:
             f"{'':<24}{_row(f'{rates[n]:.1f}' for n in shown)}",
         ]
     lines += [at_rate(group, rate, curves) for group in curves.alarms for rate in RATES]
+    lines += _calibrated(curves)
     return "\n".join(lines)
 
 
@@ -51,6 +54,18 @@ def at_rate(group: Alarms, rate: float, curves: Curves) -> str:
     return f"{head}: threshold {THRESHOLDS[n]:.3f}, {found}; missed: {missed}"
 
 
+def _calibrated(curves: Curves) -> Iterator[str]:
+    """Yield misses and false alarms at the calibrated thresholds, if there are any."""
+    missed = [f"{x.name} {x.calibrated.missed:.1%}" for x in curves.misses if x.calibrated]
+    if missed:
+        yield f"at the calibrated thresholds: missed: {', '.join(missed)}"
+    for group in curves.alarms:
+        if group.calibrated is not None:
+            count = sum(group.calibrated.values())
+            low, high = (bound * 60 / group.minutes for bound in poisson_interval(count))
+            yield f"{group.name}: {count} alarms ({low:.1f} to {high:.1f} an hour)"
+
+
 def at_most(group: Alarms, rate: float) -> int | None:
     """Return the index of the lowest threshold from which on there are at most as many alarms."""
     above = [n for n, found in enumerate(group.rates()) if found > rate]
@@ -63,7 +78,11 @@ def to_json(curves: Curves) -> dict[str, object]:
     return {
         "thresholds": list(THRESHOLDS),
         "scenes": [
-            each._asdict() | {"points": [some._asdict() for some in each.points]}
+            each._asdict()
+            | {
+                "points": [some._asdict() for some in each.points],
+                "calibrated": each.calibrated and each.calibrated._asdict(),
+            }
             for each in curves.misses
         ],
         "false_alarms": [each._asdict() for each in curves.alarms],

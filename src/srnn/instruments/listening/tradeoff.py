@@ -5,7 +5,7 @@ Legend: N classifications, K labels.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +58,8 @@ class Point(NamedTuple):
         Detections of each keyword that is not said.
     unknown : float or None
         Fraction of the other words in which a keyword is detected; None where there are none.
+    held_out : float or None
+        The same of the words that were held out of training.
     latency : float or None
         Mean time from when a keyword is said to its detection (s); None where none is detected.
     """
@@ -66,6 +68,7 @@ class Point(NamedTuple):
     misses: dict[str, float]
     false_alarms: dict[str, int]
     unknown: float | None
+    held_out: float | None
     latency: float | None
 
     @property
@@ -103,25 +106,39 @@ def alarms(
 
 
 def point(
-    trace: Trace, utterances: Sequence[Utterance], labels: Sequence[str], keys: ListenKeys
+    trace: Trace,
+    utterances: Sequence[Utterance],
+    labels: Sequence[str],
+    keys: ListenKeys,
+    thresholds: Mapping[str, float] | None = None,
+    held_out: Collection[str] = (),
 ) -> Point:
-    """Return what is found in a scene at the threshold of the keys.
+    """Return what is found in a scene at the threshold of the keys, or of each keyword.
 
     A keyword is detected in time from the start of its recording to `LATE` after its end; further
     detections of it then are false alarms, as is every other detection.
+
+    Parameters
+    ----------
+    trace : Trace
+    utterances : sequence of Utterance
+    labels, keys, thresholds
+        As of `detections`.
+    held_out : collection of str
+        Words that were held out of training.
     """
-    found = detections(trace.times, trace.averaged, labels, keys)
+    found = detections(trace.times, trace.averaged, labels, keys, thresholds)
     times = np.array([each.time for each in found])
     hits: Counter[str] = Counter()
     said: Counter[str] = Counter()
     used: set[int] = set()
-    wrong, others, delays = 0, 0, []
+    wrong: dict[bool, list[bool]] = {False: [], True: []}  # of the others: by being held out
+    delays = []
     for utterance in utterances:
         first, last = np.searchsorted(times, (utterance.start, utterance.end + LATE))
         within = range(int(first), int(last))
         if utterance.label == UNKNOWN:
-            others += 1
-            wrong += len(within) > 0
+            wrong[utterance.word in held_out].append(len(within) > 0)
             continue
         said[utterance.label] += 1
         right = [n for n in within if found[n].word == utterance.label and n not in used]
@@ -134,9 +151,14 @@ def point(
         keys.threshold,
         {word: 1 - hits[word] / count for word, count in sorted(said.items())},
         dict(sorted(false.items())),
-        wrong / others if others else None,
-        float(np.mean(delays)) if delays else None,
+        _mean([*wrong[False], *wrong[True]]),
+        _mean(wrong[True]),
+        _mean(delays),
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def poisson_interval(count: int) -> tuple[float, float]:
