@@ -891,8 +891,9 @@ def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[s
     assert re.fullmatch(r"\d+ clips, \d+\.\d\d% of them \w+", out[2])
     assert out[3].startswith("accuracy without silence: ")
     inference = r"an inference: [\d,]+ spikes, [\d,]+ accumulates, 0 multiply-accumulates"
-    assert re.fullmatch(inference, out[5])
-    *rows, unknown, silence = out[7:]
+    assert out[4].startswith("expected calibration error of the probabilities: ")
+    assert re.fullmatch(inference, out[6])
+    *rows, unknown, silence = out[8:]
     assert [line.split()[0] for line in rows] == LABELS
     start = "clips of each"
     assert re.fullmatch(
