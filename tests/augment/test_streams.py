@@ -24,7 +24,6 @@ EVERYTHING = type(Config().augment)(
     volume=3.0,
     noise=0.5,
     nonwords=0.3,
-    reversal=0.3,
     warp=0.1,
     time_masks=2,
     band_masks=1,

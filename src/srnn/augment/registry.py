@@ -13,7 +13,6 @@ from srnn.augment.masks import BandMasks, TimeMasks
 from srnn.augment.mixup import Mixup
 from srnn.augment.noise import Noise
 from srnn.augment.nonwords import Nonwords
-from srnn.augment.reversal import Reversal
 from srnn.augment.shift import Shift
 from srnn.augment.speed import Speed
 from srnn.augment.volume import Volume
@@ -24,7 +23,6 @@ WAVEFORM: tuple[type[WaveformAugmentation], ...] = (
     FreshSilence,
     FreshNegatives,
     Nonwords,
-    Reversal,
     Shift,
     Speed,
     Volume,
