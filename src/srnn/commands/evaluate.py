@@ -33,6 +33,7 @@ class _Asked:
     labels: Path | None
     negatives: tuple[Path, ...]
     mode: Literal["windows", "stateful"] | None
+    overrides: tuple[str, ...]
     picture: Path | None
     as_json: bool
 
@@ -46,7 +47,11 @@ class _Asked:
         """
         if self.robustness and self.stream:
             raise InputError("--robustness: expected it without --stream, found both")
-        for name, given in (("negatives", self.negatives), ("mode", self.mode)):
+        for name, given in (
+            ("negatives", self.negatives),
+            ("mode", self.mode),
+            ("set", self.overrides),
+        ):
             if given and not self.stream:
                 raise InputError(f"--{name}: expected --stream with it")
         if self.labels and self.stream in (None, _SCENES):
@@ -105,6 +110,7 @@ class _Asked:
 )
 @options.negatives
 @options.mode
+@options.listen_overrides
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -153,7 +159,7 @@ def _on_streams(recogniser: "Recogniser", asked: _Asked) -> tuple[str, object]:
     from srnn.instruments.listening.measure import Measurer
     from srnn.instruments.listening.stream_report import draw, to_json, to_text
 
-    keys = listen_keys(recogniser.config, mode=asked.mode)
+    keys = listen_keys(recogniser.config, asked.overrides, mode=asked.mode)
     calibration = Calibration.of(asked.run)
     fits = calibration and calibration.holds_for(keys)
     measurer = Measurer(recogniser, keys, calibration.thresholds if calibration and fits else None)

@@ -2,6 +2,7 @@
 """``srnn listen`` and ``srnn calibrate``: keywords in streams."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -51,6 +52,7 @@ def _list_devices(context: click.Context, _option: click.Parameter, wanted: bool
     help="Sample rate of what is on stdin.",
 )
 @options.mode
+@options.listen_overrides
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True),
@@ -72,6 +74,7 @@ def listen(
     device: str | None,
     rate: int,
     mode: Literal["windows", "stateful"] | None,
+    overrides: tuple[str, ...],
     threshold: float | None,
     save: Path | None,
     as_json: bool,
@@ -91,7 +94,7 @@ def listen(
         raise InputError("--device: expected no FILE with it, found some")
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
-    keys = listen_keys(recogniser.config, mode=mode, threshold=threshold)
+    keys = listen_keys(recogniser.config, overrides, mode=mode, threshold=threshold)
     calibration = Calibration.of(run) if threshold is None else None
     if calibration:
         calibration.expect(keys, run)
@@ -127,6 +130,7 @@ def listen(
 )
 @options.negatives
 @options.mode
+@options.listen_overrides
 @options.dataroot
 @options.debug
 def calibrate(
@@ -134,6 +138,7 @@ def calibrate(
     false_alarms: float,
     negatives: tuple[Path, ...],
     mode: Literal["windows", "stateful"] | None,
+    overrides: tuple[str, ...],
     dataroot: Path | None,
 ) -> None:
     """Choose the thresholds of `srnn listen RUN` for a number of false alarms an hour.
@@ -150,7 +155,7 @@ def calibrate(
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     limit_threads()
-    keys = listen_keys(recogniser.config, mode=mode)
+    keys = listen_keys(recogniser.config, overrides, mode=mode)
     corpus = corpus_of(recogniser, "validation", dataroot, "plain")
     groups = [
         *background(recogniser, keys, corpus, "validation"),
@@ -166,7 +171,11 @@ def calibrate(
     logger.info("the thresholds are in {}", found.save(run))
 
 
-def listen_keys(config: "Config", **options: str | float | None) -> "ListenKeys":
-    """Return the keys of [listen], those that options name replaced."""
+def listen_keys(
+    config: "Config", overrides: Sequence[str], **options: str | float | None
+) -> "ListenKeys":
+    """Return the keys of [listen], those that overrides or options name replaced."""
+    from srnn.config import with_overrides
+
     given = {name: value for name, value in options.items() if value is not None}
-    return config.listen.model_copy(update=given)
+    return with_overrides(config, overrides, "listen").listen.model_copy(update=given)

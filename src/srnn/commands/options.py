@@ -35,3 +35,11 @@ negatives = click.option(
     help="Recordings without keywords, in which false alarms are counted: a file, a folder or a "
     "pattern. Repeatable.",
 )
+
+listen_overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="listen.KEY=VALUE",
+    help="Override a key of [listen], how streams are listened to.",
+)

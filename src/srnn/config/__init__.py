@@ -9,7 +9,7 @@ on resume or have no effect; `writing` returns TOML, `key_table` the table of al
 
 from srnn.config.effects import doubtful_keys, fixed_on_resume, idle_keys, shaping, values
 from srnn.config.key_table import key_table
-from srnn.config.reading import find, from_tables, is_named, load
+from srnn.config.reading import find, from_tables, is_named, load, with_overrides
 from srnn.config.tables import (
     AugmentConfig,
     Config,
@@ -36,4 +36,5 @@ __all__ = [
     "to_toml",
     "toml_value",
     "values",
+    "with_overrides",
 ]

@@ -60,6 +60,22 @@ def from_tables(tables: Document, source: str) -> Config:
     return _validated(copy.deepcopy(tables), source, set(), [])
 
 
+def with_overrides(config: Config, overrides: Sequence[str], table: str) -> Config:
+    """Return a configuration with ``table.key=value`` replaced, keys of one table alone.
+
+    Raises
+    ------
+    InputError
+        As `load` does, or if an override is of another table.
+    """
+    for each in overrides:
+        if not each.strip().startswith(f"{table}."):
+            raise InputError(f"--set {each}: expected a key of [{table}]")
+    document = config.model_dump(mode="json")
+    overridden, problems = override(document, overrides)
+    return _validated(document, "the run", overridden, problems)
+
+
 def _validated(
     document: Document, path: str, overridden: set[Place], problems: list[str]
 ) -> Config:

@@ -22,8 +22,8 @@ from srnn.runs.recogniser import Recogniser
 LATE = 0.5
 """Time after the end of a recording in which its word may be detected (s)."""
 
-THRESHOLDS = tuple(np.round(1 / (1 + np.exp(-np.linspace(-2.0, 6.0, 81))), 5).tolist())
-"""From 0.12 to 0.998, evenly in log-odds."""
+THRESHOLDS = tuple(np.round(1 / (1 + np.exp(-np.linspace(-2.0, 8.0, 101))), 5).tolist())
+"""From 0.12 to 0.9997, evenly in log-odds."""
 
 
 class Trace(NamedTuple):
