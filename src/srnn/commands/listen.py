@@ -95,10 +95,13 @@ def listen(
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     keys = listen_keys(recogniser.config, overrides, mode=mode, threshold=threshold)
-    calibration = Calibration.of(run) if threshold is None else None
+    is_chosen = threshold is not None or any("listen.threshold" in each for each in overrides)
+    calibration = None if is_chosen else Calibration.of(run)
     if calibration:
         calibration.expect(keys, run)
     thresholds = calibration.thresholds if calibration else {}
+    chosen = "calibrated thresholds" if calibration else f"threshold {keys.threshold:g}"
+    logger.info("listening: {}, {}", keys.mode, chosen)
     sample_rate, failures = recogniser.config.srnn.sample_rate, 0
     for path in sounds or (None,):
         name = "microphone" if path is None else "stdin" if str(path) == "-" else str(path)
@@ -119,7 +122,7 @@ def listen(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--false-alarms",
     type=click.FloatRange(0, 10_000, min_open=True),
@@ -152,6 +155,8 @@ def calibrate(
     from srnn.runs.recogniser import load
     from srnn.runs.resources import limit_threads
 
+    if not run.is_dir():
+        raise InputError(f"{run}: expected a run directory, to keep the thresholds in, found none")
     recogniser = load(run)
     set_up_logging(recogniser.config.logger.level)
     limit_threads()
@@ -165,6 +170,13 @@ def calibrate(
     if not traces:
         raise InputError("--negatives: expected recordings without keywords, found none")
     found = choose(traces, recogniser.labels, keys, false_alarms)
+    if found.minutes * false_alarms < 60:
+        logger.warning(
+            "{:.1f} minutes without keywords are too few for {:g} false alarms an hour: give more "
+            "--negatives, an hour or more",
+            found.minutes,
+            false_alarms,
+        )
     for word, threshold in found.thresholds.items():
         click.echo(f"{printable(word)}: {threshold:.3f}")
     click.echo(f"{found.alarms} false alarms in {found.minutes:.1f} min")

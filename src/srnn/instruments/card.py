@@ -29,7 +29,8 @@ from srnn.version import VERSION
 _SPEECH_COMMANDS = (
     "Speech Commands (`{name}`; Warden 2018, https://arxiv.org/abs/1804.03209), by Google and its "
     "contributors, licence CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/). The weights "
-    "are derived from it and have the same licence: name Speech Commands where you pass them on."
+    "are derived from it, or from a part of it, and have the same licence: name Speech Commands "
+    "where you pass them on."
 )
 
 
@@ -69,6 +70,8 @@ def card(
         f"# {name}",
         "",
         *_network(checkpoint, config),
+        "",
+        *_block(f"srnn predict {name} FILE...\nsrnn listen {name} FILE..."),
         "",
         "## Measured",
         "",

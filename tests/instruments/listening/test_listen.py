@@ -262,7 +262,7 @@ def test_misses_in_a_labelled_recording(
     assert alarms["counts"][middle] == {}
     assert scene["points"][-1]["misses"] == {"high": 1, "low": 1}
     # Elsewhere than where they are said, they are false alarms.
-    labels.write_text("0.2\t0.4\tlow\n0.6\t0.8\thigh\n")
+    labels.write_text("0.2\t0.4\tLow\n\\\t100.0\t200.0\n0.6\t0.8\thigh\n")
     found = json.loads(evaluate(run, tones, capsys, *options, "--json"))
     assert found["scenes"][0]["points"][middle]["misses"] == {"high": 1, "low": 1}
     assert found["false_alarms"][0]["counts"][middle] == {"high": 1, "low": 1}
@@ -272,8 +272,8 @@ def test_misses_in_a_labelled_recording(
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", ": expected keywords (low, high), found none"),
-        ("1\t2\tnothing\n", ": expected keywords (low, high), found none"),
+        ("", ": expected keywords (low, high), found no line"),
+        ("1\t2\tnothing\n", ": expected keywords (low, high), found nothing"),
         ("1\t2\n", ":1: expected start, end and word between tabs, found '1\\t2'"),
         ("start\tend\tword\n1\tx\tlow\n", ":2: expected start, end and word between tabs"),
         ("2\t1\tlow\n", ":1: expected 0 <= start < end, found 2 and 1"),

@@ -16,6 +16,7 @@ from srnn.instruments.listening.tradeoff import THRESHOLDS, Trace, alarms
 FILE = "calibration.json"
 """Name of the file in the run directory."""
 
+_LOWEST = next(n for n, each in enumerate(THRESHOLDS) if each >= 0.5)
 _REACH = 10  # of `THRESHOLDS`: how far one keyword's may lie below the common one
 
 
@@ -63,9 +64,9 @@ class Calibration(BaseModel):
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
+            place = "".join(f"{each}: " for each in first["loc"])
             raise InputError(
-                f"{path}: expected a calibration, found {place}: {first['msg']}"
+                f"{path}: expected a calibration, found {place}{first['msg']}"
             ) from error
 
     def holds_for(self, keys: ListenKeys) -> bool:
@@ -101,8 +102,8 @@ def calibrate(
 ) -> Calibration:
     """Choose the lowest thresholds with at most some false alarms an hour.
 
-    First the lowest that all keywords can have in common; then each keyword's is lowered in turn,
-    a step at a time, while the false alarms allow it.
+    They are at least 0.5. First the lowest that all keywords can have in common; then each
+    keyword's is lowered in turn, a step at a time, while the false alarms allow it.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def calibrate(
         return sum(alarms(each, labels, keys, thresholds).total() for each in traces)
 
     common = len(THRESHOLDS)
-    while common and count(dict.fromkeys(words, common - 1)) <= false_alarms * hours:
+    while common > _LOWEST and count(dict.fromkeys(words, common - 1)) <= false_alarms * hours:
         common -= 1
     if common == len(THRESHOLDS):
         raise InputError(
@@ -139,7 +140,7 @@ def calibrate(
     while lowering:
         for word in tuple(lowering):
             lower = steps | {word: steps[word] - 1}
-            if lower[word] < max(0, common - _REACH) or count(lower) > false_alarms * hours:
+            if lower[word] < max(_LOWEST, common - _REACH) or count(lower) > false_alarms * hours:
                 lowering.remove(word)
             else:
                 steps = lower

@@ -14,8 +14,9 @@ _TOLERANCE = 0.01  # seconds by which a stated end may exceed the recording, fro
 def read(path: Path, keywords: Collection[str]) -> list[Utterance]:
     """Read a file of labels, a line for each word: start (s), end (s), word, between tabs.
 
-    A line ``start``, ``end``, ``word`` may be the first. Words that are no keywords are
-    `_unknown_`. A word counts as said at its end.
+    A line ``start``, ``end``, ``word`` may be the first, and lines that begin with a backslash are
+    skipped. Words that are no keywords, in whatever case, are `_unknown_`. A word counts as said
+    at its end.
 
     Returns
     -------
@@ -36,10 +37,15 @@ def read(path: Path, keywords: Collection[str]) -> list[Utterance]:
     found = [
         _utterance(line, f"{path}:{number}", keywords)
         for number, line in enumerate(lines, start=1)
-        if line.strip() and not (number == 1 and line.split() == ["start", "end", "word"])
+        if line.strip()
+        and not line.startswith("\\")  # where Audacity keeps the frequencies of a label
+        and not (number == 1 and line.split() == ["start", "end", "word"])
     ]
     if all(each.label == UNKNOWN for each in found):
-        raise InputError(f"{path}: expected keywords ({', '.join(keywords)}), found none")
+        others = ", ".join(sorted({each.word for each in found})[:5]) or "no line"
+        raise InputError(
+            f"{path}: expected keywords ({', '.join(keywords)}), found {printable(others)}"
+        )
     return sorted(found)
 
 
@@ -69,4 +75,5 @@ def _utterance(line: str, place: str, keywords: Collection[str]) -> Utterance:
     if not 0 <= begin < until < float("inf"):
         raise InputError(f"{place}: expected 0 <= start < end, found {start} and {end}")
     word = word.strip()
-    return Utterance(begin, until, until, word if word in keywords else UNKNOWN, word)
+    as_label = {each.casefold(): each for each in keywords}.get(word.casefold(), UNKNOWN)
+    return Utterance(begin, until, until, as_label, word)

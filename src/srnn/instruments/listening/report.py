@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Reports of listening: detections on stdout, a live line on a terminal, a summary in the log."""
 
+import itertools
 import json
 import logging
 import math
@@ -61,6 +62,7 @@ class Reporter:
         self._rate = sample_rate
         self._save = save
         self._as_json = as_json
+        self._failed = False
         if save:
             try:
                 save.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,8 @@ class Reporter:
     ) -> None:
         """Remove the live line and log the summary."""
         self._line.close()
-        _log.info("%s: %s", self._name, self._session.summary())
+        if self._session.duration or not self._failed:
+            _log.info("%s: %s", self._name, self._session.summary())
 
     def follow(self, sound: Iterable[Tensor]) -> None:
         """Listen to blocks of samples, and report."""
@@ -94,6 +97,7 @@ class Reporter:
 
     def fail(self, error: InputError) -> None:
         """Report why the sound could not be read, or not to its end."""
+        self._failed = True
         if self._as_json:
             click.echo(json.dumps({"file": self._name, "error": str(error)}))
         else:
@@ -106,9 +110,15 @@ class Reporter:
             time, word, confidence = detection
             click.echo(f"{self._name}: {time:.2f} s: {word} {confidence:.1%}")
         if self._save:
-            name = f"{self._stem}-{detection.time:09.2f}-{detection.word}.wav"
             samples = self._session.sound_before(detection.time).numpy()
-            soundfile.write(self._save / name, np.clip(samples, -1, 1), self._rate)
+            file = self._unused(f"{self._stem}-{detection.time:09.2f}-{detection.word}")
+            soundfile.write(file, np.clip(samples, -1, 1), self._rate)
+
+    def _unused(self, stem: str) -> Path:
+        """Return a file that is not there yet: two recordings may have the same name."""
+        assert self._save
+        names = (f"{stem}{f'-{number}' if number > 1 else ''}.wav" for number in itertools.count(1))
+        return next(file for name in names if not (file := self._save / name).exists())
 
 
 def _live(duration: float, moment: Moment) -> str:

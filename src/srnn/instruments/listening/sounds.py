@@ -27,6 +27,8 @@ _LONG_BLOCK = 1.0  # seconds of a recording that are read at a time
 _LAG = 10.0  # seconds by which listening may lag behind a microphone
 _PATIENCE = 3.0  # seconds without a block after which a microphone counts as gone
 
+_CONTAINERS = (b"RIFF", b"fLaC", b"OggS", b"ID3")  # how wav, FLAC, Ogg and MP3 files begin
+
 _log = logging.getLogger(__name__)
 
 
@@ -101,12 +103,23 @@ def raw(pipe: Pipe, rate: int, sample_rate: int, name: str) -> Iterator[Tensor]:
         Of the pipe and of what is yielded (Hz).
     name : str
         For messages.
+
+    Raises
+    ------
+    InputError
+        If it is a file of another format.
     """
     resampler = Resampler(rate, sample_rate)
     size = 2 * round(_BLOCK * rate)  # bytes
-    rest = b""
+    rest, is_first = b"", True
     while some := pipe.read(size):
         data = rest + some
+        if is_first and data.startswith(_CONTAINERS):
+            raise InputError(
+                f"{printable(name)}: expected raw 16-bit samples, found a file of another format "
+                f"(it begins with {data[:4]!r}): name the file instead, or convert it"
+            )
+        is_first = False
         whole = len(data) - len(data) % 2
         rest = data[whole:]
         samples = np.frombuffer(data[:whole], "<i2").astype(np.float32)
@@ -188,7 +201,8 @@ def _sounddevice() -> Any:  # a module without types
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: it finds no PortAudio
         raise InputError(
-            "a microphone needs the package sounddevice, of the optional group `microphone`, and "
-            f"PortAudio; found {printable(error)}; recordings and `-` need neither"
+            "a microphone needs the package sounddevice (pdm install -G microphone, or pip install "
+            f"sounddevice) and PortAudio (Debian: libportaudio2); found {printable(error)}; "
+            "recordings and `-` need neither"
         ) from error
     return sounddevice

@@ -107,9 +107,9 @@ def draw(curves: Curves, title: str, file: Path) -> None:
             missed = [100 * some.missed for some in each.points]
             panel.plot(group.rates(), missed, ".-", label=each.name, markersize=3)
         panel.set_xscale("symlog", linthresh=1.0)
-        panel.set_xlim(left=0)
+        panel.set_xlim(0, max(10.0, *group.rates()))
         panel.set_xlabel("false alarms an hour")
-        panel.set_title(f"{Path(group.name).name}, {group.minutes:.0f} min", fontsize="medium")
+        panel.set_title(f"{Path(group.name).name}, {group.minutes:.2g} min", fontsize="medium")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("keywords missed (%)")
     panels[0].set_ylim(0, 100)
