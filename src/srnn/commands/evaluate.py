@@ -161,7 +161,7 @@ def _on_streams(recogniser: "Recogniser", asked: _Asked) -> tuple[str, object]:
 
     keys = listen_keys(recogniser.config, asked.overrides, mode=asked.mode)
     calibration = Calibration.of(asked.run)
-    fits = calibration and calibration.holds_for(keys)
+    fits = calibration and calibration.holds_for(keys, asked.run)
     measurer = Measurer(recogniser, keys, calibration.thresholds if calibration and fits else None)
     if asked.labels:
         place = str(asked.stream)

@@ -43,19 +43,32 @@ def test_too_few_false_alarms_are_an_error() -> None:
 
 def test_a_calibration_is_kept_with_the_run(tmp_path: Path) -> None:
     assert Calibration.of(tmp_path) is None
-    found = calibrate([hour([0.9], [])], LABELS, KEYS, 1)
-    path = found.save(tmp_path)
+    checkpoint = tmp_path / "best.safetensors"
+    checkpoint.write_bytes(b"weights")
+    made = calibrate([hour([0.9], [])], LABELS, KEYS, 1)
+    path = made.save(tmp_path)
     assert path == tmp_path / FILE
-    assert Calibration.of(tmp_path) == found
+    found = Calibration.of(tmp_path)
+    assert found
+    assert found.network
+    assert found.model_copy(update={"network": ""}) == made
     other = KEYS.model_copy(update={"interval": 50.0})
-    assert found.holds_for(KEYS)
+    assert found.holds_for(KEYS, tmp_path)
     found.expect(KEYS, tmp_path)
-    assert not found.holds_for(other)
+    assert not found.holds_for(other, tmp_path)
     with pytest.raises(InputError, match=r"listen\.interval = 50\.0, found one for 100\.0"):
         found.expect(other, tmp_path)
-    path.write_text('{"thresholds": {"yes": 2}}')
-    with pytest.raises(InputError, match="expected a calibration, found"):
-        Calibration.of(tmp_path)
-    path.write_bytes(b"\xff")
-    with pytest.raises(InputError, match="expected a calibration, found"):
-        Calibration.of(tmp_path)
+    checkpoint.write_bytes(b"other weights")
+    assert not found.holds_for(KEYS, tmp_path)
+    with pytest.raises(InputError, match=r"expected a calibration of the network in .* of another"):
+        found.expect(KEYS, tmp_path)
+    for content in (b'{"thresholds": {"yes": 2}}', b"\xff", b"{", b"[]"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"expected a calibration, found [^:]"):
+            Calibration.of(tmp_path)
+
+
+def test_thresholds_are_at_least_a_half() -> None:
+    """Where hardly anything is heard, there would be no alarm at any threshold."""
+    found = calibrate([hour([], [])], LABELS, KEYS, 1)
+    assert set(found.thresholds.values()) == {min(each for each in THRESHOLDS if each >= 0.5)}

@@ -118,6 +118,27 @@ def test_keys_of_listening_can_be_overridden(
     assert times[0] < times[1]
 
 
+def test_recordings_of_one_name_have_files_of_their_own(
+    listen: Callable[..., tuple[str, str]], stream: Path, tmp_path: Path
+) -> None:
+    listen(stream, stream, "--threshold", 0.6, "--save", tmp_path)
+    listen(stream, "--threshold", 0.6, "--save", tmp_path)
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert len(names) == 6
+    assert sum(name.endswith("low-3.wav") for name in names) == 1
+
+
+def test_a_file_on_a_pipe_that_is_not_raw_is_an_error(
+    run: Path, stream: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-m", "srnn", "listen", str(run), "-"]
+    with stream.open("rb") as pipe:
+        done = subprocess.run(command, stdin=pipe, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "stdin: expected raw 16-bit samples, found a file of another format" in done.stderr
+    assert "listened to" not in done.stderr
+
+
 def samples(stream: Path) -> bytes:
     read: bytes = soundfile.read(stream, dtype="int16")[0].astype("<i2").tobytes()
     return read
@@ -313,7 +334,8 @@ def test_calibrated_thresholds_are_used(
     quiet = tmp_path / "quiet.wav"
     soundfile.write(quiet, np.random.default_rng(1).normal(0, 1e-3, 20 * RATE), RATE)
     assert cli.run(["calibrate", str(run), "--negatives", str(quiet)]) == 0
-    out = capsys.readouterr().out
+    out, log = capsys.readouterr()
+    assert "too few for 1 false alarms an hour" in log
     try:
         assert re.match(r"low: 0\.\d+\nhigh: 0\.\d+\n0 false alarms in 0\.\d min\n", out)
         calibrated, _ = listen(stream, "--json")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """The thresholds of the keywords for a wanted number of false alarms, kept with a run."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
@@ -12,6 +13,7 @@ from srnn.detection import ListenKeys
 from srnn.errors import InputError
 from srnn.files import write_text
 from srnn.instruments.listening.tradeoff import THRESHOLDS, Trace, alarms
+from srnn.runs.checkpoint import checkpoint_path
 
 FILE = "calibration.json"
 """Name of the file in the run directory."""
@@ -27,6 +29,8 @@ class Calibration(BaseModel):
     ----------
     mode, interval, average, refractory
         The keys that they hold for, see `ListenKeys`.
+    network : str
+        SHA-256 of the checkpoint that they hold for; empty until they are saved.
     false_alarms : float
         False alarms an hour that were wanted.
     thresholds : dict of str to float
@@ -47,6 +51,7 @@ class Calibration(BaseModel):
     thresholds: dict[str, Annotated[float, Field(gt=0, le=1)]]
     alarms: int
     minutes: float
+    network: str = ""
 
     @classmethod
     def of(cls, run: Path) -> Self | None:
@@ -69,12 +74,12 @@ class Calibration(BaseModel):
                 f"{path}: expected a calibration, found {place}{first['msg']}"
             ) from error
 
-    def holds_for(self, keys: ListenKeys) -> bool:
-        """Return whether it was made for these keys."""
-        return not self._different(keys)
+    def holds_for(self, keys: ListenKeys, run: Path) -> bool:
+        """Return whether it was made for these keys, and for the network that is in the run."""
+        return not self._different(keys) and self.network == _digest(run)
 
     def expect(self, keys: ListenKeys, run: Path) -> None:
-        """Check that it was made for these keys.
+        """Check that it was made for these keys, and for the network that is in the run.
 
         Raises
         ------
@@ -86,15 +91,25 @@ class Calibration(BaseModel):
                 f"{run / FILE}: expected a calibration for listen.{name} = {getattr(keys, name)}, "
                 f"found one for {getattr(self, name)}: calibrate anew, or set --threshold"
             )
+        if self.network != _digest(run):
+            raise InputError(
+                f"{run / FILE}: expected a calibration of the network in {run}, found one of "
+                "another: calibrate anew, or set --threshold"
+            )
 
     def _different(self, keys: ListenKeys) -> list[str]:
         names = ("mode", "interval", "average", "refractory")
         return [name for name in names if getattr(self, name) != getattr(keys, name)]
 
     def save(self, run: Path) -> Path:
-        """Write it into a run directory, and return its file."""
-        write_text(run / FILE, self.model_dump_json(indent=1) + "\n")
+        """Write it into the directory of the run whose network it is of, and return its file."""
+        made = self.model_copy(update={"network": _digest(run)})
+        write_text(run / FILE, made.model_dump_json(indent=1) + "\n")
         return run / FILE
+
+
+def _digest(run: Path) -> str:
+    return hashlib.sha256(checkpoint_path(run).read_bytes()).hexdigest()
 
 
 def calibrate(
