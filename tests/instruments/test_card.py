@@ -82,6 +82,7 @@ def test_networks_of_the_package_are_listed_with_their_cards(
     assert cli.run(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(included())
+    assert re.fullmatch(r"gsc8-best +\d+ kB  9\d\.\d\d %  yes no up .* _unknown_", lines[0])
     for name, path in included().items():
         assert cli.run(["models", name]) == 0
         card = capsys.readouterr().out

@@ -2,7 +2,7 @@
 """``srnn listen`` and ``srnn calibrate``: keywords in streams."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -81,6 +81,8 @@ def listen(
 ) -> int:
     """Detect keywords in recordings of any length, or in raw 16-bit samples on stdin (-).
 
+    FILE may be a folder, for all recordings in it and below, or a pattern.
+
     Without either, in what the microphone records. A line for each detection as it happens: time in
     the stream (s), word, averaged probability. Ctrl-C ends it.
     """
@@ -103,7 +105,11 @@ def listen(
     chosen = "calibrated thresholds" if calibration else f"threshold {keys.threshold:g}"
     logger.info("listening: {}, {}", keys.mode, chosen)
     sample_rate, failures = recogniser.config.srnn.sample_rate, 0
-    for path in sounds or (None,):
+    for path in _each(sounds) if sounds else (None,):
+        if isinstance(path, InputError):
+            failures += 1
+            click.echo(str(path), err=True)
+            continue
         name = "microphone" if path is None else "stdin" if str(path) == "-" else str(path)
         session = Session(recogniser, keys, thresholds)
         with Reporter(session, name, sample_rate, save, as_json) as reporter:
@@ -119,6 +125,17 @@ def listen(
                 failures += 1
                 reporter.fail(error)
     return 2 if failures else 0
+
+
+def _each(sounds: Sequence[Path]) -> Iterator[Path | InputError]:
+    """Yield the recordings that files, folders and patterns name, and `-`; or why there is none."""
+    from srnn.data.selection import select_recordings
+
+    for path in sounds:
+        try:
+            yield from [path] if str(path) == "-" else select_recordings(path)
+        except InputError as error:
+            yield error
 
 
 @click.command()

@@ -18,10 +18,10 @@ from srnn.log import set_up_logging
 def models(name: str | None) -> None:
     """List the networks of the package, or print the model card of one.
 
-    The other commands take their names for RUN.
+    The list has the size of each, its accuracy by the official protocol, and its labels. The other
+    commands take their names for RUN.
     """
-    from srnn.runs.checkpoint import load_checkpoint
-    from srnn.runs.included import card_of, included
+    from srnn.runs.included import card_of, included, summary_of
 
     found = included()
     if name:
@@ -31,8 +31,7 @@ def models(name: str | None) -> None:
         return
     width = max(map(len, found), default=0)
     for each, path in found.items():
-        labels = " ".join(load_checkpoint(path).labels)
-        click.echo(f"{each:{width}}  {path.stat().st_size / 1000:,.0f} kB  {labels}")
+        click.echo(f"{each:{width}} {summary_of(path)}")
 
 
 @click.command()

@@ -118,6 +118,21 @@ def test_keys_of_listening_can_be_overridden(
     assert times[0] < times[1]
 
 
+def test_folders_and_patterns_name_recordings(
+    listen: Callable[..., tuple[str, str]], stream: Path, tmp_path: Path
+) -> None:
+    for name in ("b.wav", "a.wav"):
+        (tmp_path / name).symlink_to(stream)
+    for place in (tmp_path, tmp_path / "*.wav"):
+        out, _ = listen(place, "--threshold", 0.6, "--json")
+        files = [json.loads(line)["file"] for line in out.splitlines()]
+        assert files == [str(tmp_path / name) for name in ("a.wav", "a.wav", "b.wav", "b.wav")]
+    (tmp_path / "empty").mkdir()
+    _, log = listen(tmp_path / "empty", stream, "--threshold", 0.6, code=2)
+    assert f"{tmp_path / 'empty'}: expected a recording, found a folder without any" in log
+    assert "2 detections" in log
+
+
 def test_recordings_of_one_name_have_files_of_their_own(
     listen: Callable[..., tuple[str, str]], stream: Path, tmp_path: Path
 ) -> None:

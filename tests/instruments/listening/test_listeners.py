@@ -14,6 +14,7 @@ from srnn import cli
 from srnn.data import audio
 from srnn.errors import InputError
 from srnn.instruments.listening.listeners import Listener, Posteriors, Stateful, Windows
+from srnn.network.model import Operations
 
 SIZE, RATE = 2000, 8000
 KINDS: dict[str, Callable[[srnn.Recogniser, float], Listener]] = {
@@ -47,7 +48,8 @@ def heard(listener: Listener, samples: Tensor, part: int) -> Posteriors:
     found.append(listener.flush())
     times = torch.cat([each.times for each in found])
     probabilities = torch.cat([each.probabilities for each in found])
-    return Posteriors(times, probabilities, sum(each.spikes for each in found))
+    operations = Operations(*map(sum, zip(*(each.operations for each in found), strict=True)))
+    return Posteriors(times, probabilities, sum(each.spikes for each in found), operations)
 
 
 @pytest.mark.parametrize("features", ["pcen", "log_mel"])
@@ -62,7 +64,11 @@ def test_a_clip_from_rest_is_classified_as_by_predict(
         found = heard(Stateful(recogniser, 0.05), samples, part)
         assert found.probabilities[-1].tolist() == pytest.approx([*expected.values()], abs=1e-4)
         spikes = recogniser.record(samples.numpy()).layers
-        assert found.spikes == sum(layer.spikes.sum() for layer in spikes)
+        counts = [float(layer.spikes.sum()) for layer in spikes]
+        assert found.spikes == sum(counts)
+        output = recogniser.spotter(recogniser.extract(samples[None]))
+        inputs = int(output.inputs.count_nonzero())
+        assert found.operations == recogniser.spotter.network.operations(inputs, counts)
 
 
 @pytest.mark.parametrize("features", ["pcen", "reference"])
@@ -93,6 +99,7 @@ def test_parts_of_any_size_give_the_same(
     assert (np.diff(whole.times) >= 0).all()  # the last ones are all ready at the end
     torch.testing.assert_close(parts.probabilities, whole.probabilities, atol=1e-4, rtol=0)
     assert parts.spikes == whole.spikes
+    assert parts.operations == pytest.approx(whole.operations)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srnn.errors import InputError
 from srnn.features.stream import FeatureStream
-from srnn.network.model import Output
+from srnn.network.model import Operations, Output
 from srnn.network.steps import NetworkState, advance
 from srnn.runs.recogniser import Recogniser
 
@@ -31,11 +31,14 @@ class Posteriors(NamedTuple):
         Probabilities of the labels.
     spikes : float
         Spikes of all hidden neurons meanwhile.
+    operations : Operations
+        Synaptic operations of spikes and inputs meanwhile.
     """
 
     times: Tensor
     probabilities: Tensor
     spikes: float
+    operations: Operations
 
 
 class Listener(Protocol):
@@ -94,14 +97,19 @@ class Windows:
     @torch.inference_mode()
     def _classify(self, windows: Tensor, ends: Tensor) -> Posteriors:
         """Return the classifications of windows (N, n) that end at ``ends`` (N,) (samples)."""
-        probabilities, spikes = [torch.zeros(0, len(self._recogniser.labels))], 0.0
+        network = self._recogniser.spotter.network
+        probabilities = [torch.zeros(0, len(self._recogniser.labels))]
+        spikes, inputs = torch.zeros(len(network.hidden)), 0
         # With "batch" normalisation a prediction depends on the other clips of the batch.
         size = 1 if self._recogniser.spotter.normaliser.scale is None else _BATCH
         for some in windows.split(size) if len(windows) else ():
             output = self._recogniser.spotter(self._recogniser.extract(some.contiguous()))
             probabilities.append(output.log_probabilities.exp())
-            spikes += output.spikes.sum().item()
-        return Posteriors(ends / self._rate, torch.cat(probabilities), spikes)
+            spikes += output.spikes.sum(dim=1)
+            inputs += int(output.inputs.count_nonzero())
+        operations = network.operations(inputs, spikes.tolist())
+        times = ends / self._rate
+        return Posteriors(times, torch.cat(probabilities), float(spikes.sum()), operations)
 
 
 class Stateful:
@@ -159,12 +167,13 @@ class Stateful:
         ends = [*range(first_end, self._done + 1, self._interval)]
         if at_end and self._done and self._done % self._interval:
             ends.append(self._done)
-        spikes = 0.0
+        spikes, inputs = [0.0] * len(spotter.network.hidden), 0
         if len(features):
             normalised = spotter.normaliser(features.transpose(0, 1)[None])
             steps, self._state = advance(spotter.network, normalised, self._state)
             potentials = steps.potentials
-            spikes = sum(layer.sum().item() for layer in steps.hidden)
+            spikes = [layer.sum().item() for layer in steps.hidden]
+            inputs = int(steps.inputs.count_nonzero())
             if begin:
                 potentials = torch.cat([self._potentials, potentials])
             self._potentials = potentials
@@ -178,4 +187,5 @@ class Stateful:
         self._potentials = self._potentials[-(self._steps - 1) :].clone()
         centres = self._step * (torch.tensor(ends, dtype=torch.float64) - 1)
         times = (centres + self._features.latency).clamp(max=self._samples / self._rate)
-        return Posteriors(times, torch.cat(probabilities), spikes)
+        operations = spotter.network.operations(inputs, spikes)
+        return Posteriors(times, torch.cat(probabilities), sum(spikes), operations)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from srnn.detection import Detection, Detector, ListenKeys
 from srnn.instruments.listening.listeners import Listener, Posteriors, Stateful, Windows
+from srnn.network.model import Operations
 from srnn.runs.recogniser import Recogniser
 
 
@@ -64,6 +65,8 @@ class Session:
         Time that its classification took (s).
     spikes : float
         Spikes of all hidden neurons.
+    operations : Operations
+        Synaptic operations of spikes and inputs.
     counts : Counter of str
         Detections of each keyword.
 
@@ -86,6 +89,7 @@ class Session:
         self._kept = recogniser.config.srnn.size + self._rate // 2
         self._label, self._probability = "", 0.0
         self.duration = self.seconds = self.spikes = 0.0
+        self.operations = Operations(0.0, 0.0)
         self.counts: Counter[str] = Counter()
         self._recent = torch.zeros(0)  # the last samples
 
@@ -119,6 +123,8 @@ class Session:
 
     def _moment(self, found: Posteriors, peak: float) -> Moment:
         self.spikes += found.spikes
+        pairs = zip(self.operations, found.operations, strict=True)
+        self.operations = Operations(*map(sum, pairs))
         detections = []
         for moment, probabilities in zip(
             found.times.tolist(), found.probabilities.numpy(), strict=True
@@ -139,7 +145,9 @@ class Session:
         line = f"listened to {self.duration:.1f} s: {detections}{f' ({words})' if words else ''}"
         if not self.duration:
             return line
+        accumulates, products = (each / self.duration / 1e6 for each in self.operations)
         return (
-            f"{line}; real-time factor {self.seconds / self.duration:.3f}, "
-            f"{self.spikes / self.duration:,.0f} spikes a second"
+            f"{line}; real-time factor {self.seconds / self.duration:.3f}; a second: "
+            f"{self.spikes / self.duration:,.0f} spikes, {accumulates:.2f} M accumulates, "
+            f"{products:.2f} M multiply-accumulates"
         )

@@ -30,6 +30,9 @@ def to_text(curves: Curves) -> str:
     ):
         if fractions[0] is not None:
             lines += [title, f"{first.name:<24}{_row(f'{each:.1%}' for each in fractions)}"]
+    latencies = ("-" if each.latency is None else f"{each.latency:.2f}" for each in points)
+    lines += ["time from when a keyword is said to its detection (s):"]
+    lines += [f"{first.name:<24}{_row(latencies)}"]
     lines.append("false alarms an hour:")
     for group in curves.alarms:
         rates = group.rates()
