@@ -82,7 +82,8 @@ def at(dataroot: Path, gsc_url: str, named_by: str) -> DataSet:
     if folder is None:
         raise InputError(
             f"{named_by}: expected one data set (a folder a word with recordings in it, there or "
-            "under SpeechCommands), found none or several; name it with --dataroot DIR"
+            f"under SpeechCommands) or one called {corpus_name(gsc_url)}, found none or several; "
+            "name it with --dataroot DIR"
         )
     return read(folder)
 
