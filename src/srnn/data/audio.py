@@ -7,8 +7,8 @@ Lengths of a file are counted in *frames* (one sample of every channel) at the f
 import logging
 import os
 import stat
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -71,16 +71,37 @@ def decode(
         infinity, has another rate, or is longer than `LONGEST`.
     """
     report = report or partial(_warn, path)
-    header = _expect_whole(path)
+    header = header_of(path)
+    if header.missing:
+        raise UnreadableError(path, cut_off(header))
     if header.trailing:
         report(f"{header.trailing:,} bytes behind the samples that its header states are not read")
+    with opened(path, header) as file:
+        _expect_plausible(path, file)
+        return _samples(path, file, report), file.samplerate
+
+
+@contextmanager
+def opened(path: Path, header: Stated) -> Iterator[soundfile.SoundFile]:
+    """Open a recording within the context.
+
+    Parameters
+    ----------
+    path : Path
+    header : Stated
+        As `header_of` returns it.
+
+    Raises
+    ------
+    UnreadableError
+        soundfile cannot read it.
+    """
     # As bytes: soundfile takes no string for a name that is no UTF-8.
     name = os.fsencode(path)
     corrected = Corrected(name, header.correction) if header.correction else None
     try:
         with corrected or nullcontext(), soundfile.SoundFile(corrected or name) as file:
-            _expect_plausible(path, file)
-            return _samples(path, file, report), file.samplerate
+            yield file
     # TypeError: a `.raw` file, which has no header.
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
@@ -122,19 +143,27 @@ def _warn(path: Path, problem: str) -> None:
     _log.warning("%s: %s", printable(path), problem)
 
 
-def _expect_whole(path: Path) -> Stated:
-    """Check what libsndfile does not report: the cause of a failed open, and missing samples."""
+def header_of(path: Path) -> Stated:
+    """Return what the header of a recording states and libsndfile does not report.
+
+    Raises
+    ------
+    UnreadableError
+        It is no regular file, or cannot be opened.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
             raise UnreadableError(path, "a folder" if stat.S_ISDIR(mode) else "no regular file")
         with path.open("rb", buffering=0) as file:
-            header = stated(file)
+            return stated(file)
     except OSError as refusal:
         raise UnreadableError(path, f"nothing to read ({refusal.strerror})") from refusal
-    if header.missing:
-        raise UnreadableError(path, f"data that is cut off ({header.missing:,} bytes are missing)")
-    return header
+
+
+def cut_off(header: Stated) -> str:
+    """Return what is found in a recording with bytes missing, for an error."""
+    return f"data that is cut off ({header.missing:,} bytes are missing)"
 
 
 def _expect_plausible(path: Path, file: soundfile.SoundFile) -> None:

@@ -67,6 +67,16 @@ def test_what_is_no_recording_is_an_error(tmp_path: Path) -> None:
         list(recording(path, 16_000))
 
 
+def test_a_recording_that_is_cut_off_is_read_to_where_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "cut.wav"
+    soundfile.write(path, np.full(48_000, 0.5), 16_000)
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 16_000])
+    found: list[torch.Tensor] = []
+    with pytest.raises(UnreadableError, match=r"data that is cut off \(\S+ bytes are missing\)"):
+        found.extend(recording(path, 16_000))
+    assert len(torch.cat(found)) == 16_000
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 3201])
 def test_a_pipe_yields_samples_whatever_its_parts(size: int) -> None:
     samples = noise(8000)

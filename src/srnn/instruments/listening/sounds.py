@@ -5,20 +5,25 @@ Legend: n samples.
 """
 
 import logging
-import os
 import queue
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srnn.data.audio import HIGHEST_RATE, LOWEST_RATE, UnreadableError
+from srnn.data.audio import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    UnreadableError,
+    cut_off,
+    header_of,
+    opened,
+)
 from srnn.data.levels import FULL_SCALE
 from srnn.errors import InputError, printable
 
@@ -73,24 +78,20 @@ def recording(path: Path, sample_rate: int) -> Iterator[Tensor]:
     UnreadableError
         If it is no recording, or is damaged: after what could be read of it.
     """
-    if not path.is_file():
-        raise UnreadableError(path, "a folder" if path.is_dir() else "nothing to read")
-    try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
-                allowed = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} are possible"
-                raise UnreadableError(path, f"a sample rate of {file.samplerate:,} Hz ({allowed})")
-            resampler = Resampler(file.samplerate, sample_rate)
-            frames = round(_LONG_BLOCK * file.samplerate)
-            for block in file.blocks(frames, dtype="float32", always_2d=True):
-                if not np.isfinite(block).all():
-                    raise UnreadableError(path, "NaN or infinity among its samples")
-                yield resampler.push(block.mean(axis=1))
-            yield resampler.push(np.zeros(0, np.float32), last=True)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: `.raw` has no header
-        reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
-        found = f"a file that soundfile cannot read ({reason.rstrip('.')})"
-        raise UnreadableError(path, found) from error
+    header = header_of(path)
+    with opened(path, header) as file:
+        if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+            allowed = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} are possible"
+            raise UnreadableError(path, f"a sample rate of {file.samplerate:,} Hz ({allowed})")
+        resampler = Resampler(file.samplerate, sample_rate)
+        frames = round(_LONG_BLOCK * file.samplerate)
+        for block in file.blocks(frames, dtype="float32", always_2d=True):
+            if not np.isfinite(block).all():
+                raise UnreadableError(path, "NaN or infinity among its samples")
+            yield resampler.push(block.mean(axis=1))
+        yield resampler.push(np.zeros(0, np.float32), last=True)
+    if header.missing:
+        raise UnreadableError(path, cut_off(header))
 
 
 def raw(pipe: Pipe, rate: int, sample_rate: int, name: str) -> Iterator[Tensor]:
