@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import safetensors
 import safetensors.torch
 import torch
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
@@ -31,6 +30,8 @@ from srnn.version import VERSION
 
 FORMAT = "srnn checkpoint"
 _VERSION = 3  # of the layout; keys that a configuration lacks have their defaults
+
+_LONGEST_HEADER = 100_000_000  # bytes that the format allows
 
 _Count = Annotated[int, Field(ge=0)]
 
@@ -172,9 +173,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def _read(path: Path) -> dict[str, Any]:
     """Return the fields of `Checkpoint`, and ``srnn``, as a file has them."""
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Opened once: safetensors opens a name again for its tensors, and a run that goes on
+        # meanwhile may have put a newer file there.
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _LONGEST_HEADER:
+                raise ValueError(length)
+            metadata = json.loads(file.read(length)).get("__metadata__", {})
+            file.seek(0)
+            tensors = safetensors.torch.load(file.read())
         checksum = metadata.pop("sha256", None)
         found_checksum = _digest(metadata, tensors)
     except OSError as error:
