@@ -181,7 +181,7 @@ def _read(path: Path) -> dict[str, Any]:
                 raise ValueError(length)
             metadata = json.loads(file.read(length)).get("__metadata__", {})
             file.seek(0)
-            tensors = safetensors.torch.load(file.read())
+            tensors = dict(sorted(safetensors.torch.load(file.read()).items()))
         checksum = metadata.pop("sha256", None)
         found_checksum = _digest(metadata, tensors)
     except OSError as error:
