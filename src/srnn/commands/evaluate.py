@@ -72,13 +72,8 @@ class _Asked:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--partition",
-    type=click.Choice(["testing", "validation"]),
-    default="testing",
-    show_default=True,
-)
+@options.run
+@options.partition
 @options.dataroot
 @click.option(
     "--protocol",

@@ -27,7 +27,7 @@ def _list_devices(context: click.Context, _option: click.Parameter, wanted: bool
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@options.run
 @click.argument(
     "sounds",
     nargs=-1,
@@ -139,7 +139,7 @@ def _each(sounds: Sequence[Path]) -> Iterator[Path | InputError]:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@options.run
 @click.option(
     "--false-alarms",
     type=click.FloatRange(0, 10_000, min_open=True),

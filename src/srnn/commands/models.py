@@ -35,14 +35,9 @@ def models(name: str | None) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@options.run
 @click.option("--name", help="Of the network.  [default: that of RUN]")
-@click.option(
-    "--partition",
-    type=click.Choice(["testing", "validation"]),
-    default="testing",
-    show_default=True,
-)
+@options.partition
 @options.dataroot
 @options.negatives
 @click.option(
@@ -73,6 +68,8 @@ def card(
     from srnn.runs.official import OfficialEvaluation
     from srnn.runs.recogniser import Recogniser
 
+    if into and not into.is_dir():
+        raise InputError(f"--into {into}: expected a folder, found none")
     path = checkpoint_path(run)
     checkpoint = load_checkpoint(path)
     name = name or (path.stem if path == run else run.resolve().name)
@@ -85,7 +82,8 @@ def card(
     if negatives:
         measurer = Measurer(recogniser, recogniser.config.listen)
         curves = measurer.scenes(partition, dataroot, negatives)
-    text = make_card(name, public(checkpoint), official, robustness, curves)
+    published = public(checkpoint)
+    text = make_card(name, published, official, robustness, curves)
     if into:
-        logger.info("the network is in {}", write(into, name, public(checkpoint), text))
+        logger.info("the network is in {}", write(into, name, published, text))
     click.echo(text, nl=False)

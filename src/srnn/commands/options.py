@@ -14,6 +14,15 @@ overrides = click.option(
     "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a key."
 )
 
+run = click.argument("run", type=click.Path(path_type=Path))
+
+partition = click.option(
+    "--partition",
+    type=click.Choice(["testing", "validation"]),
+    default="testing",
+    show_default=True,
+)
+
 dataroot = click.option(
     "--dataroot",
     type=click.Path(path_type=Path),

@@ -166,12 +166,23 @@ def cut_off(header: Stated) -> str:
     return f"data that is cut off ({header.missing:,} bytes are missing)"
 
 
-def _expect_plausible(path: Path, file: soundfile.SoundFile) -> None:
-    """Check the rate and length in a header, before memory is allocated for it."""
-    rate, frames = file.samplerate, file.frames
+def expect_rate(path: Path, rate: int) -> None:
+    """Check the sample rate (Hz) of a recording.
+
+    Raises
+    ------
+    UnreadableError
+        It is not from `LOWEST_RATE` to `HIGHEST_RATE`.
+    """
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         allowed = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} are possible"
         raise UnreadableError(path, f"a sample rate of {rate:,} Hz ({allowed})")
+
+
+def _expect_plausible(path: Path, file: soundfile.SoundFile) -> None:
+    """Check the rate and length in a header, before memory is allocated for it."""
+    rate, frames = file.samplerate, file.frames
+    expect_rate(path, rate)
     if frames == _UNKNOWN_LENGTH:
         raise UnreadableError(path, "a stream that does not state its length")
     if frames > LONGEST * rate:

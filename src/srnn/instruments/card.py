@@ -12,7 +12,6 @@ from pathlib import Path
 from srnn.config import Config
 from srnn.data.labels import SILENCE, UNKNOWN, keywords
 from srnn.data.negatives import SYNTHETIC
-from srnn.errors import InputError
 from srnn.files import write_text
 from srnn.instruments.listening.measure import Curves
 from srnn.instruments.listening.stream_report import RATES, at_rate
@@ -105,10 +104,8 @@ def write(folder: Path, name: str, checkpoint: Checkpoint, text: str) -> Path:
     Raises
     ------
     InputError
-        If there is no folder, or the disk does not take them.
+        If the disk does not take them.
     """
-    if not folder.is_dir():
-        raise InputError(f"--into {folder}: expected a folder, found none")
     path = folder / f"{name}.safetensors"
     checkpoint.save(path)
     write_text(card_of(path), text)

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srnn.data.audio import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
     UnreadableError,
     cut_off,
+    expect_rate,
     header_of,
     opened,
 )
@@ -80,9 +79,7 @@ def recording(path: Path, sample_rate: int) -> Iterator[Tensor]:
     """
     header = header_of(path)
     with opened(path, header) as file:
-        if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
-            allowed = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,} are possible"
-            raise UnreadableError(path, f"a sample rate of {file.samplerate:,} Hz ({allowed})")
+        expect_rate(path, file.samplerate)
         resampler = Resampler(file.samplerate, sample_rate)
         frames = round(_LONG_BLOCK * file.samplerate)
         for block in file.blocks(frames, dtype="float32", always_2d=True):
