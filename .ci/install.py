@@ -3,9 +3,9 @@
 
 The scripts of ``[tool.pdm.scripts]`` run ``python -I .ci/install.py GROUPS PDM [-- COMMAND]`` with
 the Python of the environment that PDM chose. GROUPS is ``prod``, with optional groups and
-``dev`` where needed. PDM is PDM's own command line. A stamp in the environment records what was installed.
-While it holds, PDM is not called: the check takes less than 0.1 s and no network. An installation
-writes to stderr only, because stdout belongs to the command.
+``dev`` where needed. PDM is PDM's own command line. A stamp in the environment records what was
+installed. While it holds, PDM is not called: the check takes less than 0.1 s and no network. An
+installation writes to stderr only, because stdout belongs to the command.
 """
 
 import contextlib
