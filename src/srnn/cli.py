@@ -22,6 +22,7 @@ from srnn.commands.evaluate import evaluate
 from srnn.commands.listen import calibrate, listen
 from srnn.commands.models import card, models
 from srnn.commands.predict import predict
+from srnn.commands.report import report
 from srnn.commands.train import train
 from srnn.process import exit_code, open_standard_streams
 
@@ -35,6 +36,7 @@ Examples:
   srnn evaluate a --partition validation        accuracy of that partition
   srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
   srnn predict a meeting.flac --all             a word for each second of it
+  srnn report a                                 a page about a run: curves, spikes, energy
   srnn listen a                                 keywords that the microphone records
   srnn config my.toml                           every key and its value
 """

@@ -17,7 +17,7 @@ from srnn.runs.parts import spec_of, task_of
 from srnn.runs.recogniser import Recogniser, load
 from srnn.runs.resources import limit_threads, resources
 from srnn.training.device import make_device
-from srnn.training.evaluation import Evaluation
+from srnn.training.evaluation import Evaluation, Observer
 from srnn.training.evaluation import evaluate as evaluate_examples
 from srnn.training.examples import make_examples
 
@@ -62,17 +62,29 @@ def evaluate(
     _expect_one_of("protocol", protocol, get_args(Protocol))
     recogniser = run if isinstance(run, Recogniser) else load(run)
     root = None if dataroot is None else Path(dataroot)
+    corpus = corpus_of(recogniser, partition, root, protocol)
+    result = evaluate_corpus(recogniser, corpus, partition)
+    return official(result, corpus.partitions[partition]) if protocol == "official" else result
+
+
+def evaluate_corpus(
+    recogniser: Recogniser, corpus: Corpus, partition: Partition, observe: Observer | None = None
+) -> Evaluation:
+    """Evaluate a network on a partition of a corpus, which `corpus_of` returned.
+
+    ``observe`` receives each batch, in the order of the clips.
+    """
     limit_threads()
     config, device = recogniser.config, make_device(recogniser.config.cuda)
-    spec = spec_of(config)
-    corpus = corpus_of(recogniser, partition, root, protocol)
     with resources(config, device):
+        spec = spec_of(config)
         examples = make_examples(corpus, [partition], spec, device, memory_budget=0)[partition]
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels
         size, held_out = config.srnn.batch_size, config.data.held_out
-        result = evaluate_examples(spotter, examples, labels, partition, size, device, held_out)
-    return official(result, corpus.partitions[partition]) if protocol == "official" else result
+        return evaluate_examples(
+            spotter, examples, labels, partition, size, device, held_out, observe
+        )
 
 
 def corpus_of(

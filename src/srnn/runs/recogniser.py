@@ -104,7 +104,7 @@ class Recogniser:
         InputError
             If the file is no recording.
         """
-        return self.predict_waveform(self._read(Path(recording)))
+        return self.predict_waveform(self.read(Path(recording)))
 
     def predict_waveform(self, waveform: NDArray[np.float32]) -> Prediction:
         """Recognise the word in samples of shape (n,), n >= 1, at ``config.srnn.sample_rate``.
@@ -152,6 +152,16 @@ class Recogniser:
                 except InputError as error:
                     yield path, error
 
+    def read(self, path: Path) -> NDArray[np.float32]:
+        """Return the samples of an audio file, shape (n,), at ``config.srnn.sample_rate``.
+
+        Raises
+        ------
+        InputError
+            If the file is no recording.
+        """
+        return audio.read(path, self.config.srnn.sample_rate)
+
     def _stretches(
         self, names: Iterable[str | Path], windows: bool
     ) -> Iterator[tuple[Path, _Stretch | InputError]]:
@@ -164,15 +174,12 @@ class Recogniser:
                 continue
             for path in recordings:
                 try:
-                    waveform = self._read(path)
+                    waveform = self.read(path)
                 except InputError as error:
                     yield path, error
                     continue
                 for each in self._windows(waveform) if windows else [self._loudest(waveform)]:
                     yield path, each
-
-    def _read(self, path: Path) -> NDArray[np.float32]:
-        return audio.read(path, self.config.srnn.sample_rate)
 
     def _loudest(self, waveform: NDArray[np.float32]) -> _Stretch:
         size, length = self.config.srnn.size, len(waveform)
@@ -230,7 +237,7 @@ class Recogniser:
             If the file is no recording, or the samples are not finite or of another shape.
         """
         if isinstance(recording, str | Path):
-            waveform = self._read(Path(recording))
+            waveform = self.read(Path(recording))
         else:
             waveform = np.asarray(recording, np.float32)
             if waveform.ndim != 1 or not waveform.size:

@@ -10,11 +10,15 @@ from torch import Tensor
 
 from srnn.data.labels import SILENCE
 from srnn.errors import DivergenceError
-from srnn.network.model import Operations
+from srnn.network.model import Operations, Output
+from srnn.training.batch import Batch
 from srnn.training.examples import Examples
 from srnn.training.spotter import Spotter
 
 Json = dict[str, object]
+
+Observer = Callable[[Batch, Output], None]
+"""Receives each batch of an evaluation, and what the network made of it."""
 
 _BINS = 15  # of probability
 
@@ -200,6 +204,7 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     held_out: Iterable[str] = (),
+    observe: Observer | None = None,
 ) -> Evaluation:
     """Run ``spotter`` over all examples, in their order, and read the results once at the end.
 
@@ -228,6 +233,8 @@ def evaluate(
         loss += F.nll_loss(log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
         inputs += output.inputs.count_nonzero()
+        if observe:
+            observe(batch, output)
     if not loss.isfinite():
         raise DivergenceError(f"{partition}: expected a finite loss, found {loss.item()}")
     _, steps, _ = examples.shape

@@ -5,7 +5,7 @@ Legend: B batch, H neurons, L learnable parameters of a neuron.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -99,6 +99,13 @@ class Neuron(ABC):
         return {
             name: Learnable(each.group or name, each.bounds) for name, each in drawn_from.items()
         }
+
+    def time_constants(self, learnt: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the time constants (time steps) among the learnable parameters, each (H,).
+
+        By default they are those whose names begin with ``tau_``.
+        """
+        return {name: each for name, each in learnt.items() if name.startswith("tau_")}
 
     def start_recurrent(self, weight: Tensor) -> None:
         """Draw the recurrent weight (H, H) of a fresh layer, in place."""

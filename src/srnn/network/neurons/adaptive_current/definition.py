@@ -16,7 +16,7 @@ symplectic Euler step, as Baronig et al. 2024 (https://arxiv.org/abs/2408.07517)
 Legend: L learnable parameters of a neuron, H neurons.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -93,6 +93,14 @@ class AdaptiveCurrent(Neuron):
         """Draw an orthogonal recurrent weight without a diagonal, as the paper does."""
         nn.init.orthogonal_(weight)
         weight.fill_diagonal_(0)
+
+    def time_constants(self, learnt: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return those of potential and adaptation, tau = -1 / ln(decay), see `Neuron`."""
+        names = {"tau_mem": "alpha", "tau_adapt": "rho"}
+        return {
+            tau: -1 / learnt[name].clamp(*self.distribution(name).bounds).log()
+            for tau, name in names.items()
+        }
 
     def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
         """Return alpha, rho, a and c within their bounds as (L, H), given the L learnt of (H,)."""

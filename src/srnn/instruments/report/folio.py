@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The figures of a report: each for the page, and as files beside it."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from srnn import plot
+from srnn.files import write_atomically
+from srnn.instruments.report.page import Drawn
+from srnn.instruments.report.svg import inline
+
+_DPI = 150
+
+
+class Folio:
+    """Draws figures.
+
+    Parameters
+    ----------
+    folder : Path
+        Where their files go; it exists.
+    prefix : str
+        Begins the name of each figure, such as that of the run.
+    """
+
+    def __init__(self, folder: Path, prefix: str = "") -> None:
+        self._folder = folder
+        self._prefix = prefix
+
+    def draw(self, name: str, draw: Callable[[], Figure], caption: str) -> Drawn:
+        """Draw a figure for the page, and write it as ``name.svg`` and ``name.png``.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be written.
+        """
+        name = f"{self._prefix}{name}"
+        with plot.theme(transparent=False):
+            figure = draw()
+            for suffix in ("svg", "png"):
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format=suffix, dpi=_DPI, metadata=_metadata(suffix))
+                write_atomically(self._folder / f"{name}.{suffix}", buffer.getvalue())
+            return Drawn(inline(figure, name), caption)
+
+    def small(self, name: str, draw: Callable[[], Figure]) -> str:
+        """Draw a figure for the page alone."""
+        with plot.theme():
+            return inline(draw(), f"{self._prefix}{name}")
+
+
+def _metadata(suffix: str) -> dict[str, None]:
+    """Return what keeps the time of writing out of a file."""
+    return {"Date": None} if suffix == "svg" else {"Software": None}

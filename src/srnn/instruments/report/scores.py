@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Precision, recall and F1 of each class, with 95 % intervals, from a confusion matrix.
+
+Legend: K classes, R resamples.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srnn.training.evaluation import wilson_interval
+
+_RESAMPLES = 2000
+_SEED = 0
+
+
+class Score(NamedTuple):
+    """A fraction with its 95 % interval; all are None where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class ClassScores(NamedTuple):
+    """The scores of one class.
+
+    Attributes
+    ----------
+    label : str
+    clips : int
+        With this true label.
+    precision : Score
+        Of the clips with this predicted label, the fraction whose true label it is.
+    recall : Score
+        Of the clips with this true label, the fraction whose predicted label it is.
+    f1 : Score
+        The harmonic mean of the two.
+    """
+
+    label: str
+    clips: int
+    precision: Score
+    recall: Score
+    f1: Score
+
+
+def class_scores(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[ClassScores]:
+    """Return the scores of each class.
+
+    The intervals of precision and recall are Wilson's. That of F1, which is no proportion of
+    independent trials, is the range of the middle 95 % of 2,000 bootstrap samples of the clips.
+
+    Parameters
+    ----------
+    confusion : K sequences of K int
+        Clips by true label (rows) and predicted label (columns).
+    labels : sequence of K str
+    """
+    counts = np.array(confusion, np.int64)
+    bounds = _f1_bounds(counts)
+    values = _f1(counts)
+    return [
+        ClassScores(
+            label,
+            int(counts[k].sum()),
+            _proportion(int(counts[k, k]), int(counts[:, k].sum())),
+            _proportion(int(counts[k, k]), int(counts[k].sum())),
+            Score(None) if np.isnan(values[k]) else Score(float(values[k]), *bounds[k]),
+        )
+        for k, label in enumerate(labels)
+    ]
+
+
+def _proportion(hits: int, trials: int) -> Score:
+    interval = wilson_interval(hits, trials)
+    return Score(hits / trials, *interval) if interval else Score(None)
+
+
+def _f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Map confusions (..., K, K) to F1 (..., K); NaN for a class with neither kind of clips."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    both = counts.sum(axis=-1) + counts.sum(axis=-2)
+    return np.divide(2 * hits, both, out=np.full(hits.shape, np.nan), where=both > 0)
+
+
+def _f1_bounds(counts: NDArray[np.int64]) -> list[tuple[float, float]]:
+    """Return the bootstrap interval of each class's F1."""
+    total = counts.sum()
+    if not total:
+        return [(float("nan"), float("nan"))] * len(counts)
+    rng = np.random.default_rng(_SEED)
+    samples = rng.multinomial(total, counts.ravel() / total, size=_RESAMPLES)
+    found = _f1(samples.reshape(_RESAMPLES, *counts.shape))  # (R, K)
+    # A class that is in no sample has no interval; its value is None, too.
+    low, high = np.quantile(np.nan_to_num(found), [0.025, 0.975], axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))

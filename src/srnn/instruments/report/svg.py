@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Figures as SVG elements of a page, whose colours follow the page from light to dark."""
+
+import io
+import re
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from srnn.plot.theme import DARK, LIGHT
+
+_REFERENCES = re.compile(r'(\bid="|href="#|url\(#)')
+_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+_LIGHT = (LIGHT.ink, LIGHT.faint, *LIGHT.colours)
+_DARK = (DARK.ink, DARK.faint, *DARK.colours)
+
+
+def inline(figure: Figure, name: str) -> str:
+    """Return a figure, drawn with the light theme, as an ``<svg>`` element for an HTML page.
+
+    Each colour of the theme has its counterpart on dark paper. Ids begin with ``name``, because
+    those of several figures would collide.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = _METADATA.sub("", text[text.index("<svg") :])
+    for light, dark in zip(_LIGHT, _DARK, strict=True):
+        text = re.sub(f": {light}", f": light-dark({light}, {dark})", text, flags=re.IGNORECASE)
+    return _REFERENCES.sub(rf"\g<1>{name}-", text)
