@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Figures: matplotlib axes and plain data in, the axes with a drawing out.
+
+>>> from matplotlib.figure import Figure
+>>> from srnn import plot
+>>> with plot.theme(dark=False):
+...     figure = Figure((6, 4), layout="constrained")
+...     axes = plot.loss(figure.subplots(), metrics)  # as of metrics.jsonl  # doctest: +SKIP
+>>> plot.save(figure, Path("loss.svg"))  # doctest: +SKIP
+
+Axes of pyplot do as well. No function changes matplotlib's settings; `theme` does for its block.
+Fractions are drawn in percent, times in milliseconds.
+"""
+
+from srnn.plot.classes import confusion, firing_by_class, per_class
+from srnn.plot.clips import clip
+from srnn.plot.curves import accuracy, firing, loss
+from srnn.plot.decisions import decision, decision_step
+from srnn.plot.files import picture_format, save
+from srnn.plot.neurons import SATURATED, firing_by_neuron, neuron, raster, time_constants
+from srnn.plot.sounds import features, inputs, waveform
+from srnn.plot.theme import Palette, palette, theme
+from srnn.plot.tradeoffs import tradeoff
+
+__all__ = [
+    "SATURATED",
+    "Palette",
+    "accuracy",
+    "clip",
+    "confusion",
+    "decision",
+    "decision_step",
+    "features",
+    "firing",
+    "firing_by_class",
+    "firing_by_neuron",
+    "inputs",
+    "loss",
+    "neuron",
+    "palette",
+    "per_class",
+    "picture_format",
+    "raster",
+    "save",
+    "theme",
+    "time_constants",
+    "tradeoff",
+    "waveform",
+]
