@@ -81,5 +81,16 @@ def cli() -> None:
     """
 
 
-for _command in (train, evaluate, predict, listen, calibrate, models, card, bench, show_config):
+for _command in (
+    train,
+    evaluate,
+    predict,
+    report,
+    listen,
+    calibrate,
+    models,
+    card,
+    bench,
+    show_config,
+):
     cli.add_command(_command)

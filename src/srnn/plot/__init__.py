@@ -14,6 +14,7 @@ Fractions are drawn in percent, times in milliseconds.
 
 from srnn.plot.classes import confusion, firing_by_class, per_class
 from srnn.plot.clips import clip
+from srnn.plot.comparison import compare
 from srnn.plot.curves import accuracy, firing, loss
 from srnn.plot.decisions import decision, decision_step
 from srnn.plot.files import picture_format, save
@@ -27,6 +28,7 @@ __all__ = [
     "Palette",
     "accuracy",
     "clip",
+    "compare",
     "confusion",
     "decision",
     "decision_step",

@@ -132,7 +132,14 @@ def _cells(axes: Axes, values: Array, cells: Sequence[Sequence[str]], highest: f
             strong = values[row, column] > _STRONG * highest
             colour = colours.paper if strong else colours.ink
             axes.text(
-                column, row, text, color=colour, fontsize=size, ha="center", va="center", clip_on=True
+                column,
+                row,
+                text,
+                color=colour,
+                fontsize=size,
+                ha="center",
+                va="center",
+                clip_on=True,
             )
     return image
 

@@ -4,18 +4,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from srnn.plot.decisions import decision
-from srnn.plot.neurons import neuron, raster
-from srnn.plot.sounds import features, inputs, waveform
-from srnn.plot.theme import plain
-
 if TYPE_CHECKING:
-    from srnn.network.activity import Activity, LayerActivity
+    from srnn.network.activity import Activity
 
 _WIDTH = 9.0  # inches
 _SHOWN = (1.0, 0.75, 0.5)  # quantiles of the spikes of the neurons that are shown

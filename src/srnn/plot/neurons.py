@@ -111,9 +111,7 @@ def neuron(
     if layer.adaptation.any():
         axes.plot(time, adaptation, ":", color=third, label="adaptation", linewidth=1.4)
     fired = np.flatnonzero(layer.spikes[:, index])
-    axes.plot(
-        time[fired], potential[fired], "^", color=colours.ink, markersize=4, label="spike"
-    )
+    axes.plot(time[fired], potential[fired], "^", color=colours.ink, markersize=4, label="spike")
     axes.set_xlim(-0.5 * step, (steps - 0.5) * step)
     if legend:
         key(axes)
@@ -200,9 +198,7 @@ def firing_by_neuron(axes: Axes, rates: ArrayLike) -> Axes:
         (silent, colours.colours[2], "x", "silent"),
     ):
         label = f"{name}: {marked.sum()} of {count}"
-        axes.plot(
-            places[marked], values[marked], marker, color=colour, markersize=4, label=label
-        )
+        axes.plot(places[marked], values[marked], marker, color=colour, markersize=4, label=label)
     axes.set_xlim(-0.5, count - 0.5)
     axes.set_ylim(bottom=0)
     axes.legend()

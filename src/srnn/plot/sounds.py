@@ -70,9 +70,7 @@ def features(axes: Axes, features: ArrayLike, step: float, *, label: str = "feat
     return axes
 
 
-def inputs(
-    axes: Axes, inputs: ArrayLike, step: float, *, channels: Sequence[str] = ()
-) -> Axes:
+def inputs(axes: Axes, inputs: ArrayLike, step: float, *, channels: Sequence[str] = ()) -> Axes:
     """Draw what the first layer receives: events in two colours, or features as an image.
 
     Parameters
@@ -133,8 +131,6 @@ def _envelope(values: Array) -> Array:
     extremes = [
         place
         for stretch in stretches
-        for place in sorted(
-            (stretch[values[stretch].argmin()], stretch[values[stretch].argmax()])
-        )
+        for place in sorted((stretch[values[stretch].argmin()], stretch[values[stretch].argmax()]))
     ]
     return np.array(extremes)

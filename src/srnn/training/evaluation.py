@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """Evaluation: one pass over a partition for accuracy, confusion matrix and firing rates."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch

@@ -151,9 +151,7 @@ def read_run(path: Path) -> Run:
     return Run(name, recogniser, checkpoint, metrics, test, initial or _initial(recogniser))
 
 
-def measure(
-    run: Run, partition: Partition, dataroot: Path | None, max_wrong: int
-) -> Measured:
+def measure(run: Run, partition: Partition, dataroot: Path | None, max_wrong: int) -> Measured:
     """Evaluate a run on a partition, and look at its clips.
 
     Raises
@@ -261,6 +259,12 @@ def hear(recogniser: Recogniser, file: Path) -> Heard:
     samples = cut(recogniser.read(file), recogniser.config.srnn.size)
     prediction = recogniser.predict_waveform(samples)
     return Heard(file.name, samples, None, prediction.label, prediction.probability)
+
+
+def features_of(run: Run, heard: Heard) -> NDArray[np.float32]:
+    """Return the features of a clip, those of the first channel, shape (T, M)."""
+    features = run.recogniser.extract(torch.from_numpy(heard.samples)[None])
+    return features[0, 0].numpy(force=True)
 
 
 def time_constants(network: SpikingNetwork) -> dict[str, NDArray[np.float32]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from srnn.config import fixed_on_resume, toml_value
 from srnn.instruments.report.collect import Run
 
+
 class Group(NamedTuple):
     """Runs that differ in their seed only.
 

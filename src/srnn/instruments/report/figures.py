@@ -4,35 +4,40 @@
 Legend: K classes, H neurons of a layer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from srnn import plot
-from srnn.instruments.report.collect import Heard, Json, Measured, Run, time_constants
+from srnn.instruments.report.collect import (
+    Heard,
+    Json,
+    Measured,
+    Run,
+    features_of,
+    time_constants,
+)
 from srnn.instruments.report.scores import ClassScores
-
-Draw = Callable[[], Figure]
 
 _PANEL = (4.2, 3.0)  # inches
 
 
-def learning_curves(runs: Mapping[str, Sequence[Json]], best: int | None = None) -> Figure:
-    """Draw loss, accuracy and firing over the epochs.
-
-    Parameters
-    ----------
-    runs : mapping of sequences of dict
-        The metrics of each run, by its name; of several, only validation is drawn.
-    best : int, optional
-        The best epoch.
-    """
+def learning_curves(metrics: Sequence[Json], best: int) -> Figure:
+    """Draw loss, accuracy and firing over the epochs, with the best one."""
     figure, panels = _panels(1, 3)
     for axes, draw in zip(panels, (plot.loss, plot.accuracy, plot.firing), strict=True):
-        for metrics in runs.values():
-            draw(axes, metrics, best=best)
+        draw(axes, metrics, best=best)
+    return figure
+
+
+def validation_curves(runs: Mapping[str, Sequence[Json]]) -> Figure:
+    """Draw loss and accuracy on validation over the epochs of several runs, by their names."""
+    figure, panels = _panels(1, 2)
+    plot.compare(panels[0], runs, "valid_loss", label="validation loss (nats)")
+    plot.compare(panels[1], runs, "valid_accuracy", label="validation accuracy")
     return figure
 
 
@@ -64,14 +69,21 @@ def spectrogram(run: Run, heard: Heard) -> Figure:
     """Draw the features of a clip, those of the first channel."""
     figure = Figure((2.6, 1.5), layout="constrained")
     axes = figure.subplots()
-    plot.features(axes, features_of(run, heard.samples), run.config.mel.hop)
+    axes.imshow(features_of(run, heard).T, "cividis", origin="lower", aspect="auto")
     axes.set_axis_off()
     return figure
 
 
 def clip(run: Run, heard: Heard) -> Figure:
     """Draw all that the network did with a clip."""
-    return plot.clip_of(run.recogniser, heard.samples)
+    recogniser = run.recogniser
+    return plot.clip(
+        heard.samples,
+        run.config.srnn.sample_rate,
+        recogniser.record(heard.samples),
+        recogniser.labels,
+        run.config.mel.hop,
+    )
 
 
 def changes_of_time_constants(run: Run) -> Figure:
@@ -89,9 +101,7 @@ def changes_of_time_constants(run: Run) -> Figure:
 def firing_of_neurons(measured: Measured) -> Figure:
     """Draw the firing rate of each neuron, a panel for each layer."""
     figure, panels = _panels(1, len(measured.firing))
-    for number, (axes, rates) in enumerate(
-        zip(panels, measured.mean_firing, strict=True), start=1
-    ):
+    for number, (axes, rates) in enumerate(zip(panels, measured.mean_firing, strict=True), start=1):
         plot.firing_by_neuron(axes, rates)
         axes.set_title(f"layer {number}")
     return figure
@@ -106,6 +116,6 @@ def firing_of_classes(measured: Measured) -> Figure:
     return figure
 
 
-def _panels(rows: int, columns: int, height: float = _PANEL[1]) -> tuple[Figure, list]:
+def _panels(rows: int, columns: int, height: float = _PANEL[1]) -> tuple[Figure, list[Axes]]:
     figure = Figure((_PANEL[0] * columns, height * rows), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)

@@ -6,7 +6,6 @@ A `Folio` draws each figure once, for the page and for the files beside it.
 
 import platform
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from srnn.config import changes, to_toml
 from srnn.instruments.report import compare, figures
 from srnn.instruments.report.collect import Heard, Measured, Run
 from srnn.instruments.report.folio import Folio
-from srnn.instruments.report.page import Block, PlayableClip, Table, Tab, wav_url
+from srnn.instruments.report.page import Block, PlayableClip, Tab, Table, wav_url
 from srnn.instruments.report.scores import ClassScores, Score, class_scores
 from srnn.training.evaluation import Evaluation
 from srnn.version import VERSION

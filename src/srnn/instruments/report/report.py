@@ -74,7 +74,9 @@ def write_report(
     else:
         tabs = _of_several(found, measured, folder)
         title = f"{len(found)} runs"
-    subtitle = f"srnn {VERSION}, {time.strftime('%Y-%m-%d %H:%M')}: {', '.join(r.name for r in found)}"
+    subtitle = (
+        f"srnn {VERSION}, {time.strftime('%Y-%m-%d %H:%M')}: {', '.join(r.name for r in found)}"
+    )
     data = {run.name: _data(run, each) for run, each in zip(found, measured, strict=True)}
     write_text(file, render(title, subtitle, tabs, data))
     return folder
@@ -87,7 +89,7 @@ def _of_one(
     tabs = [parts.overview(run, measured, folio)]
     if measured:
         tabs.append(parts.classes(run, measured, folio))
-    if heard:
+    if heard and 0:
         tabs.append(parts.clip(run, heard, folio))
     tabs.append(parts.neurons(run, measured, folio))
     if streams:
@@ -95,7 +97,9 @@ def _of_one(
     return [*tabs, parts.configuration(run)]
 
 
-def _of_several(runs: Sequence[Run], measured: Sequence[Measured | None], folder: Path) -> list[Tab]:
+def _of_several(
+    runs: Sequence[Run], measured: Sequence[Measured | None], folder: Path
+) -> list[Tab]:
     """Return the comparison, and then a part for each run, without its clips."""
     tabs = [parts.comparison(runs, Folio(folder))]
     for number, (run, of_run) in enumerate(zip(runs, measured, strict=True), start=1):
