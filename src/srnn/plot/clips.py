@@ -88,7 +88,7 @@ def clip(
     for place, index in enumerate(chosen):
         axes = neuron(next(panels), shown, index, step, legend=place == 0)
         _named(axes, f"neuron {index} of layer {last + 1}")
-    _named(decision(next(panels), activity.probabilities, labels, step), "decision")
+    decision(next(panels), activity.probabilities, labels, step)  # has a title of its own
     for axes in figure.axes:
         axes.label_outer()
     if title:
