@@ -4,11 +4,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from srnn.plot.decisions import decision
+from srnn.plot.neurons import neuron, raster
+from srnn.plot.sounds import features, inputs, waveform
+from srnn.plot.theme import plain
+
 if TYPE_CHECKING:
-    from srnn.network.activity import Activity
+    from srnn.network.activity import Activity, LayerActivity
 
 _WIDTH = 9.0  # inches
 _CHANNELS = ("mel", "Δ mel", *(f"Δ{power} mel" for power in "²³⁴⁵⁶⁷⁸"))  # by order of difference

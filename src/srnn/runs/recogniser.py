@@ -104,7 +104,7 @@ class Recogniser:
         InputError
             If the file is no recording.
         """
-        return self.predict_waveform(self.read(Path(recording)))
+        return self.predict_waveform(self._read(Path(recording)))
 
     def predict_waveform(self, waveform: NDArray[np.float32]) -> Prediction:
         """Recognise the word in samples of shape (n,), n >= 1, at ``config.srnn.sample_rate``.
@@ -152,14 +152,7 @@ class Recogniser:
                 except InputError as error:
                     yield path, error
 
-    def read(self, path: Path) -> NDArray[np.float32]:
-        """Return the samples of an audio file, shape (n,), at ``config.srnn.sample_rate``.
-
-        Raises
-        ------
-        InputError
-            If the file is no recording.
-        """
+    def _read(self, path: Path) -> NDArray[np.float32]:
         return audio.read(path, self.config.srnn.sample_rate)
 
     def _stretches(
@@ -174,7 +167,7 @@ class Recogniser:
                 continue
             for path in recordings:
                 try:
-                    waveform = self.read(path)
+                    waveform = self._read(path)
                 except InputError as error:
                     yield path, error
                     continue
@@ -246,7 +239,7 @@ class Recogniser:
         Parameters and errors: see `record`.
         """
         if isinstance(recording, str | Path):
-            waveform = self.read(Path(recording))
+            waveform = self._read(Path(recording))
         else:
             waveform = np.asarray(recording, np.float32)
             if waveform.ndim != 1 or not waveform.size:

@@ -3,9 +3,13 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srnn.instruments.listening.measure import Alarms, Curves
 from srnn.instruments.listening.tradeoff import THRESHOLDS, poisson_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RATES = (1.0, 10.0)
 """False alarms an hour whose thresholds the table names."""
@@ -92,29 +96,37 @@ def to_json(curves: Curves) -> dict[str, object]:
 
 
 def draw(curves: Curves, title: str, file: Path) -> None:
-    """Draw the misses over the false alarms an hour, a panel for each group of sounds.
+    """Draw the misses over the false alarms an hour into a file; see `figure`.
 
     Raises
     ------
     InputError
         If the suffix of the file names no format, or it cannot be written.
     """
-    from matplotlib.figure import Figure  # imported late: it takes half a second
+    from srnn import plot  # imported late: it takes half a second
+
+    with plot.theme(transparent=False):
+        drawn = figure(curves)
+        drawn.suptitle(plot.plain(title))
+        plot.save(drawn, file)
+
+
+def figure(curves: Curves) -> "Figure":
+    """Return a figure of the misses over the false alarms, a panel for each group of sounds."""
+    from matplotlib.figure import Figure
 
     from srnn import plot
 
     count = max(1, len(curves.alarms))
-    with plot.theme(transparent=False):
-        figure = Figure((4.0 * count, 3.6), layout="constrained")
-        panels = list(figure.subplots(1, count, sharey=True, squeeze=False).flat)
-        for place, (panel, group) in enumerate(zip(panels, curves.alarms, strict=False)):
-            for each in curves.misses:
-                missed = [some.missed for some in each.points]
-                plot.tradeoff(panel, group.rates(), missed, each.name, legend=place == 0)
-            panel.set_title(plot.plain(f"{Path(group.name).name}, {group.minutes:.2g} min"))
-            panel.label_outer()
-        figure.suptitle(plot.plain(title))
-        plot.save(figure, file)
+    figure = Figure((4.0 * count, 3.6), layout="constrained")
+    panels = list(figure.subplots(1, count, sharey=True, squeeze=False).flat)
+    for place, (panel, group) in enumerate(zip(panels, curves.alarms, strict=False)):
+        for each in curves.misses:
+            missed = [some.missed for some in each.points]
+            plot.tradeoff(panel, group.rates(), missed, each.name, legend=place == 0)
+        panel.set_title(plot.plain(f"{Path(group.name).name}, {group.minutes:.2g} min"))
+        panel.label_outer()
+    return figure
 
 
 def _count(group: Alarms, n: int) -> int:

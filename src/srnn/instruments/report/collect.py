@@ -19,7 +19,6 @@ from srnn.config import Config
 from srnn.data.corpus import Clip, Corpus
 from srnn.data.labels import keywords
 from srnn.errors import InputError
-from srnn.features.reference import cut
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import Output, SpikingNetwork
 from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
@@ -256,7 +255,7 @@ def hear(recogniser: Recogniser, file: Path) -> Heard:
     InputError
         If the file is no recording.
     """
-    samples = cut(recogniser.read(file), recogniser.config.srnn.size)
+    samples = recogniser.waveform(file)
     prediction = recogniser.predict_waveform(samples)
     return Heard(file.name, samples, None, prediction.label, prediction.probability)
 
@@ -264,7 +263,8 @@ def hear(recogniser: Recogniser, file: Path) -> Heard:
 def features_of(run: Run, heard: Heard) -> NDArray[np.float32]:
     """Return the features of a clip, those of the first channel, shape (T, M)."""
     features = run.recogniser.extract(torch.from_numpy(heard.samples)[None])
-    return features[0, 0].numpy(force=True)
+    first: NDArray[np.float32] = features[0, 0].numpy(force=True)
+    return first
 
 
 def time_constants(network: SpikingNetwork) -> dict[str, NDArray[np.float32]]:

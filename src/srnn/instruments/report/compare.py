@@ -33,13 +33,10 @@ class Figure(NamedTuple):
         Over its runs; None where no run has it.
     std : float or None
         Standard deviation of a sample; None of one run.
-    count : int
-        Runs that have it.
     """
 
     mean: float | None
     std: float | None
-    count: int
 
 
 class Column(NamedTuple):
@@ -103,7 +100,7 @@ def figure(column: Column, runs: Sequence[Run]) -> Figure:
     """Return the mean of a result over runs."""
     values = [value for run in runs if (value := column.of(run)) is not None]
     mean = statistics.fmean(values) if values else None
-    return Figure(mean, statistics.stdev(values) if len(values) > 1 else None, len(values))
+    return Figure(mean, statistics.stdev(values) if len(values) > 1 else None)
 
 
 def _keys(run: Run) -> dict[str, str]:

@@ -82,7 +82,7 @@ def clip(run: Run, heard: Heard) -> Figure:
         run.config.srnn.sample_rate,
         recogniser.record(heard.samples),
         recogniser.labels,
-        run.config.mel.hop,
+        recogniser.step,
     )
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from srnn.config import changes, to_toml
+from srnn.instruments.listening import stream_report
+from srnn.instruments.listening.measure import Curves
 from srnn.instruments.report import compare, figures
 from srnn.instruments.report.collect import Heard, Measured, Run
 from srnn.instruments.report.folio import Folio
@@ -108,6 +110,16 @@ def neurons(run: Run, measured: Measured | None, folio: Folio) -> Tab:
         texts = [_data(measured), *_extreme(measured)]
         blocks.append(Block("Firing", texts, figures=[of_neurons, of_classes]))
     return Tab("neurons", "Neurons", blocks)
+
+
+def streams(curves: Curves, folio: Folio) -> Tab:
+    """Return misses over false alarms on streams."""
+    drawn = folio.draw(
+        "streams",
+        lambda: stream_report.figure(curves),
+        "Keywords missed over false alarms an hour, over the threshold.",
+    )
+    return Tab("streams", "Streams", [Block(figures=[drawn], code=stream_report.to_text(curves))])
 
 
 def configuration(run: Run) -> Tab:
@@ -227,7 +239,10 @@ def _playable(run: Run, heard: Heard, number: int, folio: Folio) -> PlayableClip
 def _extreme(measured: Measured) -> Iterator[str]:
     """Yield which neurons are silent and which are saturated."""
     for number, rates in enumerate(measured.mean_firing, start=1):
-        silent, saturated = np.flatnonzero(rates == 0), np.flatnonzero(rates > _SATURATED)
+        silent, saturated = (
+            np.flatnonzero(rates == 0).tolist(),
+            np.flatnonzero(rates > _SATURATED).tolist(),
+        )
         yield (
             f"Layer {number}: {len(silent)} of {len(rates)} neurons are silent{_names(silent)}, "
             f"{len(saturated)} are saturated, at more than {_SATURATED:g} spikes per time step"
@@ -236,7 +251,7 @@ def _extreme(measured: Measured) -> Iterator[str]:
 
 
 def _names(places: Sequence[int]) -> str:
-    if not len(places):
+    if not places:
         return ""
     more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
     return f" ({', '.join(map(str, places[:_NAMED]))}{more})"

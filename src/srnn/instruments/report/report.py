@@ -89,7 +89,7 @@ def _of_one(
     tabs = [parts.overview(run, measured, folio)]
     if measured:
         tabs.append(parts.classes(run, measured, folio))
-    if heard and 0:
+    if heard:
         tabs.append(parts.clip(run, heard, folio))
     tabs.append(parts.neurons(run, measured, folio))
     if streams:

@@ -83,7 +83,8 @@ def _f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Map confusions (..., K, K) to F1 (..., K); NaN for a class with neither kind of clips."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     both = counts.sum(axis=-1) + counts.sum(axis=-2)
-    return np.divide(2 * hits, both, out=np.full(hits.shape, np.nan), where=both > 0)
+    found: NDArray[np.float64] = np.full(hits.shape, np.nan)
+    return np.divide(2 * hits, both, out=found, where=both > 0)
 
 
 def _f1_bounds(counts: NDArray[np.int64]) -> list[tuple[float, float]]:
