@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Reports as pages: what they say, that they need nothing else, and that wrong input is named."""
+
+import base64
+import html.parser
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from srnn import cli, load
+from srnn.instruments.report import compare
+from srnn.instruments.report.collect import measure, read_run, time_constants
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture(scope="module")
+def runs(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two seeds of one configuration, ``a`` and ``b``, and another, ``c``."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tones)
+        for name, changes in (
+            ("a", []),
+            ("b", ["srnn.seed=1"]),
+            ("c", ["srnn.neuron=adaptive_current", "srnn.encoder=none"]),
+        ):
+            options = [f"--set={each}" for each in [*changes, f"data.dataroot={tones / 'tones'}"]]
+            assert cli.run(["tones.toml", "--run-dir", str(folder / name), *options]) == 0
+    return folder
+
+
+class _Page(html.parser.HTMLParser):
+    """Collects ids, addresses and the texts of the elements of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href", "action") and value:
+                self.addresses.append(value)
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+
+def page_of(file: Path) -> tuple[_Page, dict[str, Any]]:
+    text = file.read_text("utf-8")
+    page = _Page(text)
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return page, json.loads(found[1])
+
+
+@pytest.fixture(scope="module")
+def page(runs: Path) -> tuple[_Page, dict[str, Any]]:
+    assert cli.run(["report", str(runs / "a")]) == 0
+    return page_of(runs / "a" / "report.html")
+
+
+def test_the_page_holds_the_numbers_of_test_json(
+    page: tuple[_Page, dict[str, Any]], runs: Path
+) -> None:
+    shown, data = page
+    test = json.loads((runs / "a" / "test.json").read_text())
+    assert data["a"]["test"] == test
+    measured = data["a"]["measured"]  # anew, by this report
+    for name in ("accuracy", "confusion", "spikes", "per_class", "operations"):
+        assert measured[name] == test[name]
+    values = shown.texts["dd"]
+    low, high = test["interval"]
+    assert f"{test['accuracy']:.2%}" in values
+    assert f"{low:.2%} to {high:.2%}" in values
+    assert f"{test['spikes']:,.0f}" in values
+    recall = test["per_class"]["low"]
+    assert f"{recall:.1%}" in shown.texts["td"]
+    assert f"{test['loss']:.4f}" in shown.texts["td"]
+
+
+def test_the_page_needs_nothing_from_elsewhere(
+    page: tuple[_Page, dict[str, Any]], runs: Path
+) -> None:
+    shown, _ = page
+    for address in shown.addresses:
+        assert address.startswith(("#", "data:")), address
+    text = (runs / "a" / "report.html").read_text("utf-8")
+    without_names = re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
+    assert "url(http" not in without_names
+    assert "@import" not in without_names
+    assert len(text) < 5 * MEGABYTE
+
+
+def test_ids_are_unique_and_references_have_targets(page: tuple[_Page, dict[str, Any]]) -> None:
+    shown, _ = page
+    assert len(shown.ids) == len(set(shown.ids))
+    for address in shown.addresses:
+        if address.startswith("#"):
+            assert address[1:] in shown.ids, address
+
+
+def test_colours_follow_the_page_from_light_to_dark(runs: Path, page: object) -> None:
+    text = (runs / "a" / "report.html").read_text("utf-8")
+    svgs = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(svgs) > 5
+    for svg in svgs:
+        assert "light-dark(" in svg or "<image" in svg
+        assert ": #1a1a1a" not in svg  # ink, which dark paper would hide
+
+
+def test_wrong_clips_can_be_heard(page: tuple[_Page, dict[str, Any]], runs: Path) -> None:
+    shown, data = page
+    sounds = [each for each in shown.addresses if each.startswith("data:audio/wav;base64,")]
+    test = data["a"]["test"]
+    wrong = sum(map(sum, test["confusion"])) - sum(
+        row[index] for index, row in enumerate(test["confusion"])
+    )
+    assert len(sounds) == min(12, wrong) + 1  # and the typical clip
+    for each in sounds:
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(each.partition(",")[2])))
+        assert (rate, len(samples)) == (8000, 2000)
+        assert np.abs(samples).max() > 0
+
+
+def test_figures_lie_beside_the_page(runs: Path, page: object) -> None:
+    files = {each.name for each in (runs / "a" / "report-figures").iterdir()}
+    names = ("learning-curves", "confusion", "scores", "clip", "time-constants", "firing-neurons")
+    for name in names:
+        assert {f"{name}.svg", f"{name}.png"} <= files
+    assert (runs / "a" / "report-figures" / "clip.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_most_surely_wrong_come_first_and_firing_is_counted(runs: Path) -> None:
+    run = read_run(runs / "a")
+    found = measure(run, "testing", None, 5)
+    sureness = [each.probability for each in found.wrong]
+    assert sureness == sorted(sureness, reverse=True)
+    assert all(each.label != each.predicted for each in found.wrong)
+    if found.typical:
+        assert found.typical.label == found.typical.predicted
+        # What is said of a clip is what `predict` says of its samples.
+        prediction = load(runs / "a").predict_waveform(found.typical.samples)
+        assert prediction.label == found.typical.predicted
+        assert prediction.probability == pytest.approx(found.typical.probability, abs=1e-5)
+    rates = found.evaluation.firing_rate
+    assert rates
+    for mean, rate in zip(found.mean_firing, rates, strict=True):
+        assert mean.mean() == pytest.approx(rate, rel=1e-6)
+
+
+def test_time_constants_before_training_are_those_that_training_drew(runs: Path) -> None:
+    run = read_run(runs / "a")
+    before = time_constants(run.initial)
+    assert set(before) == {
+        *(f"tau_{kind}, layer {n}" for kind in ("mem", "adapt") for n in (1, 2)),
+        "tau_mem, readout",
+    }
+    # Two epochs of small steps move none of them far; those of another seed are others.
+    after = time_constants(run.recogniser.spotter.network)
+    other = time_constants(read_run(runs / "b").initial)
+    for name in before:
+        assert 0 < np.abs(after[name] - before[name]).max() < 3
+        assert np.abs(other[name] - before[name]).max() > 0.1
+
+
+def test_decays_are_shown_as_time_constants(runs: Path) -> None:
+    network = read_run(runs / "c").recogniser.spotter.network
+    found = time_constants(network)
+    alpha = network.hidden[0].alpha
+    expected = -1 / torch.log(alpha.detach()).numpy()
+    assert found["tau_mem, layer 1"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_runs_side_by_side_name_the_keys_that_differ(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "three.html"
+    names = [str(runs / name) for name in "abc"]
+    assert cli.run(["report", *names, "-o", str(out)]) == 0
+    shown, data = page_of(out)
+    assert set(data) == {"a", "b", "c"}
+    heads = shown.texts["th"]
+    assert heads.index("srnn.neuron") < heads.index("validation accuracy")
+    assert "srnn.seed" not in heads
+    accuracies = [data[name]["test"]["accuracy"] for name in "ab"]
+    mean, std = np.mean(accuracies), np.std(accuracies, ddof=1)
+    assert f"{mean:.2%} ± {std:.2%}" in shown.texts["td"]
+    assert {"comparison", "run-1", "run-2", "run-3"} <= set(shown.ids)
+    assert len(shown.ids) == len(set(shown.ids))
+
+
+def test_groups_are_the_seeds_of_one_configuration(runs: Path) -> None:
+    found = compare.groups([read_run(runs / name) for name in "bca"])
+    assert [[run.name for run in group.runs] for group in found] == [["a", "b"], ["c"]]
+    assert found[1].keys == {"srnn.neuron": '"adaptive_current"', "srnn.encoder": '"none"'}
+
+
+def test_a_recording_of_the_user_is_shown(runs: Path, tmp_path: Path, tones: Path) -> None:
+    own = next((tones / "tones" / "low").glob("*.wav"))
+    out = tmp_path / "own.html"
+    assert cli.run(["report", str(runs / "a"), "--clip", str(own), "-o", str(out)]) == 0
+    shown, _ = page_of(out)
+    prediction = load(runs / "a").predict(own)
+    text = f"{own.name}: {prediction.label}, {prediction.probability:.1%}."
+    assert text in shown.texts["p"]
+
+
+def test_without_its_data_a_report_has_what_the_files_tell(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(runs / "a", moved, ignore=shutil.ignore_patterns("report*"))
+    assert cli.run(["report", str(moved), "--dataroot", str(tmp_path / "nothing")]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert not (moved / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["{a}", "{b}", "--clip", "x.wav"], "--clip: expected one RUN with it, found 2"),
+        (["{a}", "--negatives", "x"], "--negatives: expected --stream with it"),
+        (["{a}", "-o", "{a}/no/x.html"], "expected a folder at"),
+        (["nothing"], "nothing: expected a run directory"),
+        (["{a}", "--clip", "no.wav"], "no.wav"),
+    ],
+)
+def test_wrong_input_is_named_on_one_line(
+    runs: Path, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {name: str(runs / name) for name in "ab"}
+    capsys.readouterr()
+    assert cli.run(["report", *(each.format(**places) for each in arguments)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert expected in errors[-1]
+
+
+def test_damaged_files_of_a_run_are_named(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(runs / "a", damaged)
+    (damaged / "metrics.jsonl").write_text("{")
+    assert cli.run(["report", str(damaged)]) == 2
+    assert f"{damaged / 'metrics.jsonl'}: expected JSON" in capsys.readouterr().err
