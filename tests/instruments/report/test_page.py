@@ -145,7 +145,15 @@ def test_wrong_clips_can_be_heard(page: tuple[_Page, dict[str, Any]], runs: Path
 
 def test_figures_lie_beside_the_page(runs: Path, page: object) -> None:
     files = {each.name for each in (runs / "a" / "report-figures").iterdir()}
-    names = ("learning-curves", "confusion", "scores", "clip", "time-constants", "firing-neurons")
+    names = (
+        "loss",
+        "accuracy",
+        "confusion",
+        "recall",
+        "clip",
+        "time-constants-1",
+        "firing-layer-2",
+    )
     for name in names:
         assert {f"{name}.svg", f"{name}.png"} <= files
     assert (runs / "a" / "report-figures" / "clip.png").read_bytes().startswith(b"\x89PNG")

@@ -30,7 +30,9 @@ class Folio:
         self._folder = folder
         self._prefix = prefix
 
-    def draw(self, name: str, draw: Callable[[], Figure], caption: str) -> Drawn:
+    def draw(
+        self, name: str, draw: Callable[[], Figure], caption: str = "", *, wide: bool = False
+    ) -> Drawn:
         """Draw a figure for the page, and write it as ``name.svg`` and ``name.png``.
 
         Raises
@@ -45,7 +47,7 @@ class Folio:
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format=suffix, dpi=_DPI, metadata=_metadata(suffix))
                 write_atomically(self._folder / f"{name}.{suffix}", buffer.getvalue())
-            return Drawn(inline(figure, name), caption)
+            return Drawn(inline(figure, name), caption, wide)
 
     def small(self, name: str, draw: Callable[[], Figure]) -> str:
         """Draw a figure for the page alone."""

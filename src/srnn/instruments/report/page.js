@@ -11,7 +11,6 @@ function show() {
     else each.removeAttribute("aria-current");
   }
   for (const each of document.querySelectorAll("audio")) each.pause();
-  scrollTo(0, 0);
 }
 
 document.querySelector("main").classList.add("tabs");

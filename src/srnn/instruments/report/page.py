@@ -23,10 +23,13 @@ class Drawn:
     svg : str
         An ``<svg>`` element.
     caption : str
+    wide : bool
+        Whether a narrow page is scrolled to show it, instead of making it small.
     """
 
     svg: str
     caption: str
+    wide: bool = False
 
 
 @dataclass(frozen=True)

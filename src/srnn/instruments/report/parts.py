@@ -6,22 +6,33 @@ A `Folio` draws each figure once, for the page and for the files beside it.
 
 import platform
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
+from srnn import plot
 from srnn.config import changes, to_toml
 from srnn.instruments.listening import stream_report
 from srnn.instruments.listening.measure import Curves
 from srnn.instruments.report import compare, figures
-from srnn.instruments.report.collect import Heard, Measured, Run
+from srnn.instruments.report.collect import Heard, Measured, Run, time_constants
 from srnn.instruments.report.folio import Folio
 from srnn.instruments.report.page import Block, PlayableClip, Tab, Table, wav_url
 from srnn.instruments.report.scores import ClassScores, Score, class_scores
 from srnn.training.evaluation import Evaluation
 from srnn.version import VERSION
 
-_SATURATED = 0.5  # spikes per time step from which on a neuron is named as saturated
+_CURVES = {"loss": plot.loss, "accuracy": plot.accuracy, "firing": plot.firing}
+_COMPARED = {
+    "valid_loss": "validation loss (nats)",
+    "valid_accuracy": "validation accuracy (fraction)",
+}
+_INTERVALS = (
+    "Intervals of 95 %: Wilson's of precision and recall; of F1, from 2,000 bootstrap samples of "
+    "the clips."
+)
 _NAMED = 40  # neurons that are named at most
 
 
@@ -31,13 +42,12 @@ def overview(run: Run, measured: Measured | None, folio: Folio) -> Tab:
     blocks = [Block(tiles=[*_tiles(run, result)])]
     if run.metrics:
         best = run.checkpoint.epoch
-        drawn = folio.draw(
-            "learning-curves",
-            lambda: figures.learning_curves(run.metrics, best),
-            f"Loss, accuracy and firing over the epochs; the best is epoch {best} of "
-            f"{len(run.metrics)}.",
-        )
-        blocks.append(Block("Training", figures=[drawn]))
+        text = f"The best epoch, by its validation, is {best} of {len(run.metrics)}."
+        drawn = [
+            folio.draw(name, partial(figures.panel, draw, run.metrics, best=best))
+            for name, draw in _CURVES.items()
+        ]
+        blocks.append(Block("Training", [text], figures=drawn))
     else:
         blocks.append(Block("Training", ["There is no metrics.jsonl beside this network."]))
     if run.test:
@@ -55,16 +65,16 @@ def classes(run: Run, measured: Measured, folio: Folio) -> Tab:
         lambda: figures.confusion(measured),
         f"Clips of the {result.partition} partition by true and predicted label.",
     )
-    intervals = folio.draw(
-        "scores",
-        lambda: figures.scores(found),
-        "Precision, recall and F1 with 95 % intervals (Wilson's; of F1, bootstrap).",
-    )
+    intervals = [
+        folio.draw(name, partial(_scores, found, name)) for name in ("precision", "recall", "f1")
+    ]
     heads = ["class", "clips", "precision", "interval", "recall", "interval", "F1", "interval"]
     rows = [[*_score_cells(each)] for each in found]
     blocks = [
         Block(texts=[_data(measured)], figures=[matrix]),
-        Block("Precision, recall and F1", figures=[intervals], tables=[Table(heads, rows)]),
+        Block(
+            "Precision, recall and F1", [_INTERVALS], tables=[Table(heads, rows)], figures=intervals
+        ),
     ]
     if measured.wrong:
         clips = [_playable(run, each, n, folio) for n, each in enumerate(measured.wrong)]
@@ -83,6 +93,7 @@ def clip(run: Run, heard: Heard, folio: Folio) -> Tab:
         "layer (neurons sorted by their mean spike time), potential and threshold of some neurons, "
         "and the class probabilities of what has been received so far; the mark is where the "
         "label was decided.",
+        wide=True,
     )
     sound = PlayableClip("", heard.name, wav_url(heard.samples, run.config.srnn.sample_rate))
     return Tab("clip", "A clip", [Block(texts=[text], clips=[sound], figures=[drawn])])
@@ -90,25 +101,31 @@ def clip(run: Run, heard: Heard, folio: Folio) -> Tab:
 
 def neurons(run: Run, measured: Measured | None, folio: Folio) -> Tab:
     """Return time constants before and after training, and firing by neuron and class."""
-    drawn = folio.draw(
-        "time-constants",
-        lambda: figures.changes_of_time_constants(run),
-        "Time constants in time steps, before and after training.",
-    )
-    blocks = [Block("Time constants", figures=[drawn])]
-    if measured:
-        of_neurons = folio.draw(
-            "firing-neurons",
-            lambda: figures.firing_of_neurons(measured),
-            "Mean firing rate of each neuron, sorted.",
+    before = time_constants(run.initial)
+    after = time_constants(run.recogniser.spotter.network)
+    drawn = [
+        folio.draw(
+            f"time-constants-{number}",
+            partial(figures.panel, plot.time_constants, before[name], values, name),
         )
+        for number, (name, values) in enumerate(after.items(), start=1)
+    ]
+    blocks = [Block("Time constants before and after training", figures=drawn)]
+    if measured:
+        of_neurons = [
+            folio.draw(
+                f"firing-layer-{number}",
+                partial(figures.panel, plot.firing_by_neuron, rates, title=f"layer {number}"),
+            )
+            for number, rates in enumerate(measured.mean_firing, start=1)
+        ]
         of_classes = folio.draw(
             "firing-classes",
             lambda: figures.firing_of_classes(measured),
             "Mean firing rate of each layer on the clips of each class, in percent.",
         )
         texts = [_data(measured), *_extreme(measured)]
-        blocks.append(Block("Firing", texts, figures=[of_neurons, of_classes]))
+        blocks.append(Block("Firing", texts, figures=[*of_neurons, of_classes]))
     return Tab("neurons", "Neurons", blocks)
 
 
@@ -163,12 +180,11 @@ def comparison(runs: Sequence[Run], folio: Folio) -> Tab:
     ]
     curves = {run.name: run.metrics for run in runs if run.metrics}
     if curves:
-        drawn = folio.draw(
-            "validation",
-            lambda: figures.validation_curves(curves),
-            "Validation over the epochs.",
-        )
-        blocks.append(Block("Learning curves", figures=[drawn]))
+        drawn = [
+            folio.draw(key, partial(figures.panel, plot.compare, curves, key, label=label))
+            for key, label in _COMPARED.items()
+        ]
+        blocks.append(Block("Learning curves", figures=drawn))
     return Tab("comparison", "Comparison", blocks)
 
 
@@ -224,6 +240,19 @@ def _score_cells(found: ClassScores) -> Iterator[str]:
         yield from _with_interval(each)
 
 
+def _scores(found: Sequence[ClassScores], name: str) -> Figure:
+    """Draw a score of each class with its interval."""
+    scores: list[Score] = [getattr(each, name) for each in found]
+    return figures.panel(
+        plot.per_class,
+        [each.label for each in found],
+        [each.value for each in scores],
+        [None if x.low is None or x.high is None else (x.low, x.high) for x in scores],
+        label="F1" if name == "f1" else name,
+        size=(4.2, 1.1 + 0.26 * len(found)),
+    )
+
+
 def _with_interval(score: Score) -> tuple[str, str]:
     if score.value is None:
         return "-", ""
@@ -241,11 +270,11 @@ def _extreme(measured: Measured) -> Iterator[str]:
     for number, rates in enumerate(measured.mean_firing, start=1):
         silent, saturated = (
             np.flatnonzero(rates == 0).tolist(),
-            np.flatnonzero(rates > _SATURATED).tolist(),
+            np.flatnonzero(rates > plot.SATURATED).tolist(),
         )
         yield (
             f"Layer {number}: {len(silent)} of {len(rates)} neurons are silent{_names(silent)}, "
-            f"{len(saturated)} are saturated, at more than {_SATURATED:g} spikes per time step"
+            f"{len(saturated)} are saturated, at more than {plot.SATURATED:g} spikes per time step"
             f"{_names(saturated)}."
         )
 

@@ -84,7 +84,8 @@ def _f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     both = counts.sum(axis=-1) + counts.sum(axis=-2)
     found: NDArray[np.float64] = np.full(hits.shape, np.nan)
-    return np.divide(2 * hits, both, out=found, where=both > 0)
+    np.divide(2 * hits, both, out=found, where=both > 0)
+    return found
 
 
 def _f1_bounds(counts: NDArray[np.int64]) -> list[tuple[float, float]]:
