@@ -17,6 +17,7 @@ from srnn.plot.clips import clip
 from srnn.plot.comparison import compare
 from srnn.plot.curves import accuracy, firing, loss
 from srnn.plot.decisions import decision, decision_step
+from srnn.plot.energies import energy
 from srnn.plot.files import picture_format, save
 from srnn.plot.neurons import SATURATED, firing_by_neuron, neuron, raster, time_constants
 from srnn.plot.sounds import features, inputs, waveform
@@ -33,6 +34,7 @@ __all__ = [
     "decision",
     "decision_step",
     "dress",
+    "energy",
     "features",
     "firing",
     "firing_by_class",

@@ -5,7 +5,7 @@ A `Folio` draws each figure once, for the page and for the files beside it.
 """
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from srnn import plot
 from srnn.config import changes, to_toml
+from srnn.energy import Row, table
 from srnn.instruments.listening import stream_report
 from srnn.instruments.listening.measure import Curves
 from srnn.instruments.report import compare, figures
-from srnn.instruments.report.collect import Heard, Measured, Run, time_constants
+from srnn.instruments.report.collect import Heard, Json, Measured, Run, time_constants
 from srnn.instruments.report.folio import Folio
 from srnn.instruments.report.page import Block, PlayableClip, Tab, Table, wav_url
 from srnn.instruments.report.scores import ClassScores, Score, class_scores
@@ -25,6 +26,21 @@ from srnn.training.evaluation import Evaluation
 from srnn.version import VERSION
 
 _CURVES = {"loss": plot.loss, "accuracy": plot.accuracy, "firing": plot.firing}
+_ENERGY: dict[str, Callable[[Row], float]] = {
+    "spikes": lambda row: row.spikes,
+    "accumulates": lambda row: row.accumulates,
+    "multiply-accumulates": lambda row: row.multiply_accumulates,
+    "neuron updates": lambda row: row.updates,
+    "words of weights": lambda row: row.weight_words,
+    "words of neurons": lambda row: row.neuron_words,
+    "operations (nJ)": lambda row: row.operations_nj,
+    "memory (nJ)": lambda row: row.memory_nj,
+    "total (nJ)": lambda row: row.total_nj,
+}
+_ENERGY_NOTE = (
+    "An estimate, by the formulas and sources of srnn.energy. Features, control, leakage and the "
+    "transport of spikes between chips are left out of all networks."
+)
 _COMPARED = {
     "valid_loss": "validation loss (nats)",
     "valid_accuracy": "validation accuracy (fraction)",
@@ -127,6 +143,40 @@ def neurons(run: Run, measured: Measured | None, folio: Folio) -> Tab:
         texts = [_data(measured), *_extreme(measured)]
         blocks.append(Block("Firing", texts, figures=[*of_neurons, of_classes]))
     return Tab("neurons", "Neurons", blocks)
+
+
+def energy(found: Json, folio: Folio) -> Tab:
+    """Return operations, memory traffic and energy, given the field ``energy`` of a result."""
+    rows = table(found)
+    networks = rows[len(found["layers"]) :]
+    drawn = folio.draw(
+        "energy",
+        partial(
+            figures.panel,
+            plot.energy,
+            [row.name for row in networks],
+            [row.operations_nj for row in networks],
+            [row.total_nj for row in networks],
+            size=(6.5, 3.2),
+        ),
+    )
+    heads = ["", *_ENERGY, "of it memory"]
+    cells = [
+        [row.name, *(f"{get(row):,.0f}" for get in _ENERGY.values()), f"{row.memory_share:.0%}"]
+        for row in rows
+    ]
+    notes = [f"{row.name}: {row.note}." for row in networks if row.note]
+    costs = [[name.replace("_", " "), f"{value:g} pJ"] for name, value in found["costs"].items()]
+    return Tab(
+        "energy",
+        "Energy",
+        [
+            Block(texts=[found["verdict"]], figures=[drawn]),
+            Block("An inference", tables=[Table(heads, cells)]),
+            Block("The other networks", [*notes, _ENERGY_NOTE]),
+            Block("What each costs ([energy])", tables=[Table([], costs)]),
+        ],
+    )
 
 
 def streams(curves: Curves, folio: Folio) -> Tab:

@@ -92,6 +92,7 @@ def _of_one(
     if heard:
         tabs.append(parts.clip(run, heard, folio))
     tabs.append(parts.neurons(run, measured, folio))
+    tabs += _energy(run, measured, folio)
     if streams:
         tabs.append(parts.streams(streams, folio))
     return [*tabs, parts.configuration(run)]
@@ -107,10 +108,18 @@ def _of_several(
         some = [parts.overview(run, of_run, folio)]
         if of_run:
             some.append(parts.classes(run, replace(of_run, wrong=()), folio))
-        some += [parts.neurons(run, of_run, folio), parts.configuration(run)]
+        some += [parts.neurons(run, of_run, folio), *_energy(run, of_run, folio)]
+        some.append(parts.configuration(run))
         blocks = [block for tab in some for block in tab.blocks]
         tabs.append(Tab(f"run-{number}", run.name, blocks))
     return tabs
+
+
+def _energy(run: Run, measured: Measured | None, folio: Folio) -> list[Tab]:
+    """Return the part on energy: as measured now, or else as in test.json, if it has one."""
+    result = measured.evaluation.to_json() if measured else run.test or {}
+    found = result.get("energy")
+    return [parts.energy(found, folio)] if isinstance(found, dict) else []
 
 
 def _measured(run: Run, partition: Partition, dataroot: Path | None) -> Measured | None:
