@@ -153,7 +153,8 @@ class StepwiseNetwork(nn.Module):
 def model(run: str | Path | Recogniser | SpikingNetwork) -> "TorchModel":
     """Return a trained network as a NeuroBench model.
 
-    Use a new one for each ``neurobench.benchmarks.Benchmark``: they leave their hooks in it.
+    Use a new one for each ``neurobench.benchmarks.Benchmark``: a second one adds its hooks to those
+    of the first, or loses its own with them, so that operations count twice or not at all.
 
     Parameters
     ----------
