@@ -31,6 +31,7 @@ ALLOWED = {
     "config": {*BASE, *PARTS, "detection", "log", "training"},
     "runs": {*BASE, *PARTS, "config", "training", "version"},
     "instruments": {*BASE, *PARTS, "config", "detection", "plot", "training", "runs", "version"},
+    "neurobench": {"errors", "network", "runs", "training"},
     "process": {"errors", "log", "training"},
     "commands": {
         "errors",

@@ -91,9 +91,10 @@ def zero_bias(layer: nn.Linear) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """Return a linear layer with copies of this weight and bias."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().clone())
-    layer.bias = nn.Parameter(bias.detach().clone())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone())
     return layer

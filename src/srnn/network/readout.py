@@ -127,12 +127,18 @@ class LeakyReadout(nn.Module):
 
         ``before`` are the potentials of the step before, shape (B, K); zeros if not given.
         """
+        return self.integrate(self._current(spikes), before)
+
+    def integrate(self, currents: Tensor, before: Tensor | None = None) -> Tensor:
+        """Map currents W s + b (T, B, K), T >= 1, to the potentials u of all steps, (T, B, K).
+
+        ``before`` are the potentials of the step before, shape (B, K); zeros if not given.
+        """
         alpha = torch.exp(-1 / self.tau_mem)
-        current = self._current(spikes)
-        potential = torch.zeros_like(current[0]) if before is None else before
+        potential = torch.zeros_like(currents[0]) if before is None else before
         potentials = []
-        for inflow in current:
-            potential = torch.lerp(inflow, potential, alpha)
+        for current in currents:
+            potential = torch.lerp(current, potential, alpha)
             potentials.append(potential)
         return torch.stack(potentials)
 

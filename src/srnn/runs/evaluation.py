@@ -58,8 +58,6 @@ def evaluate(
     InputError
         If there is no checkpoint or data set, or no clip in the partition.
     """
-    _expect_one_of("partition", partition, get_args(Partition))
-    _expect_one_of("protocol", protocol, get_args(Protocol))
     recogniser = run if isinstance(run, Recogniser) else load(run)
     root = None if dataroot is None else Path(dataroot)
     corpus = corpus_of(recogniser, partition, root, protocol)
@@ -95,8 +93,10 @@ def corpus_of(
     Raises
     ------
     InputError
-        If there is no data set, or no clip in the partition.
+        If there is no such partition or protocol, no data set, or no clip in the partition.
     """
+    _expect_one_of("partition", partition, get_args(Partition))
+    _expect_one_of("protocol", protocol, get_args(Protocol))
     task = task_of(recogniser.config)
     corpus = make_evaluation_corpus(task, recogniser.labels, dataroot, partition)
     _log.info("clips in %s:\n%s", corpus.place, describe(corpus))
