@@ -114,7 +114,7 @@ def test_what_is_written_reads_back_equal_and_is_written_the_same(line: str) -> 
 
 def test_written_file_has_every_key_in_a_fixed_order() -> None:
     written = tomli.loads(to_toml(Config()))
-    assert list(written) == ["data", "srnn", "mel", "augment", "logger", "cuda", "listen"]
+    assert list(written) == ["data", "srnn", "mel", "augment", "logger", "cuda", "listen", "energy"]
     assert {table: list(keys) for table, keys in written.items()} == {
         table: list(keys) for table, keys in schemas().items()
     }
@@ -350,7 +350,8 @@ def test_a_window_is_no_longer_than_a_clip() -> None:
         ("[SRN]\nepochs = 5\nseed = 1", "SRN: unknown table; did you mean srnn?"),
         (
             "[train]",
-            "train: unknown table; the tables are data, srnn, mel, augment, logger, cuda, listen",
+            "train: unknown table; the tables are data, srnn, mel, augment, logger, cuda, listen, "
+            "energy",
         ),
         ("cuda = true", "cuda: expected a table, [cuda], found true"),
         ("[[mel]]\nfmin = 1", "mel: expected a table, [mel], found [{fmin = 1}]"),

@@ -118,12 +118,13 @@ def test_one_pass_equals_clip_by_clip() -> None:
     whole = evaluate(spotter, examples, ("a", "b", "c"), "validation", 3, CPU)
 
     confusion = [[0] * 3 for _ in range(3)]
-    loss, spikes = 0.0, torch.zeros(2)
+    loss, spikes, last = 0.0, torch.zeros(2), torch.zeros(2)
     for clip, label in zip(features, labels, strict=True):
         output = spotter(clip[None])
         confusion[label][output.log_probabilities.argmax()] += 1
         loss -= output.log_probabilities[0, label].item() / 7
         spikes += output.spikes[:, 0]
+        last += torch.stack([layer[-1, 0].sum() for layer in output.hidden])
     assert [list(row) for row in whole.confusion] == confusion
     last = spotter(features[-1:]).log_probabilities.argmax().item() == 0
     assert whole.words["d"] == (last, 1)
@@ -136,13 +137,45 @@ def test_one_pass_equals_clip_by_clip() -> None:
     )
     assert min(whole.firing_rate) > 0
     assert whole.spikes == pytest.approx(spikes.sum().item() / 7)
-    # Inputs go to 9 neurons, spikes of the first layer to 8, of the second to itself and 3 classes.
+    assert whole.spikes_of_layers == pytest.approx((spikes / 7).tolist())
+    # Inputs go to 9 neurons, spikes of the first layer to 8, of the second to itself, a step later,
+    # and 3 classes. Those in the last step have no step after it.
     events = spotter.network.encoder(features).count_nonzero().item()
     first, second = spikes.tolist()
-    expected = (9 * events + 8 * first + (8 + 3) * second) / 7
+    assert last[1] > 0
+    expected = (9 * events + 8 * first + 8 * (second - last[1].item()) + 3 * second) / 7
     assert whole.operations == pytest.approx((expected, 0))
+    assert whole.energy
+    assert whole.energy.total.accumulates == pytest.approx(expected)
+    assert [row.spikes for row in whole.energy.layers] == pytest.approx(
+        [events / 7, first / 7, second / 7, 0]
+    )
+
+
+def test_spikes_are_counted_where_a_step_receives_them() -> None:
+    """Against a loop over the time steps of one clip."""
+    torch.manual_seed(1)
+    network = SpikingNetwork(4, [5, 6], 3, recurrent=[True, True]).eval()
+    hidden: Any = network.hidden
+    with torch.no_grad():
+        for layer in hidden:
+            layer.input.weight.mul_(60)
+    features, label = torch.randn(1, 1, 9, 4), torch.tensor([0])
+    examples = Examples(label, label, Kept(features), ("a",))
+    spotter = Spotter(Normaliser(torch.ones(1, 4)), network).eval()
+    found = evaluate(spotter, examples, ("a", "b", "c"), "validation", 1, CPU)
+    output = network(features)
+    expected = 0
+    for step in range(9):
+        before = [each[step - 1, 0] if step else torch.zeros(1) for each in output.hidden]
+        expected += 5 * int(output.inputs[step, 0].count_nonzero() + before[0].sum())
+        expected += 6 * int(output.hidden[0][step, 0].sum() + before[1].sum())
+        expected += 3 * int(output.hidden[1][step, 0].sum())
+    assert min(each[-1].sum() for each in output.hidden) > 0
+    assert found.operations == (expected, 0)
 
 
 def test_features_that_are_not_encoded_cost_multiplications() -> None:
     network = SpikingNetwork(6, [9], 3, recurrent=[True], encoder_threshold=None)
     assert network.operations(100, [20]) == (20 * (9 + 3), 100 * 9)
+    assert network.operations(100, [20], [5]) == (15 * 9 + 20 * 3, 100 * 9)

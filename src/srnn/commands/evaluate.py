@@ -47,13 +47,14 @@ class _Asked:
         """
         if self.robustness and self.stream:
             raise InputError("--robustness: expected it without --stream, found both")
-        for name, given in (
-            ("negatives", self.negatives),
-            ("mode", self.mode),
-            ("set", self.overrides),
-        ):
+        for name, given in (("negatives", self.negatives), ("mode", self.mode)):
             if given and not self.stream:
                 raise InputError(f"--{name}: expected --stream with it")
+        for each in self.overrides:
+            if self.robustness:
+                raise InputError(f"--set {each}: expected it without --robustness, found both")
+            if each.strip().startswith("listen.") and not self.stream:
+                raise InputError(f"--set {each}: expected --stream with it")
         if self.labels and self.stream in (None, _SCENES):
             raise InputError("--labels: expected --stream FILE with it")
         if self.stream not in (None, _SCENES) and not self.labels:
@@ -100,7 +101,14 @@ class _Asked:
 )
 @options.negatives
 @options.mode
-@options.listen_overrides
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Override a key of [energy], what operations and memory accesses cost; with --stream, of "
+    "[listen], how streams are listened to.",
+)
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -127,10 +135,12 @@ def evaluate(**given: Any) -> None:
 
 
 def _on_clips(recogniser: "Recogniser", asked: _Asked) -> tuple[str, object]:
+    from srnn.config import with_overrides
     from srnn.runs.evaluation import evaluate as evaluate_run
     from srnn.runs.report import report
 
-    result = evaluate_run(recogniser, asked.partition, asked.dataroot, asked.protocol)
+    costs = with_overrides(recogniser.config, asked.overrides, "energy").energy
+    result = evaluate_run(recogniser, asked.partition, asked.dataroot, asked.protocol, costs)
     return report(result), result.to_json()
 
 

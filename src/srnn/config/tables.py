@@ -10,6 +10,7 @@ from typing import Any
 from srnn.augment.registry import key_classes
 from srnn.data.task import DataKeys
 from srnn.detection import ListenKeys
+from srnn.energy.keys import EnergyKeys
 from srnn.features.normaliser import NormalisationKeys
 from srnn.features.reference import ClipKeys, MelKeys
 from srnn.log import LoggerKeys
@@ -55,6 +56,7 @@ class Config(Keys):
     logger: LoggerKeys = LoggerKeys()
     cuda: CudaKeys = CudaKeys()
     listen: ListenKeys = ListenKeys()
+    energy: EnergyKeys = EnergyKeys()
 
 
 def schemas() -> dict[str, dict[str, dict[str, Any]]]:

@@ -154,6 +154,11 @@ class Output(NamedTuple):
         return torch.stack([spikes.detach().sum(dim=(0, 2)) for spikes in self.hidden])
 
     @property
+    def last_spikes(self) -> Tensor:
+        """Of these, the spikes in the last time step, shape (hidden layers, B)."""
+        return torch.stack([spikes.detach()[-1].sum(dim=1) for spikes in self.hidden])
+
+    @property
     def firing_rates(self) -> Tensor:
         """Spikes per neuron and time step of each layer, shape (hidden layers,), differentiable."""
         return torch.stack([spikes.mean() for spikes in self.hidden])
@@ -328,7 +333,9 @@ class SpikingNetwork(nn.Module):
         inputs: Tensor = self.encoder(features.transpose(1, 2).flatten(2))  # channel by channel
         return inputs.transpose(0, 1)
 
-    def operations(self, inputs: float, spikes: Sequence[float]) -> Operations:
+    def operations(
+        self, inputs: float, spikes: Sequence[float], last: Sequence[float] | None = None
+    ) -> Operations:
         """Return the synaptic operations of inputs, and of spikes of each hidden layer.
 
         Parameters
@@ -336,19 +343,38 @@ class SpikingNetwork(nn.Module):
         inputs : float >= 0
             Inputs of the first layer that are not 0.
         spikes : sequence of float >= 0, one a hidden layer
+        last : sequence of float >= 0, one a hidden layer, optional
+            Of these spikes, those in the last time step of a clip. Recurrent connections would
+            deliver them in the next step, which never comes. None are, in a stream that goes on.
         """
-        outputs = len(self.readout.tau_mem)
-        accumulates = 0.0
-        for layer, above, count in zip(
-            self.hidden, [*self.hidden_sizes[1:], outputs], spikes, strict=True
-        ):
+        accumulates, products = zip(*self.operations_by_layer(inputs, spikes, last), strict=True)
+        return Operations(sum(accumulates), sum(products))
+
+    def operations_by_layer(
+        self, inputs: float, spikes: Sequence[float], last: Sequence[float] | None = None
+    ) -> tuple[Operations, ...]:
+        """Return the synaptic operations of the hidden layers, first to last, and the readout.
+
+        An operation belongs to the layer that has the weight. The parameters are those of
+        `operations`, which returns the sum.
+        """
+        counted = []
+        for depth, layer in enumerate(self.hidden):
             assert isinstance(layer, AdaptiveLIF)
-            reached = above + (0 if layer.recurrent is None else len(layer.recurrent.weight))
-            accumulates += count * reached
-        first = inputs * self.hidden_sizes[0]
-        if isinstance(self.encoder, TernaryEncoder):
-            return Operations(accumulates + first, 0.0)
-        return Operations(accumulates, first)
+            size, delivered = self.hidden_sizes[depth], 0.0
+            if layer.recurrent is not None:
+                delivered = spikes[depth] - (0.0 if last is None else last[depth])
+            if depth == 0 and not isinstance(self.encoder, TernaryEncoder):
+                counted.append(Operations(delivered * size, inputs * size))
+            else:
+                below = inputs if depth == 0 else spikes[depth - 1]
+                counted.append(Operations((below + delivered) * size, 0.0))
+        return *counted, Operations(spikes[-1] * self.outputs, 0.0)
+
+    @property
+    def outputs(self) -> int:
+        """Outputs R of the readout."""
+        return len(self.readout.tau_mem)
 
     def folded(self) -> "SpikingNetwork":
         """Return an equivalent network in evaluation, with the batch normalisation folded in.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from srnn.network.learnable import Learnable
-from srnn.network.neurons import Normal
+from srnn.network.neurons import Normal, Update
 from srnn.network.neurons.keys import NormalKey, TauRangeKeys, outside
 from srnn.network.norm import CurrentNorm, linear, zero_bias
 from srnn.network.ops import BACKENDS
@@ -117,6 +117,16 @@ class LeakyReadout(nn.Module):
                 f"{tuple(spikes.shape)}"
             )
         return self.readout.scale * self._over_time(self._current(spikes))
+
+    @property
+    def update(self) -> Update:
+        """What an update of one integrator needs, where it is computed step by step.
+
+        The potential is a weighted sum (1 multiplication and 2 additions); the sum or the maximum
+        over time, if it is read, is 1 addition more, and kept, too.
+        """
+        over_time = int(self.readout.over_time != "last")
+        return Update(1, additions=2 + over_time, state=1 + over_time, parameters=1)
 
     def learnables(self) -> dict[str, Learnable]:
         """Return optimizer group and bounds of the time constants."""

@@ -11,6 +11,7 @@ from srnn.config import toml_value
 from srnn.data.corpus import Corpus, describe
 from srnn.data.official import has_background, with_official_silence
 from srnn.data.preparation import make_evaluation_corpus
+from srnn.energy import EnergyKeys
 from srnn.errors import InputError
 from srnn.runs.official import official
 from srnn.runs.parts import spec_of, task_of
@@ -32,6 +33,7 @@ def evaluate(
     partition: Partition = "testing",
     dataroot: str | Path | None = None,
     protocol: Protocol = "plain",
+    costs: EnergyKeys | None = None,
 ) -> Evaluation:
     """Measure the accuracy of a trained network, as ``srnn evaluate RUN`` does.
 
@@ -46,12 +48,14 @@ def evaluate(
         "plain": every clip counts equally. "official": classes count equally, and so do the words
         in `_unknown_`; silence, if there are background recordings, is cut anew with all volumes.
         The result is then an `srnn.runs.official.OfficialEvaluation`.
+    costs : EnergyKeys, optional
+        Of operations and memory accesses; those of the run's table [energy] if not given.
 
     Returns
     -------
     Evaluation
-        Its ``accuracy``, ``interval``, ``per_class``, ``confusion`` and more; ``to_json()`` is what
-        ``test.json`` holds.
+        Its ``accuracy``, ``interval``, ``per_class``, ``confusion``, ``energy`` and more;
+        ``to_json()`` is what ``test.json`` holds.
 
     Raises
     ------
@@ -61,16 +65,20 @@ def evaluate(
     recogniser = run if isinstance(run, Recogniser) else load(run)
     root = None if dataroot is None else Path(dataroot)
     corpus = corpus_of(recogniser, partition, root, protocol)
-    result = evaluate_corpus(recogniser, corpus, partition)
+    result = evaluate_corpus(recogniser, corpus, partition, costs)
     return official(result, corpus.partitions[partition]) if protocol == "official" else result
 
 
 def evaluate_corpus(
-    recogniser: Recogniser, corpus: Corpus, partition: Partition, observe: Observer | None = None
+    recogniser: Recogniser,
+    corpus: Corpus,
+    partition: Partition,
+    costs: EnergyKeys | None = None,
+    observe: Observer | None = None,
 ) -> Evaluation:
     """Evaluate a network on a partition of a corpus, which `corpus_of` returned.
 
-    ``observe`` receives each batch, in the order of the clips.
+    ``costs`` are those of `evaluate`; ``observe`` receives each batch, in the order of the clips.
     """
     limit_threads()
     config, device = recogniser.config, make_device(recogniser.config.cuda)
@@ -80,8 +88,9 @@ def evaluate_corpus(
         spotter = copy.deepcopy(recogniser.spotter).to(device)  # the other one goes on predicting
         labels = recogniser.labels
         size, held_out = config.srnn.batch_size, config.data.held_out
+        costs = config.energy if costs is None else costs
         return evaluate_examples(
-            spotter, examples, labels, partition, size, device, held_out, observe
+            spotter, examples, labels, partition, size, device, held_out, costs, observe
         )
 
 

@@ -33,6 +33,8 @@ def report(result: Evaluation) -> str:
             f"{result.operations.accumulates:,.0f} accumulates, "
             f"{result.operations.multiply_accumulates:,.0f} multiply-accumulates"
         )
+    if result.energy:
+        lines += result.energy.lines()
     width = max(map(len, result.labels))
     lines.append(f"{'':{width}} {'clips':>7} {'accuracy':>9}  taken for")
     for index, (label, accuracy) in enumerate(result.per_class.items()):

@@ -264,11 +264,13 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
     spotter = restore_spotter(best, str(run.best)).to(device).eval()
     config = best.parsed_config()
     size, held_out = config.srnn.batch_size, config.data.held_out
-    result = evaluate(spotter, testing, best.labels, "testing", size, device, held_out)
+    result = evaluate(
+        spotter, testing, best.labels, "testing", size, device, held_out, config.energy
+    )
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
     figure = config.data.selection.replace("_", " ")
     _log.info("best epoch: %d of %d, by its validation %s", best.epoch, config.srnn.epochs, figure)
-    for line in result.summary():
+    for line in (*result.summary(), *(result.energy.lines() if result.energy else ())):
         _log.info("%s", line)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srnn.data.labels import SILENCE
+from srnn.energy import Energy, EnergyKeys, Inference, energy_of
 from srnn.errors import DivergenceError
 from srnn.network.model import Operations, Output
 from srnn.training.batch import Batch
@@ -49,6 +50,11 @@ class Evaluation:
         Index of the predicted label of each clip, in their order.
     calibration_error : float or None
         Expected calibration error, see `expected_calibration_error`; None without clips.
+    spikes_of_layers : tuple of float, or None
+        Spikes of each hidden layer for one clip; None without clips.
+    energy : Energy or None
+        Operations, memory traffic and energy of one clip, beside those of other networks; None
+        without clips.
     """
 
     partition: str
@@ -62,6 +68,8 @@ class Evaluation:
     held_out: frozenset[str] = frozenset()
     predicted: tuple[int, ...] = ()
     calibration_error: float | None = None
+    spikes_of_layers: tuple[float, ...] | None = None
+    energy: Energy | None = None
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -142,7 +150,9 @@ class Evaluation:
             "calibration_error": self.calibration_error,
             "firing_rate": self.firing_rate,
             "spikes": self.spikes,
+            "spikes_of_layers": self.spikes_of_layers,
             "operations": self.operations._asdict() if self.operations else None,
+            "energy": self.energy.to_json() if self.energy else None,
             "labels": self.labels,
             "counts": dict(zip(self.labels, self.counts, strict=True)),
             "per_class": self.per_class,
@@ -204,11 +214,13 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     held_out: Iterable[str] = (),
+    costs: EnergyKeys | None = None,
     observe: Observer | None = None,
 ) -> Evaluation:
     """Run ``spotter`` over all examples, in their order, and read the results once at the end.
 
-    ``held_out`` are the names of held-out words and background recordings.
+    ``held_out`` are the names of held-out words and background recordings, ``costs`` those of
+    operations and memory accesses, the defaults if not given.
 
     Raises
     ------
@@ -221,6 +233,7 @@ def evaluate(
     predictions, confidences = [], []
     network = spotter.network
     spikes = torch.zeros(len(network.hidden), dtype=torch.float64, device=device)
+    last = torch.zeros_like(spikes)
     inputs = torch.zeros((), dtype=torch.int64, device=device)
     for batch in examples.batches(torch.arange(count), batch_size, device):
         output = spotter(batch.features)
@@ -232,6 +245,7 @@ def evaluate(
         confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
         loss += F.nll_loss(log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
+        last += output.last_spikes.sum(dim=1)
         inputs += output.inputs.count_nonzero()
         if observe:
             observe(batch, output)
@@ -243,7 +257,8 @@ def evaluate(
         return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, held)
     predicted = torch.cat(predictions).cpu()
     hits = predicted == examples.labels
-    spikes_a_clip = (spikes / count).tolist()
+    spikes_a_clip, last_a_clip = (tuple((each / count).tolist()) for each in (spikes, last))
+    inference = Inference(steps, inputs.item() / count, spikes_a_clip, last_a_clip)
     sizes = network.hidden_sizes
     return Evaluation(
         partition,
@@ -252,11 +267,13 @@ def evaluate(
         loss.item() / count,
         tuple(each / (steps * size) for each, size in zip(spikes_a_clip, sizes, strict=True)),
         sum(spikes_a_clip),
-        network.operations(inputs.item() / count, spikes_a_clip),
+        network.operations(inference.inputs, inference.spikes, inference.last),
         _by_word(examples.words, hits.tolist()),
         held,
         tuple(predicted.tolist()),
         expected_calibration_error(torch.cat(confidences).cpu(), hits),
+        inference.spikes,
+        energy_of(network, inference, costs or EnergyKeys()),
     )
 
 

@@ -260,7 +260,7 @@ def test_the_table_of_a_stream_and_what_cannot_be_measured(
     for options, error in (
         (["--negatives", stream], "--negatives: expected --stream with it"),
         (["--mode", "windows"], "--mode: expected --stream with it"),
-        (["--set", "listen.average=50"], "--set: expected --stream with it"),
+        (["--set", "listen.average=50"], "--set listen.average=50: expected --stream with it"),
         (["--stream", "--set", "mel.fmax=50"], "--set mel.fmax=50: expected a key of [listen]"),
         (["--stream", "--set", "listen.averag=5"], "--set listen.averag: "),
         (["--stream", "--set", "listen.average=x"], "--set listen.average: expected a number"),

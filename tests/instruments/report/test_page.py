@@ -195,7 +195,7 @@ def test_time_constants_before_training_are_those_that_training_drew(runs: Path)
 def test_decays_are_shown_as_time_constants(runs: Path) -> None:
     network = read_run(runs / "c").recogniser.spotter.network
     found = time_constants(network)
-    alpha = network.hidden[0].alpha
+    alpha = dict(network.named_parameters())["hidden.0.alpha"]
     expected = -1 / torch.log(alpha.detach()).numpy()
     assert found["tau_mem, layer 1"] == pytest.approx(expected, rel=1e-3)
 

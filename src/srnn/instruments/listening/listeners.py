@@ -100,14 +100,16 @@ class Windows:
         network = self._recogniser.spotter.network
         probabilities = [torch.zeros(0, len(self._recogniser.labels))]
         spikes, inputs = torch.zeros(len(network.hidden)), 0
+        last = torch.zeros_like(spikes)
         # With "batch" normalisation a prediction depends on the other clips of the batch.
         size = 1 if self._recogniser.spotter.normaliser.scale is None else _BATCH
         for some in windows.split(size) if len(windows) else ():
             output = self._recogniser.spotter(self._recogniser.extract(some.contiguous()))
             probabilities.append(output.log_probabilities.exp())
             spikes += output.spikes.sum(dim=1)
+            last += output.last_spikes.sum(dim=1)
             inputs += int(output.inputs.count_nonzero())
-        operations = network.operations(inputs, spikes.tolist())
+        operations = network.operations(inputs, spikes.tolist(), last.tolist())
         times = ends / self._rate
         return Posteriors(times, torch.cat(probabilities), float(spikes.sum()), operations)
 

@@ -161,7 +161,7 @@ def measure(run: Run, partition: Partition, dataroot: Path | None, max_wrong: in
     recogniser = run.recogniser
     corpus = corpus_of(recogniser, partition, dataroot, "plain")
     counter = _Counter(recogniser.spotter.network.hidden_sizes, len(recogniser.labels))
-    evaluation = evaluate_corpus(recogniser, corpus, partition, counter)
+    evaluation = evaluate_corpus(recogniser, corpus, partition, observe=counter)
     clips = corpus.partitions[partition]
     predicted = np.array(evaluation.predicted)
     labels = np.array([clip.label for clip in clips])

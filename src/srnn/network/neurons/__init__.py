@@ -3,7 +3,7 @@
 
 from srnn.network.neurons.adaptive_current import Definition as AdaptiveCurrent
 from srnn.network.neurons.adaptive_threshold import Definition as AdaptiveThreshold
-from srnn.network.neurons.base import Neuron, State
+from srnn.network.neurons.base import Neuron, State, Update
 from srnn.network.neurons.distributions import Normal, Uniform
 from srnn.network.neurons.registry import NEURONS, register_neuron
 
@@ -15,5 +15,6 @@ __all__ = [
     "Normal",
     "State",
     "Uniform",
+    "Update",
     "register_neuron",
 ]

@@ -39,6 +39,29 @@ class State(NamedTuple):
 register_namedtuple(State, serialized_type_name="srnn.State")  # for torch.export.save
 
 
+class Update(NamedTuple):
+    """Arithmetic and memory accesses of the update of one neuron in one time step.
+
+    Its input current is there already. A weighted sum ``x a + (1 - x) b`` is counted as
+    ``b + x (a - b)``: one multiplication and two additions. A spike is 0 or 1, so that a product
+    with it is no multiplication: the addition takes place or not, and is counted always. Comparing
+    with the threshold counts as an addition, as it is a subtraction.
+
+    Attributes
+    ----------
+    multiplications, additions : int
+    state : int
+        Numbers that are read and written. Spikes are bits, and not counted.
+    parameters : int
+        Numbers that are read and differ from neuron to neuron.
+    """
+
+    multiplications: int
+    additions: int
+    state: int
+    parameters: int
+
+
 class Neuron(ABC):
     """A kind of spiking neuron: its constants, its learnable parameters and one time step.
 
@@ -83,6 +106,16 @@ class Neuron(ABC):
     def constants(self) -> tuple[float, ...]:
         """The constants that kernels need, in the order in which they receive them."""
         return ()
+
+    @property
+    def update(self) -> Update:
+        """Arithmetic and memory accesses of one update, for the energy of an inference.
+
+        By default a guess: each learnable parameter weights a sum, a reset and a comparison
+        follow, and potential and adaptation are kept. A kind returns what its equations need.
+        """
+        count = len(self.learnable)
+        return Update(multiplications=count, additions=2 * count + 2, state=2, parameters=count)
 
     def distribution(self, name: str) -> Normal | Uniform:
         """Return the distribution that the learnable parameter ``name`` is drawn from."""

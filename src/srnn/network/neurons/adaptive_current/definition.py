@@ -23,7 +23,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from srnn.network.neurons.base import Neuron, State
+from srnn.network.neurons.base import Neuron, State, Update
 from srnn.network.neurons.distributions import Uniform
 from srnn.network.neurons.keys import Range, disordered
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
@@ -101,6 +101,15 @@ class AdaptiveCurrent(Neuron):
             tau: -1 / learnt[name].clamp(*self.distribution(name).bounds).log()
             for tau, name in names.items()
         }
+
+    @property
+    def update(self) -> Update:
+        """Return what an update needs.
+
+        The adaptation needs 2 multiplications and 2 additions. The potential is a weighted sum (1
+        multiplication and 2 additions) of two differences, and compared: 3 additions more.
+        """
+        return Update(multiplications=3, additions=7, state=2, parameters=4)
 
     def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
         """Return alpha, rho, a and c within their bounds as (L, H), given the L learnt of (H,)."""

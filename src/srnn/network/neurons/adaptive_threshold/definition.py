@@ -22,7 +22,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from srnn.network.neurons.base import Neuron, State, decay
+from srnn.network.neurons.base import Neuron, State, Update, decay
 from srnn.network.neurons.distributions import Normal
 from srnn.network.neurons.keys import MembraneKeys, NormalKey, ThresholdKeys, outside
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
@@ -94,6 +94,15 @@ class AdaptiveThreshold(Neuron):
     def constants(self) -> tuple[float, ...]:
         """The constants that kernels need: threshold and adaptation."""
         return self.threshold, self.adaptation
+
+    @property
+    def update(self) -> Update:
+        """Return what an update needs.
+
+        Adaptation and potential are weighted sums (1 multiplication and 2 additions each), the
+        threshold needs 1 of each, reset and comparison are 2 additions.
+        """
+        return Update(multiplications=3, additions=7, state=2, parameters=2)
 
     def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
         """Return alpha and rho as (L, H), given the L time constants of (H,)."""

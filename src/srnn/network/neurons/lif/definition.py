@@ -18,7 +18,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from srnn.network.neurons.base import Neuron, State, decay
+from srnn.network.neurons.base import Neuron, State, Update, decay
 from srnn.network.neurons.distributions import Normal
 from srnn.network.neurons.keys import MembraneKeys, ThresholdKeys
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
@@ -61,6 +61,15 @@ class LeakyIntegrateAndFire(Neuron):
     def constants(self) -> tuple[float, ...]:
         """The constant that kernels need: the threshold."""
         return (self.threshold,)
+
+    @property
+    def update(self) -> Update:
+        """Return what an update needs.
+
+        The potential is a weighted sum (1 multiplication and 2 additions); reset and comparison are
+        2 additions.
+        """
+        return Update(multiplications=1, additions=4, state=1, parameters=1)
 
     def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
         """Return alpha as (1, H), given the time constants (H,)."""
