@@ -131,7 +131,7 @@ def test_neurobench_counts_what_the_package_counts(options: dict[str, Any]) -> N
     with torch.no_grad():
         output = network(features())
     clips = clips_of(features())
-    _, results = measured = measure(adapted(network), clips)
+    model, results = measured = measure(adapted(network), clips)
     expected = counted(network, output)
     accumulates, multiply_accumulates = measured.operations
     assert accumulates == pytest.approx(expected.accumulates)
