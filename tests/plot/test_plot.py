@@ -45,7 +45,7 @@ def line(axes: Axes, label: str) -> Line2D:
 
 
 def heights(axes: Axes, label: str) -> list[float]:
-    return np.asarray(line(axes, label).get_ydata(), float).tolist()
+    return [float(each) for each in np.asarray(line(axes, label).get_ydata(), float)]
 
 
 def entries(axes: Axes) -> list[str]:
@@ -112,7 +112,8 @@ def test_a_confusion_matrix_shades_fractions_and_prints_counts(axes: Axes) -> No
     plot.confusion(axes, [[3, 1, 0], [0, 0, 0], [0, 5, 5]], ["a", "_b_", "c$d$"])
     (image,) = axes.images
     shades = np.asarray(image.get_array())
-    np.testing.assert_allclose(shades, [[0.75, 0.25, 0], [0, 0, 0], [0, 0.5, 0.5]])
+    expected = np.array([[0.75, 0.25, 0], [0, 0, 0], [0, 0.5, 0.5]])
+    np.testing.assert_allclose(shades, expected)
     assert written(axes) == ["3", "1", "", "", "", "", "", "5", "5"]
     assert x_names(axes) == y_names(axes) == ["a", "_b_", r"c\$d\$"]
     assert axes.yaxis_inverted()  # the first label on top
@@ -127,7 +128,7 @@ def test_the_numbers_and_names_of_many_classes_become_small() -> None:
         (few.texts[0], many.texts[0]),
         (few.get_xticklabels()[0], many.get_xticklabels()[0]),
     ):
-        assert one.get_fontsize() > other.get_fontsize() >= 4
+        assert float(one.get_fontsize()) > float(other.get_fontsize()) >= 4
 
 
 def test_a_confusion_matrix_is_square_with_as_many_labels(axes: Axes) -> None:
@@ -187,7 +188,7 @@ def test_features_are_an_image_with_a_scale(axes: Axes) -> None:
     plot.features(axes, values, 10, label="feature (std)")
     (image,) = axes.images
     np.testing.assert_array_equal(np.asarray(image.get_array()), values.T)
-    assert image.get_extent() == [-5, 35, -0.5, 2.5]
+    assert tuple(image.get_extent()) == (-5, 35, -0.5, 2.5)
     (bar,) = axes.child_axes
     assert bar.get_ylabel() == "feature (std)"
 
@@ -196,7 +197,7 @@ def test_events_have_two_colours_and_features_many(axes: Axes) -> None:
     events = np.array([[1, 0, -1, 0], [0, 0, 1, 1]])
     plot.inputs(axes, events, 10, channels=["mel", "delta"])
     (image,) = axes.images
-    colours = np.asarray(image.to_rgba(image.get_array()))
+    colours = np.asarray(image.to_rgba(np.asarray(image.get_array())))
     assert (colours[..., 3] == (events.T != 0)).all()
     assert not np.array_equal(colours[0, 0], colours[2, 0])
     assert entries(axes) == ["+1", "-1"]

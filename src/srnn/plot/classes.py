@@ -120,8 +120,8 @@ def per_class(
         if interval is not None:
             low, high = (100 * bound for bound in interval)
             axes.plot([low, high], [place, place], color=colour, linewidth=4, alpha=0.35)
-    points = [math.nan if value is None else 100 * value for value in values]
-    axes.plot(points, range(len(points)), "o", color=colour, markersize=5)
+    percent = [math.nan if value is None else 100 * value for value in values]
+    axes.plot(percent, range(len(percent)), "o", color=colour, markersize=5)
     points = _name_size(axes, (len(names), 1))
     axes.set_yticks(range(len(names)), [*map(plain, names)], fontsize=points)
     axes.set_ylim(len(names) - 0.5, -0.5)
