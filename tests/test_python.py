@@ -316,13 +316,16 @@ def test_the_examples_in_the_readme_run(
     shutil.copy(tones / "tones.toml", tmp_path / "my.toml")
     soundfile.write(tmp_path / "yes.wav", np.random.default_rng(0).normal(size=900) / 9, 8_000)
     monkeypatch.chdir(tmp_path)
-    running, own_network = readme_examples()
-    exec(running, {})
+    running, drawing, own_network = readme_examples()
+    names: dict[str, Any] = {}
+    exec(running, names)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 7
     assert printed[2] in srnn.load("runs/a").labels
     assert printed[3] == "(26, 16)"
     assert printed[-1] == "(26, 4)"
+    exec(drawing, names)
+    assert (tmp_path / "yes.png").read_bytes().startswith(b"\x89PNG")
     torch.manual_seed(0)
     exec(own_network, {})
     assert float(capsys.readouterr().out.removeprefix("loss ")) < 0.3

@@ -114,6 +114,25 @@ def test_the_result_follows_from_the_potentials_of_the_readouts(over_time: Any) 
     )
 
 
+@pytest.mark.parametrize("over_time", ["mean", "last", "max"])
+def test_probabilities_are_those_of_the_steps_up_to_each(over_time: Any) -> None:
+    network = lively(neuron=AdaptiveThreshold(0.4, 0.3), readout=Readout(over_time, scale=3.0))
+    recorded = activity(network, FEATURES)
+    assert recorded.probabilities.shape == (STEPS, 4)
+    for steps in (1, 2, 17, STEPS):
+        cut_short = activity(network, FEATURES[:, :, :steps])
+        np.testing.assert_allclose(
+            recorded.probabilities[steps - 1],
+            np.exp(cut_short.log_probabilities),
+            rtol=1e-4,
+            atol=1e-6,
+        )
+    np.testing.assert_allclose(
+        recorded.probabilities[-1], np.exp(recorded.log_probabilities), rtol=1e-5, atol=1e-6
+    )
+    assert np.array_equal(recorded.features, FEATURES[0].numpy())
+
+
 def scores(recorded: Activity, over_time: str, scale: float) -> Double:
     potentials = recorded.readout.astype(np.float64)
     of_readouts = {"mean": potentials.mean(0), "last": potentials[-1], "max": potentials.max(0)}

@@ -43,9 +43,15 @@ def confusion(axes: Axes, confusion: ArrayLike, labels: Sequence[str]) -> Axes:
     cells = [[f"{count:.0f}" if count else "" for count in row] for row in counts]
     image = _cells(axes, fractions, cells, 1.0)
     dress(axes, "predicted label", "true label", grid=False)
-    axes.set_xticks(range(len(labels)), [*map(plain, labels)], rotation=90)
-    axes.set_yticks(range(len(labels)), [*map(plain, labels)])
-    colour_bar(axes, image, "clips of a true label", format=PercentFormatter(1.0, decimals=0))
+    points = _name_size(axes, counts.shape)
+    axes.set_xticks(range(len(labels)), [*map(plain, labels)], rotation=90, fontsize=points)
+    axes.set_yticks(range(len(labels)), [*map(plain, labels)], fontsize=points)
+    colour_bar(
+        axes,
+        image,
+        "fraction of the clips of a true label",
+        format=PercentFormatter(1.0, decimals=0),
+    )
     return axes
 
 
@@ -70,7 +76,8 @@ def firing_by_class(axes: Axes, rates: ArrayLike, labels: Sequence[str]) -> Axes
     highest = float(np.nanmax(values, initial=0.0)) or 1.0
     image = _cells(axes, values, cells, highest)
     dress(axes, "", "", grid=False)
-    axes.set_xticks(range(len(labels)), [*map(plain, labels)], rotation=90)
+    points = _name_size(axes, values.shape)
+    axes.set_xticks(range(len(labels)), [*map(plain, labels)], rotation=90, fontsize=points)
     axes.set_yticks(range(len(values)), [f"layer {n + 1}" for n in range(len(values))])
     axes.set_aspect("auto")
     label = "spikes per neuron\nand time step"
@@ -113,9 +120,10 @@ def per_class(
         if interval is not None:
             low, high = (100 * bound for bound in interval)
             axes.plot([low, high], [place, place], color=colour, linewidth=4, alpha=0.35)
-    points = [math.nan if value is None else 100 * value for value in values]
-    axes.plot(points, range(len(points)), "o", color=colour, markersize=5)
-    axes.set_yticks(range(len(names)), [*map(plain, names)])
+    percent = [math.nan if value is None else 100 * value for value in values]
+    axes.plot(percent, range(len(percent)), "o", color=colour, markersize=5)
+    points = _name_size(axes, (len(names), 1))
+    axes.set_yticks(range(len(names)), [*map(plain, names)], fontsize=points)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(right=101)
     axes.grid(visible=False, axis="y")
@@ -131,17 +139,15 @@ def _cells(axes: Axes, values: Array, cells: Sequence[Sequence[str]], highest: f
         for column, text in enumerate(texts):
             strong = values[row, column] > _STRONG * highest
             colour = colours.paper if strong else colours.ink
-            axes.text(
-                column,
-                row,
-                text,
-                color=colour,
-                fontsize=points,
-                ha="center",
-                va="center",
-                clip_on=True,
-            )
+            axes.text(column, row, text, color=colour, fontsize=points, ha="center", va="center")
     return image
+
+
+def _name_size(axes: Axes, shape: tuple[int, ...]) -> float:
+    """Return the size of the names (points) that fits beside rows and below columns."""
+    width, height = size(axes)
+    rows, columns = shape
+    return max(_SMALLEST, min(9.0, 0.8 * height / rows, 0.8 * width / columns))
 
 
 def _text_size(axes: Axes, shape: tuple[int, ...], length: int) -> float:

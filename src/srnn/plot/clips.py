@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from srnn.errors import InputError
 from srnn.plot.decisions import decision
 from srnn.plot.neurons import neuron, raster
 from srnn.plot.sounds import features, inputs, waveform
@@ -63,12 +64,14 @@ def clip(
     Raises
     ------
     InputError
-        If the arrays do not fit together, or there is no such neuron.
+        If the arrays do not fit together, or there is no such layer or neuron.
     """
     encoded = np.isin(activity.inputs, (-1, 0, 1)).all()
+    count = len(activity.layers)
+    if not -count <= layer < count:
+        raise InputError(f"layer: expected one from 0 to {count - 1}, found {layer}")
     shown = activity.layers[layer]
     chosen = _typical(shown) if neurons is None else neurons
-    last = range(len(activity.layers))[layer]
     heights = [0.7, *([1.0] if encoded else []), 1.5, *(1.5 for _ in activity.layers)]
     heights += [*(0.8 for _ in chosen), 1.4]
     figure = Figure((_WIDTH, 1.15 * sum(heights) + 0.6), layout="constrained")
@@ -82,12 +85,12 @@ def clip(
     name = "events of the encoder" if encoded else "features"
     _named(inputs(next(panels), activity.inputs, step, channels=channels), name)
     for number, each in enumerate(activity.layers, start=1):
-        count, rate = each.spikes.shape[1], each.spikes.mean()
-        text = f"layer {number}: {count} neurons, {rate:.1%} fire in a time step"
+        size, rate = each.spikes.shape[1], each.spikes.mean()
+        text = f"layer {number}: {size} neurons, {rate:.1%} fire in a time step"
         _named(raster(next(panels), each.spikes, step), text)
     for place, index in enumerate(chosen):
         axes = neuron(next(panels), shown, index, step, legend=place == 0)
-        _named(axes, f"neuron {index} of layer {last + 1}")
+        _named(axes, f"neuron {index} of layer {layer % count + 1}")
     decision(next(panels), activity.probabilities, labels, step)  # has a title of its own
     for axes in figure.axes:
         axes.label_outer()

@@ -57,6 +57,7 @@ def tradeoff(
     )
     widest = max([_WIDEST, *(float(np.max(line.get_xdata())) for line in axes.lines)])
     axes.set_xscale("symlog", linthresh=_LINEAR)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(0, widest)
     axes.set_ylim(0, 100)
     if legend:
