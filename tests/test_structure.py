@@ -28,7 +28,7 @@ ALLOWED = {
     "detection": {"settings", "data"},
     "training": {*BASE, *PARTS},
     "config": {*BASE, *PARTS, "detection", "log", "training"},
-    "runs": {*BASE, *PARTS, "config", "training", "version"},
+    "runs": {*BASE, *PARTS, "config", "plot", "training", "version"},
     "instruments": {*BASE, *PARTS, "config", "detection", "training", "runs", "version"},
     "process": {"errors", "log", "training"},
     "commands": {
