@@ -27,9 +27,10 @@ ALLOWED = {
     "network": BASE,
     "detection": {"settings", "data"},
     "training": {*BASE, *PARTS},
+    "plot": {"errors", "files", "network"},
     "config": {*BASE, *PARTS, "detection", "log", "training"},
     "runs": {*BASE, *PARTS, "config", "plot", "training", "version"},
-    "instruments": {*BASE, *PARTS, "config", "detection", "training", "runs", "version"},
+    "instruments": {*BASE, *PARTS, "config", "detection", "plot", "training", "runs", "version"},
     "process": {"errors", "log", "training"},
     "commands": {
         "errors",
@@ -38,12 +39,13 @@ ALLOWED = {
         "config",
         "data",
         "detection",
+        "plot",
         "training",
         "runs",
         "instruments",
     },
     "cli": {"commands", "process", ""},
-    "": {"errors", "training", "runs", "network", "version"},
+    "": {"errors", "plot", "training", "runs", "network", "version"},
     "__main__": {"cli"},
 }
 

@@ -14,6 +14,8 @@ What the command ``srnn`` does, and the layer it does it with:
 ``AdaptiveLIF``
     A layer of spiking neurons, used like `torch.nn.LSTM`; `own_cores` gives its kernels the cores
     of a CPU.
+``plot``
+    Figures of what they return, for notebooks.
 ``Neuron``
     The base class of kinds of neurons (`State`, `Normal`, `Uniform`, `Surrogate` and `spike` are
     their parts); `register_neuron` makes one of your own known to configurations.
@@ -28,6 +30,7 @@ from srnn.errors import DivergenceError, InputError
 from srnn.version import VERSION
 
 if TYPE_CHECKING:
+    from srnn import plot
     from srnn.network.activity import Activity
     from srnn.network.layers import AdaptiveLIF
     from srnn.network.neurons import Neuron, Normal, State, Uniform, register_neuron
@@ -54,6 +57,7 @@ __all__ = [
     "evaluate",
     "load",
     "own_cores",
+    "plot",
     "register_neuron",
     "spike",
     "train",
@@ -82,6 +86,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":  # a package, which needs matplotlib
+        return importlib.import_module("srnn.plot")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -63,12 +63,7 @@ class _Asked:
                 raise InputError(
                     "--picture: expected --robustness or --stream with it, found neither"
                 )
-            from srnn.instruments.robustness import picture_format
-
-            picture_format(self.picture)
-            if not self.picture.parent.is_dir():
-                folder = self.picture.parent
-                raise InputError(f"--picture: expected a folder at {folder}, found none")
+            options.expect_picture("--picture", self.picture)
 
 
 @click.command()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from srnn.errors import InputError
+
 # `srnn.process.exit_code` reads the flag: an error may come before click has parsed anything.
 debug = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 
@@ -13,6 +15,16 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 overrides = click.option(
     "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a key."
 )
+
+
+def expect_picture(option: str, file: Path) -> None:
+    """Raise an `InputError` unless matplotlib can write a picture at ``file``."""
+    from srnn.plot import picture_format
+
+    picture_format(file)
+    if not file.parent.is_dir():
+        raise InputError(f"{option}: expected a folder at {file.parent}, found none")
+
 
 run = click.argument("run", type=click.Path(path_type=Path))
 

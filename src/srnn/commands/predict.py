@@ -11,7 +11,7 @@ from srnn.commands import options
 from srnn.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from srnn.runs.recogniser import Prediction
+    from srnn.runs.recogniser import Prediction, Recogniser
 
 
 @click.command()
@@ -33,17 +33,35 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Judge all of a longer recording, a line for each second, not its loudest second alone.",
 )
+@click.option(
+    "--raster",
+    "picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PICTURE",
+    help="Draw the spikes of the network for the one recording, and what they lead to, into "
+    "PICTURE (.png, .svg or .pdf).",
+)
 @options.as_json
 @options.debug
-def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json: bool) -> int:
+def predict(
+    run: Path,
+    files: tuple[Path, ...],
+    top: int,
+    windows: bool,
+    picture: Path | None,
+    as_json: bool,
+) -> int:
     """Name the word in each FILE: any format, rate and length that soundfile reads.
 
     FILE may be a folder, for all recordings in it and below, or a pattern such as 'takes/**/*.wav'.
     """
+    if picture:
+        _expect_one(files, windows, picture)
     from srnn.runs.recogniser import load
 
+    recogniser = load(run)
     failures = 0
-    for file, answer in load(run).predict_each(files, windows=windows):
+    for file, answer in recogniser.predict_each(files, windows=windows):
         if isinstance(answer, InputError):
             failures += 1
             if as_json:
@@ -56,7 +74,43 @@ def predict(run: Path, files: tuple[Path, ...], top: int, windows: bool, as_json
         else:
             when = f"{answer.start:.2f} s: " if windows else ""
             click.echo(f"{printable(file)}: {when}{_answer(answer, top, windows)}")
+        if picture and not isinstance(answer, InputError):
+            _draw(recogniser, file, answer, picture)
     return 2 if failures else 0
+
+
+def _expect_one(files: tuple[Path, ...], windows: bool, picture: Path) -> None:
+    """Check, before the network is loaded, that one recording can be drawn.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    from srnn.data.selection import select_recordings
+
+    if windows:
+        raise InputError("--raster: expected it without --all, found both")
+    found = sum(len(select_recordings(file)) for file in files)
+    if found != 1:
+        raise InputError(f"--raster: expected one recording, found {found}")
+    options.expect_picture("--raster", picture)
+
+
+def _draw(recogniser: "Recogniser", file: Path, answer: "Prediction", picture: Path) -> None:
+    """Draw what the network does with a recording."""
+    from srnn import plot
+
+    with plot.theme(transparent=False):
+        figure = plot.clip(
+            recogniser.waveform(file),
+            recogniser.config.srnn.sample_rate,
+            recogniser.record(file),
+            recogniser.labels,
+            recogniser.step,
+            title=f"{file.name}: {answer.label} ({answer.probability:.1%})",
+        )
+        plot.save(figure, picture)
 
 
 def _answer(prediction: "Prediction", top: int, windows: bool) -> str:

@@ -4,7 +4,7 @@
 The kernels keep no potentials. They follow from what a layer received and from the spikes it fired,
 one step after the other by the equations of `srnn.network.neurons`.
 
-Legend: T time steps, F inputs, H neurons, R readouts.
+Legend: T time steps, C channels, M mel bands, F = C * M inputs, H neurons, R readouts, K classes.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srnn.network.layers import AdaptiveLIF
-from srnn.network.model import SpikingNetwork
+from srnn.network.model import SpikingNetwork, of_classes
 
 Array = NDArray[np.float32]
 
@@ -53,6 +53,8 @@ class Activity:
 
     Attributes
     ----------
+    features : array, shape (C, T, M), float32
+        The normalised features of the clip.
     inputs : array, shape (T, F), float32
         What the first layer receives: events -1, 0 and 1, or, without an encoder, the features.
         Column c * M + m is that of channel c and mel band m of M.
@@ -62,12 +64,17 @@ class Activity:
         The potentials of the readouts, in the order of the labels; the last label may have several.
     log_probabilities : array, shape (K,), float32
         What comes out: the log-probability of each label.
+    probabilities : array, shape (T, K), float32
+        The probability of each label if the clip ended with the respective time step; those of the
+        last step are what comes out.
     """
 
+    features: Array
     inputs: Array
     layers: tuple[LayerActivity, ...]
     readout: Array
     log_probabilities: Array
+    probabilities: Array
 
 
 @torch.no_grad()
@@ -83,11 +90,15 @@ def activity(network: SpikingNetwork, features: Tensor) -> Activity:
         assert isinstance(layer, AdaptiveLIF)
         layers.append(_layer_activity(layer, below, spikes))
         below = spikes
+    potentials = network.readout.potentials(below)  # (T, 1, R)
+    log_probs = F.log_softmax(network.readout.running_scores(potentials), dim=-1)
     return Activity(
+        _array(features[0]),
         _array(output.inputs[:, 0]),
         tuple(layers),
-        _array(network.readout.potentials(below)[:, 0]),
+        _array(potentials[:, 0]),
         _array(output.log_probabilities[0]),
+        _array(of_classes(log_probs, network.classes).exp()[:, 0]),
     )
 
 

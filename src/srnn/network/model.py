@@ -146,10 +146,7 @@ class Output(NamedTuple):
     @property
     def log_probabilities(self) -> Tensor:
         """Log-probabilities of the classes, shape (B, K)."""
-        if self.log_probs.shape[1] == self.classes:
-            return self.log_probs
-        last = self.log_probs[:, self.classes - 1 :].logsumexp(dim=1, keepdim=True)
-        return torch.cat([self.log_probs[:, : self.classes - 1], last], dim=1)
+        return of_classes(self.log_probs, self.classes)
 
     @property
     def spikes(self) -> Tensor:
@@ -165,6 +162,17 @@ class Output(NamedTuple):
     def firing_rates(self) -> Tensor:
         """Spikes per neuron and time step of each layer, shape (hidden layers,), differentiable."""
         return torch.stack([spikes.mean() for spikes in self.hidden])
+
+
+def of_classes(log_probs: Tensor, classes: int) -> Tensor:
+    """Map log-probabilities of outputs (..., R) to those of classes (..., K).
+
+    Outputs from index K - 1 on belong to the last class.
+    """
+    if log_probs.shape[-1] == classes:
+        return log_probs
+    last = log_probs[..., classes - 1 :].logsumexp(dim=-1, keepdim=True)
+    return torch.cat([log_probs[..., : classes - 1], last], dim=-1)
 
 
 register_namedtuple(Output, serialized_type_name="srnn.Output")  # for torch.export.save

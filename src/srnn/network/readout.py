@@ -147,6 +147,18 @@ class LeakyReadout(nn.Module):
                 over_time = potentials.amax(dim=0)
         return self.readout.scale * over_time
 
+    def running_scores(self, potentials: Tensor) -> Tensor:
+        """Map potentials (T, B, K) to the scores of the steps up to each one, (T, B, K)."""
+        match self.readout.over_time:
+            case "mean":
+                steps = torch.arange(1, len(potentials) + 1, device=potentials.device)
+                over_time = potentials.cumsum(dim=0) / steps[:, None, None]
+            case "last":
+                over_time = potentials
+            case "max":
+                over_time = potentials.cummax(dim=0).values
+        return self.readout.scale * over_time
+
     def _current(self, spikes: Tensor) -> Tensor:
         current: Tensor
         current = BACKENDS[self.backend].spike_linear(spikes, self.output.weight, self.output.bias)

@@ -19,7 +19,7 @@ from srnn.plot.decisions import decision, decision_step
 from srnn.plot.files import picture_format, save
 from srnn.plot.neurons import SATURATED, firing_by_neuron, neuron, raster, time_constants
 from srnn.plot.sounds import features, inputs, waveform
-from srnn.plot.theme import Palette, palette, theme
+from srnn.plot.theme import Palette, dress, palette, plain, theme
 from srnn.plot.tradeoffs import tradeoff
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "confusion",
     "decision",
     "decision_step",
+    "dress",
     "features",
     "firing",
     "firing_by_class",
@@ -40,6 +41,7 @@ __all__ = [
     "palette",
     "per_class",
     "picture_format",
+    "plain",
     "raster",
     "save",
     "theme",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from srnn.errors import InputError
 from srnn.plot.checks import Array, array, expect_count
-from srnn.plot.theme import colour_bar, dress, palette, plain
+from srnn.plot.theme import colour_bar, dress, palette, plain, size
 
 _STRONG = 0.6  # shade from which on the text of a cell is that of the opposite paper
 _SMALLEST = 4.0  # text (points)
@@ -126,21 +126,26 @@ def _cells(axes: Axes, values: Array, cells: Sequence[Sequence[str]], highest: f
     """Draw an image of values from 0 to ``highest`` with a text in each cell."""
     colours = palette(axes)
     image = axes.imshow(values, colours.shades(), vmin=0, vmax=highest, interpolation="nearest")
-    size = _size(axes, values.shape, max(len(cell) for row in cells for cell in row))
+    points = _text_size(axes, values.shape, max(len(cell) for row in cells for cell in row))
     for row, texts in enumerate(cells):
         for column, text in enumerate(texts):
             strong = values[row, column] > _STRONG * highest
             colour = colours.paper if strong else colours.ink
             axes.text(
-                column, row, text, color=colour, fontsize=size, ha="center", va="center", clip_on=True
+                column,
+                row,
+                text,
+                color=colour,
+                fontsize=points,
+                ha="center",
+                va="center",
+                clip_on=True,
             )
     return image
 
 
-def _size(axes: Axes, shape: tuple[int, ...], length: int) -> float:
-    """Return the size of text (points) that fits into the cells of an image."""
-    box = axes.get_window_extent()
-    points = 72 / axes.get_figure(root=True).dpi
-    height = points * min(box.height / shape[0], box.width / shape[1] if shape[0] > 3 else math.inf)
-    width = points * box.width / shape[1]
-    return max(_SMALLEST, min(9.0, 0.6 * height, 1.3 * width / max(1, length)))
+def _text_size(axes: Axes, shape: tuple[int, ...], length: int) -> float:
+    """Return the size of text (points) of some characters that fits into the cells of an image."""
+    width, height = size(axes)
+    rows, columns = shape
+    return max(_SMALLEST, min(9.0, 0.6 * height / rows, 1.4 * width / columns / max(1, length)))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from srnn.network.activity import Activity, LayerActivity
 
 _WIDTH = 9.0  # inches
+_CHANNELS = ("mel", "Δ mel", *(f"Δ{power} mel" for power in "²³⁴⁵⁶⁷⁸"))  # by order of difference
 _SHOWN = (1.0, 0.75, 0.5)  # quantiles of the spikes of the neurons that are shown
 
 
@@ -64,4 +65,46 @@ def clip(
     InputError
         If the arrays do not fit together, or there is no such neuron.
     """
-    raise NotImplementedError
+    encoded = np.isin(activity.inputs, (-1, 0, 1)).all()
+    shown = activity.layers[layer]
+    chosen = _typical(shown) if neurons is None else neurons
+    last = range(len(activity.layers))[layer]
+    heights = [0.7, *([1.0] if encoded else []), 1.5, *(1.5 for _ in activity.layers)]
+    heights += [*(0.8 for _ in chosen), 1.4]
+    figure = Figure((_WIDTH, 1.15 * sum(heights) + 0.6), layout="constrained")
+    panels = iter(
+        figure.subplots(len(heights), sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    )
+    channels = _CHANNELS[: len(activity.features)]
+    _named(waveform(next(panels), samples, sample_rate), "waveform")
+    if encoded:
+        _named(features(next(panels), activity.features[0], step), "features: first channel")
+    name = "events of the encoder" if encoded else "features"
+    _named(inputs(next(panels), activity.inputs, step, channels=channels), name)
+    for number, each in enumerate(activity.layers, start=1):
+        count, rate = each.spikes.shape[1], each.spikes.mean()
+        text = f"layer {number}: {count} neurons, {rate:.1%} fire in a time step"
+        _named(raster(next(panels), each.spikes, step), text)
+    for place, index in enumerate(chosen):
+        axes = neuron(next(panels), shown, index, step, legend=place == 0)
+        _named(axes, f"neuron {index} of layer {last + 1}")
+    decision(next(panels), activity.probabilities, labels, step)  # has a title of its own
+    for axes in figure.axes:
+        axes.label_outer()
+    if title:
+        figure.suptitle(plain(title))
+    return figure
+
+
+def _named(axes: Axes, name: str) -> None:
+    axes.set_title(name, loc="left")
+
+
+def _typical(layer: "LayerActivity") -> list[int]:
+    """Return neurons with the most and with fewer spikes, among those that fire."""
+    counts = layer.spikes.sum(axis=0)
+    ranked = np.argsort(counts, kind="stable")
+    firing = ranked[counts[ranked] > 0]
+    among = firing if len(firing) else ranked
+    places = [round(quantile * (len(among) - 1)) for quantile in _SHOWN]
+    return [int(among[place]) for place in dict.fromkeys(places)]

@@ -94,9 +94,7 @@ def _epochs(axes: Axes, metrics: Metrics, best: int | None, y: str) -> Palette:
     return colours
 
 
-def _line(
-    axes: Axes, metrics: Metrics, key: str, name: str, factor: float, **style: Any
-) -> None:
+def _line(axes: Axes, metrics: Metrics, key: str, name: str, factor: float, **style: Any) -> None:
     values = [math.nan if each.get(key) is None else factor * each[key] for each in metrics]
     epochs = [each["epoch"] for each in metrics]
     axes.plot(epochs, values, marker="o", markersize=3, label=name, **style)

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 
 from srnn.plot.checks import Array, array, expect_count
 from srnn.plot.sounds import TIME
-from srnn.plot.theme import dress, plain
+from srnn.plot.theme import dress, plain, size
 
 _NAMED = 4  # classes with a name
 _NOTABLE = 0.1  # probability that a class with a name reaches
-_GAP = 11.0  # between the names of classes (%)
+_GAP = 12.0  # between the names of classes (points)
 
 
 def decision(axes: Axes, probabilities: ArrayLike, labels: Sequence[str], step: float) -> Axes:
@@ -47,7 +47,8 @@ def decision(axes: Axes, probabilities: ArrayLike, labels: Sequence[str], step: 
     for k in range(len(labels)):
         if k not in named:
             axes.plot(time, 100 * values[:, k], color=colours.faint, linewidth=0.8)
-    heights = _apart([100 * values[-1, k] for k in named])
+    axes.set_ylim(-2, 102)
+    heights = _apart([100 * values[-1, k] for k in named], _percent(axes, _GAP))
     for place, (k, height) in enumerate(zip(named, heights, strict=True)):
         colour = colours.colours[place]
         axes.plot(time, 100 * values[:, k], color=colour, linewidth=1.8)
@@ -60,9 +61,10 @@ def decision(axes: Axes, probabilities: ArrayLike, labels: Sequence[str], step: 
             va="center",
             annotation_clip=False,
         )
-    _mark(axes, step * decision_step(values), time[-1], colours.ink)
+    moment = step * decision_step(values)
+    text = f"decided at {moment:.0f} ms: {plain(labels[named[0]])}"
+    _mark(axes, moment, time[-1], text, colours.ink)
     axes.set_xlim(-0.5 * step, (len(values) - 0.5) * step)
-    axes.set_ylim(-2, 102)
     return axes
 
 
@@ -91,26 +93,32 @@ def _named(probabilities: Array) -> list[int]:
     return [final, *(k for k in ranked[: _NAMED - 1] if peaks[k] > _NOTABLE)]
 
 
-def _apart(heights: Sequence[float]) -> list[float]:
-    """Return heights (%) moved up so that any two lie a gap apart."""
+def _percent(axes: Axes, points: float) -> float:
+    """Return a height in points as one of the axis."""
+    low, high = axes.get_ylim()
+    _, height = size(axes)
+    return (high - low) * points / height
+
+
+def _apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Return heights moved up so that any two lie a gap apart."""
     moved, lowest = list(heights), -np.inf
     for place in sorted(range(len(heights)), key=lambda n: heights[n]):
-        moved[place] = lowest = max(heights[place], lowest + _GAP)
+        moved[place] = lowest = max(heights[place], lowest + gap)
     return moved
 
 
-def _mark(axes: Axes, moment: float, end: float, colour: str) -> None:
-    """Draw the moment of the decision (ms)."""
+def _mark(axes: Axes, moment: float, end: float, text: str, colour: str) -> None:
+    """Draw the moment of the decision, and the text above it; ``end`` is the last time step."""
     axes.axvline(moment, color=colour, linestyle=(0, (1, 2)), linewidth=1.2)
-    left = moment > 0.7 * end
+    side = "left" if moment < 0.2 * end else "right" if moment > 0.8 * end else "center"
     axes.annotate(
-        f"decided at {moment:.0f} ms",
-        (moment, 0.96),
-        (-4 if left else 4, 0),
+        text,
+        (moment, 1.0),
+        (0, 3),
         xycoords=axes.get_xaxis_transform(),
         textcoords="offset points",
         color=colour,
-        ha="right" if left else "left",
-        va="top",
-        fontsize="small",
+        ha=side,
+        va="bottom",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from srnn.errors import InputError
 from srnn.plot.checks import Array, array
@@ -51,7 +51,7 @@ def raster(axes: Axes, spikes: ArrayLike, step: float, sort: bool = True) -> Axe
     if sort:
         values = values[:, _by_time(values)]
     times, neurons = np.nonzero(values)
-    height = min(4.0, max(1.0, 150 / count))
+    height = min(4.0, max(1.8, 150 / count))
     axes.plot(
         times * step,
         neurons,
@@ -67,7 +67,7 @@ def raster(axes: Axes, spikes: ArrayLike, step: float, sort: bool = True) -> Axe
     return axes
 
 
-def _by_time(spikes: Array) -> Array:
+def _by_time(spikes: Array) -> NDArray[np.intp]:
     """Return the neurons in the order of their mean spike time, silent ones last."""
     counts = spikes.sum(axis=0)
     total = np.arange(len(spikes)) @ spikes
@@ -111,9 +111,7 @@ def neuron(
     if layer.adaptation.any():
         axes.plot(time, adaptation, ":", color=third, label="adaptation", linewidth=1.4)
     fired = np.flatnonzero(layer.spikes[:, index])
-    axes.plot(
-        time[fired], potential[fired], "^", color=colours.ink, markersize=4, label="spike"
-    )
+    axes.plot(time[fired], potential[fired], "^", color=colours.ink, markersize=4, label="spike")
     axes.set_xlim(-0.5 * step, (steps - 0.5) * step)
     if legend:
         key(axes)
@@ -158,16 +156,17 @@ def time_constants(
     if 0 < low < high / _DECADES:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(ScalarFormatter())
-        bins = np.geomspace(low, high, _BINS + 1)
+        edges = np.geomspace(low, high, _BINS + 1).tolist()
     else:
         margin = 0.5 * (low == high)
-        bins = np.linspace(low - margin, high + margin, _BINS + 1)
+        edges = np.linspace(low - margin, high + margin, _BINS + 1).tolist()
     for group, values in groups.items():
-        trained = group == "after"
         text = f"{group} training, median {np.median(values):.3g}"
-        style = {"histtype": "stepfilled" if trained else "step", "alpha": 0.6 if trained else 1.0}
-        colour = colours.colours[0] if trained else colours.colours[1]
-        axes.hist(values, bins, color=colour, linewidth=1.5, label=text, **style)
+        if group == "after":
+            axes.hist(values, edges, color=colours.colours[0], alpha=0.6, label=text)
+        else:
+            colour = colours.colours[1]
+            axes.hist(values, edges, histtype="step", color=colour, linewidth=1.5, label=text)
     axes.legend()
     return axes
 
@@ -200,9 +199,7 @@ def firing_by_neuron(axes: Axes, rates: ArrayLike) -> Axes:
         (silent, colours.colours[2], "x", "silent"),
     ):
         label = f"{name}: {marked.sum()} of {count}"
-        axes.plot(
-            places[marked], values[marked], marker, color=colour, markersize=4, label=label
-        )
+        axes.plot(places[marked], values[marked], marker, color=colour, markersize=4, label=label)
     axes.set_xlim(-0.5, count - 0.5)
     axes.set_ylim(bottom=0)
     axes.legend()

@@ -5,12 +5,13 @@ Legend: n samples, T time steps, M mel bands, F = C * M inputs.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from srnn.errors import InputError
 from srnn.plot.checks import Array, array
@@ -70,9 +71,7 @@ def features(axes: Axes, features: ArrayLike, step: float, *, label: str = "feat
     return axes
 
 
-def inputs(
-    axes: Axes, inputs: ArrayLike, step: float, *, channels: Sequence[str] = ()
-) -> Axes:
+def inputs(axes: Axes, inputs: ArrayLike, step: float, *, channels: Sequence[str] = ()) -> Axes:
     """Draw what the first layer receives: events in two colours, or features as an image.
 
     Parameters
@@ -109,7 +108,7 @@ def _image(axes: Axes, values: Array, step: float, label: str) -> None:
     colour_bar(axes, image, label)
 
 
-def _place(values: Array, step: float) -> dict[str, object]:
+def _place(values: Array, step: float) -> dict[str, Any]:
     """Return the options of an image (T, N) whose first row is at the bottom."""
     steps, count = values.shape
     extent = (-0.5 * step, (steps - 0.5) * step, -0.5, count - 0.5)
@@ -127,14 +126,12 @@ def _divide(axes: Axes, count: int, channels: Sequence[str], colour: str) -> Non
     axes.set_yticks(middles, channels)
 
 
-def _envelope(values: Array) -> Array:
+def _envelope(values: Array) -> NDArray[np.intp]:
     """Return the places of the extremes of each stretch of a waveform, in order."""
     stretches = np.array_split(np.arange(len(values)), _POINTS // 2)
     extremes = [
         place
         for stretch in stretches
-        for place in sorted(
-            (stretch[values[stretch].argmin()], stretch[values[stretch].argmax()])
-        )
+        for place in sorted((stretch[values[stretch].argmin()], stretch[values[stretch].argmax()]))
     ]
     return np.array(extremes)

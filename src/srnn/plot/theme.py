@@ -69,7 +69,7 @@ def theme(dark: bool = False, *, transparent: bool = True) -> Iterator[Palette]:
         Whether the paper shows through; otherwise the background is white, or nearly black.
     """
     colours = DARK if dark else LIGHT
-    settings: dict[str, Any] = {
+    settings: Any = {
         "figure.facecolor": "none" if transparent else colours.paper,
         "savefig.facecolor": "auto",
         "axes.facecolor": "none",
@@ -119,19 +119,40 @@ def dress(axes: Axes, x: str, y: str, *, grid: bool = True) -> Palette:
 def colour_bar(axes: Axes, image: ScalarMappable, label: str, **options: Any) -> None:
     """Draw the scale of an image beside its axes."""
     ink = axes.xaxis.label.get_color()
-    bar = axes.get_figure(root=False).colorbar(image, ax=axes, pad=0.02, **options)
+    place = axes.inset_axes((1.02, 0.0, 0.02, 1.0))
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # as in `size`
+    bar = figure.colorbar(image, place, **options)
     bar.set_label(label, color=ink)
-    bar.outline.set_visible(False)
+    bar.ax.spines["outline"].set_visible(False)
     bar.ax.tick_params(color=ink, labelcolor=ink)
 
 
 def key(axes: Axes, *handles: Artist) -> None:
-    """Draw the legend of axes at their right, where it hides nothing.
+    """Draw the legend above axes, at the right, where it hides nothing.
 
     Its entries are the artists with a label, or the given ones.
     """
-    given = {"handles": handles} if handles else {}
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.04), handlelength=1.4, **given)
+    entries = handles or axes.get_legend_handles_labels()[0]
+    axes.legend(
+        handles=entries,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=len(entries),
+        borderpad=0.0,
+        borderaxespad=0.2,
+        handlelength=1.4,
+        handletextpad=0.4,
+        columnspacing=1.2,
+    )
+
+
+def size(axes: Axes) -> tuple[float, float]:
+    """Return width and height of axes (points) before a layout gives part of them to labels."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes that were removed from their figure cannot be drawn on
+    box = axes.get_window_extent()
+    return 72 * box.width / figure.dpi, 72 * box.height / figure.dpi
 
 
 def plain(text: object) -> str:

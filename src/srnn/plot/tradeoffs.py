@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from srnn.errors import InputError
@@ -54,7 +55,7 @@ def tradeoff(
         label=plain(name),
         gid="tradeoff",
     )
-    widest = max([_WIDEST, *(float(max(line.get_xdata())) for line in axes.lines)])
+    widest = max([_WIDEST, *(float(np.max(line.get_xdata())) for line in axes.lines)])
     axes.set_xscale("symlog", linthresh=_LINEAR)
     axes.set_xlim(0, widest)
     axes.set_ylim(0, 100)

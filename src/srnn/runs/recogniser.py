@@ -229,6 +229,15 @@ class Recogniser:
         InputError
             If the file is no recording, or the samples are not finite or of another shape.
         """
+        features = self.extract(torch.from_numpy(self.waveform(recording))[None])
+        with torch.inference_mode():
+            return activity(self.spotter.network, self.spotter.normaliser(features))
+
+    def waveform(self, recording: str | Path | NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the samples of the clip that `record` is about, shape (``config.srnn.size``,).
+
+        Parameters and errors: see `record`.
+        """
         if isinstance(recording, str | Path):
             waveform = self._read(Path(recording))
         else:
@@ -238,9 +247,12 @@ class Recogniser:
                 raise InputError(f"waveform: expected samples of shape (n,), n >= 1, found {found}")
             if not np.isfinite(waveform).all():
                 raise InputError("waveform: expected finite samples, found NaN or infinity")
-        features = self.extract(torch.from_numpy(cut(waveform, self.config.srnn.size))[None])
-        with torch.inference_mode():
-            return activity(self.spotter.network, self.spotter.normaliser(features))
+        return cut(waveform, self.config.srnn.size)
+
+    @property
+    def step(self) -> float:
+        """Length of a time step (ms)."""
+        return 1000 * self.extract.spec.hop / self.extract.spec.sample_rate
 
 
 def load(run: str | Path) -> Recogniser:

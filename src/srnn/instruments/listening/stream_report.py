@@ -6,7 +6,6 @@ from pathlib import Path
 
 from srnn.instruments.listening.measure import Alarms, Curves
 from srnn.instruments.listening.tradeoff import THRESHOLDS, poisson_interval
-from srnn.instruments.robustness.report import save
 
 RATES = (1.0, 10.0)
 """False alarms an hour whose thresholds the table names."""
@@ -100,25 +99,22 @@ def draw(curves: Curves, title: str, file: Path) -> None:
     InputError
         If the suffix of the file names no format, or it cannot be written.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # imported late: it takes half a second
+
+    from srnn import plot
 
     count = max(1, len(curves.alarms))
-    figure = Figure((4.0 * count, 3.6), layout="constrained")
-    panels = list(figure.subplots(1, count, sharey=True, squeeze=False).flat)
-    for panel, group in zip(panels, curves.alarms, strict=False):
-        for each in curves.misses:
-            missed = [100 * some.missed for some in each.points]
-            panel.plot(group.rates(), missed, ".-", label=each.name, markersize=3)
-        panel.set_xscale("symlog", linthresh=1.0)
-        panel.set_xlim(0, max(10.0, *group.rates()))
-        panel.set_xlabel("false alarms an hour")
-        panel.set_title(f"{Path(group.name).name}, {group.minutes:.2g} min", fontsize="medium")
-        panel.grid(alpha=0.3)
-    panels[0].set_ylabel("keywords missed (%)")
-    panels[0].set_ylim(0, 100)
-    panels[0].legend(frameon=False)
-    figure.suptitle(title)
-    save(figure, file)
+    with plot.theme(transparent=False):
+        figure = Figure((4.0 * count, 3.6), layout="constrained")
+        panels = list(figure.subplots(1, count, sharey=True, squeeze=False).flat)
+        for place, (panel, group) in enumerate(zip(panels, curves.alarms, strict=False)):
+            for each in curves.misses:
+                missed = [some.missed for some in each.points]
+                plot.tradeoff(panel, group.rates(), missed, each.name, legend=place == 0)
+            panel.set_title(plot.plain(f"{Path(group.name).name}, {group.minutes:.2g} min"))
+            panel.label_outer()
+        figure.suptitle(plot.plain(title))
+        plot.save(figure, file)
 
 
 def _count(group: Alarms, n: int) -> int:

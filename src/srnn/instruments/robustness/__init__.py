@@ -5,6 +5,6 @@
 """
 
 from srnn.instruments.robustness.measure import Measurement, measure
-from srnn.instruments.robustness.report import draw, picture_format, to_json, to_text
+from srnn.instruments.robustness.report import draw, to_json, to_text
 
-__all__ = ["Measurement", "draw", "measure", "picture_format", "to_json", "to_text"]
+__all__ = ["Measurement", "draw", "measure", "to_json", "to_text"]

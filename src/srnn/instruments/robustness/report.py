@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: MPL-2.0
 """The robustness of a network as a table, as JSON and as a picture."""
 
-import io
 import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srnn.errors import InputError
-from srnn.files import write_atomically
 from srnn.instruments.robustness.alterations import FILTERED, REVERBERATION
 from srnn.instruments.robustness.measure import PEAK, Measurement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _COLUMNS = 4  # of panels
-_COLOURS = {"words": "#1f5fa8", "silence": "#d1762b"}  # distinct also without colour vision
+_SERIES = {"words": "o-", "silence": "s-"}
 
 
 def to_text(measurements: Sequence[Measurement]) -> str:
@@ -52,63 +48,44 @@ def draw(measurements: Sequence[Measurement], title: str, file: Path) -> None:
     InputError
         If the suffix names no format, or the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # imported late: it takes half a second
+
+    from srnn import plot
 
     clean, *altered = measurements
     groups = {kind: list(some) for kind, some in itertools.groupby(altered, lambda each: each.kind)}
     columns = min(_COLUMNS, len(groups))
     rows = -(-len(groups) // columns)
-    figure = Figure((3.0 * columns, 2.6 * rows + 0.5), layout="constrained")
-    panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
-    for panel, (kind, some) in zip(panels, groups.items(), strict=False):
-        _panel(panel, kind, some, clean)
-    for panel in panels[len(groups) :]:
-        panel.set_visible(False)
-    panels[0].set_ylim(_lowest(measurements), 101)  # which all panels share
-    figure.supylabel("accuracy (%)")
-    figure.suptitle(title)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    save(figure, file)
-
-
-def save(figure: "Figure", file: Path) -> None:
-    """Write a figure in the format that the suffix of the file names, see `picture_format`."""
-    image = io.BytesIO()
-    figure.savefig(image, format=picture_format(file), dpi=150)
-    write_atomically(file, image.getvalue())
-
-
-def picture_format(file: Path) -> str:
-    """Return the format of a picture, by the suffix of its file.
-
-    Raises
-    ------
-    InputError
-        If matplotlib writes no such format.
-    """
-    from matplotlib.figure import Figure
-
-    formats = Figure().canvas.get_supported_filetypes()
-    suffix = file.suffix.removeprefix(".").lower()
-    if suffix not in formats:
-        expected = ", ".join(f".{each}" for each in formats)
-        raise InputError(f"{file}: expected a file name ending in one of {expected}")
-    return suffix
+    with plot.theme(transparent=False):
+        figure = Figure((3.0 * columns, 2.6 * rows + 0.5), layout="constrained")
+        panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+        for panel, (kind, some) in zip(panels, groups.items(), strict=False):
+            _panel(panel, kind, some, clean)
+        for panel in panels[len(groups) :]:
+            panel.set_visible(False)
+        panels[0].set_ylim(_lowest(measurements), 101)  # which all panels share
+        figure.supylabel("accuracy (%)")
+        figure.suptitle(plot.plain(title))
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        plot.save(figure, file)
 
 
 def _panel(
     panel: "Axes", kind: str, measurements: Sequence[Measurement], clean: Measurement
 ) -> None:
     """Draw one kind of alteration."""
-    for name, colour in _COLOURS.items():
+    from srnn import plot
+
+    colours = plot.dress(panel, f"{kind} ({measurements[0].unit})", "")
+    for (name, style), colour in zip(_SERIES.items(), colours.colours, strict=False):
         points = [
             (each.value, 100 * value)
             for each in measurements
             if (value := getattr(each, name)) is not None
         ]
         if points:
-            panel.plot(*zip(*points, strict=True), "o-", color=colour, label=name, markersize=4)
+            panel.plot(*zip(*points, strict=True), style, color=colour, label=name, markersize=4)
         unaltered = getattr(clean, name)
         if unaltered is not None and kind != PEAK:
             panel.axhline(100 * unaltered, color=colour, linestyle="--", linewidth=0.8)
@@ -116,8 +93,6 @@ def _panel(
         panel.set_xscale("symlog", linthresh=1e-4)
     if kind in (FILTERED, REVERBERATION):
         panel.set_xticks([each.value for each in measurements])
-    panel.set_xlabel(f"{kind} ({measurements[0].unit})")
-    panel.grid(alpha=0.3)
 
 
 def _lowest(measurements: Sequence[Measurement]) -> float:
