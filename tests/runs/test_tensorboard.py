@@ -68,7 +68,7 @@ def events(run: Path) -> EventAccumulator:
     return EventAccumulator(str(run / "tensorboard"), everything).Reload()
 
 
-def curve(found: EventAccumulator, tag: str) -> list[tuple[int, float]]:
+def curve(found: EventAccumulator, tag: str) -> Any:
     return [(event.step, event.value) for event in found.Scalars(tag)]
 
 
@@ -153,6 +153,7 @@ def test_runs_are_compared_by_their_keys_and_results(finished: Path) -> None:
     assert keys["srnn.learning_rate"] == 3e-2
     assert keys["srnn.network_size"] == "[24, 24]"
     assert keys["augment.fresh_silence"] == "false"
+    assert keys["srnn.schedule"] == "step"
     assert not {"srnn.epochs", "data.dataroot", "logger.tensorboard"} & keys.keys()
     content = found.PluginTagToContent("hparams")
     assert set(content) == {metadata.SESSION_START_INFO_TAG, metadata.SESSION_END_INFO_TAG}

@@ -248,12 +248,12 @@ def make_board(
 
 
 def _hyperparameters(config: Config) -> dict[str, float | str]:
-    """Return the keys on which the weights depend, the same in all runs: a number, or TOML.
+    """Return the keys on which the weights depend, the same in all runs; lists and such as TOML.
 
     They cannot change on resume: TensorBoard shows those of the beginning.
     """
     return {
-        name: value if type(value) in (int, float) else toml_value(value)
+        name: value if type(value) in (int, float, str) else toml_value(value)
         for name, value in fixed_on_resume(config).items()
     }
 
