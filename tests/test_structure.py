@@ -30,7 +30,7 @@ ALLOWED = {
     "training": {*BASE, *PARTS, "energy"},
     "plot": {"errors", "files", "network"},
     "config": {*BASE, *PARTS, "detection", "energy", "log", "training"},
-    "runs": {*BASE, *PARTS, "config", "energy", "training", "version"},
+    "runs": {*BASE, *PARTS, "config", "energy", "plot", "training", "version"},
     "instruments": {
         *BASE,
         *PARTS,

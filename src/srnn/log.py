@@ -19,6 +19,12 @@ class LoggerKeys(Keys):
     level: Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"] = key(
         "INFO", "minimum level of logged messages", free_on_resume=True
     )
+    tensorboard: bool = key(
+        False,
+        "whether curves, histograms and pictures are written for TensorBoard, into the folder "
+        "`tensorboard` of the run; needs the package of that name",
+        free_on_resume=True,
+    )
 
 
 class _LogFile:

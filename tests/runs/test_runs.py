@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tqdm import tqdm
 
 import srnn
 from legacy import make_legacy
@@ -44,11 +43,12 @@ from srnn.runs.recorder import RunRecorder
 from srnn.runs.seeds import summary
 from srnn.runs.start import Start
 from srnn.runs.train import train
-from srnn.training import examples, loop
+from srnn.training import examples
 from srnn.training.batch import Batch
 from srnn.training.cuda_graph import GraphedStep
 from srnn.training.display import Pace
 from srnn.training.examples import make_examples
+from srnn.training.live import LiveLine, LiveState
 from srnn.training.loop import Trainer, TrainingData
 from srnn.training.progress import Progress
 from srnn.training.spotter import Spotter
@@ -171,27 +171,29 @@ def test_the_terminal_shows_what_was_changed_and_the_file_everything(
     assert "WARNING" not in told
 
 
-def test_the_bar_tells_loss_and_time_left_from_the_start(
+def test_the_live_line_tells_the_state_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    told: list[tuple[int, LiveState]] = []
 
-    class Bar(tqdm):  # type: ignore[misc]
-        def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
-            told.append(s)
+    def show(line: LiveLine, step: int, state: LiveState) -> None:
+        told.append((step, state))
 
-    monkeypatch.setattr(loop, "tqdm", Bar)
-    monkeypatch.setattr(loop, "_REFRESH", 0.0)
+    monkeypatch.setattr(LiveLine, "is_due", lambda line: True)
+    monkeypatch.setattr(LiveLine, "show", show)
     assert cli.run(["tones.toml", "--run-dir", str(tmp_path / "run")]) == 0
     steps = -(
         -len(make_training_corpus(task_of(load_config("tones.toml"))).partitions["training"]) // 16
     )
-    assert len(told) == 2 * steps
-    for text in told:
-        assert re.fullmatch(r"loss \d\.\d{3}, \d+ clips/s, \d+(s|min) left", text), text
+    assert [step for step, _ in told] == 2 * list(range(1, steps + 1))
+    shape = r"loss \d\.\d{3}, acc\. \d+(\.\d)?%, \d+(s|min) left, firing 0\.\d{3}, \d+ clips/s"
+    for _, state in told:
+        assert re.fullmatch(shape, ", ".join(state.parts())), state
+    for (_, state), line in zip(told[steps - 1 :: steps], metrics(tmp_path / "run"), strict=True):
+        assert (state.loss, state.accuracy) == (line["train_loss"], line["train_accuracy"])
 
 
-def test_the_bar_does_not_wait_for_a_gpu() -> None:
+def test_the_live_line_does_not_wait_for_a_gpu() -> None:
     """Between the looks at how steps went it repeats what was read at the last one."""
 
     def refuse() -> None:
@@ -203,13 +205,13 @@ def test_the_bar_does_not_wait_for_a_gpu() -> None:
         device=torch.device("cuda"),
         progress=Progress(step=1, seconds=1.0),
         _pace=pace,
-        _mean_loss=None,
+        _live=LiveState(),
         _clips_seen=lambda: 16,
         _read_totals=refuse,
     )
-    assert Trainer._state_of_epoch(trainer) == "16 clips/s, 19s left"
-    trainer._mean_loss = 0.5
-    assert Trainer._state_of_epoch(trainer) == "loss 0.500, 16 clips/s, 19s left"
+    assert Trainer._live_state(trainer).parts() == ["19s left", "16 clips/s"]
+    trainer._live = LiveState(0.5, 0.25, 0.125)
+    assert Trainer._live_state(trainer) == (0.5, 0.25, 0.125, 16.0, 19.0)
 
 
 def test_a_run_of_a_version_without_balanced_accuracy_is_resumed(

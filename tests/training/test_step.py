@@ -144,3 +144,15 @@ def test_the_average_follows_the_weights(earlier: int, share: float) -> None:
     step(make_batch())
     after = torch.cat([each.flatten() for each in step.ema.module.parameters()])
     torch.testing.assert_close(after, (1 - share) * before + share * weights(step))
+
+
+def test_firing_is_measured_in_the_steps_that_are_to() -> None:
+    step, batch = make_step(), make_batch()
+    step(batch)
+    assert step.firing_rate.isnan()
+    with torch.no_grad():
+        expected = step.spotter(batch.features).firing_rates.mean()  # layers of one size
+    step.measures_firing = True
+    step(batch)
+    assert 0 < step.firing_rate < 1
+    torch.testing.assert_close(step.firing_rate, expected)

@@ -159,6 +159,11 @@ class Output(NamedTuple):
         return torch.stack([spikes.detach()[-1].sum(dim=1) for spikes in self.hidden])
 
     @property
+    def firing_rate(self) -> Tensor:
+        """Spikes per neuron and time step of all layers together, shape (), without a graph."""
+        return self.spikes.sum() / sum(spikes.numel() for spikes in self.hidden)
+
+    @property
     def firing_rates(self) -> Tensor:
         """Spikes per neuron and time step of each layer, shape (hidden layers,), differentiable."""
         return torch.stack([spikes.mean() for spikes in self.hidden])

@@ -40,6 +40,8 @@ class RunDirectory:
         A JSON object a finished epoch, ``metrics.jsonl``.
     test : Path
         The result on the testing partition, ``test.json``.
+    tensorboard : Path
+        The folder of event files, ``tensorboard``, if they were asked for.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
@@ -49,6 +51,7 @@ class RunDirectory:
         self.log = path / "train.log"
         self.metrics = path / "metrics.jsonl"
         self.test = path / "test.json"
+        self.tensorboard = path / "tensorboard"
 
     @property
     def best(self) -> Path:
@@ -119,7 +122,8 @@ class RunDirectory:
         InputError
             Naming the file found.
         """
-        for file in (self.config, self.metrics, self.best, self.last, self.test, self.init):
+        files = (self.config, self.metrics, self.best, self.last, self.test, self.init)
+        for file in (*files, self.tensorboard):
             if file.exists():
                 raise InputError(
                     f"--run-dir {self.path}: expected a directory without a run, found "

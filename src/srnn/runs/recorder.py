@@ -10,6 +10,8 @@ from srnn.config import Config
 from srnn.files import write_text
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.directory import RunDirectory
+from srnn.runs.tensorboard import TensorBoard
+from srnn.training.evaluation import Evaluation
 from srnn.training.progress import EpochMetrics, TrainingState
 from srnn.training.spotter import Spotter
 
@@ -24,15 +26,23 @@ class RunRecorder:
     labels : sequence of str
     clips : str
         `srnn.runs.compatibility.clips_digest` of the corpus.
+    board : TensorBoard, optional
+        Also shows each epoch.
     """
 
     def __init__(
-        self, run: RunDirectory, config: Config, labels: Sequence[str], clips: str
+        self,
+        run: RunDirectory,
+        config: Config,
+        labels: Sequence[str],
+        clips: str,
+        board: TensorBoard | None = None,
     ) -> None:
         self.run = run
         self.config = config.model_dump(mode="json")
         self.labels = list(labels)
         self.clips = clips
+        self.board = board
 
     def save_best(self, epoch: int, spotter: Spotter) -> None:
         """Write the checkpoint of the best epoch."""
@@ -42,6 +52,11 @@ class RunRecorder:
         """Write the checkpoint that training is resumed from."""
         checkpoint = self._checkpoint(state.progress.epoch - 1, spotter, state)
         self.run.write_checkpoint("last", checkpoint.to_bytes())
+
+    def show_epoch(self, metrics: EpochMetrics, validation: Evaluation, spotter: Spotter) -> None:
+        """Write the epoch for TensorBoard."""
+        if self.board:
+            self.board.add_epoch(metrics, validation, spotter)
 
     def write_metrics(self, history: Sequence[EpochMetrics]) -> None:
         """Write ``metrics.jsonl``."""

@@ -5,6 +5,7 @@ import json
 import logging
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -41,9 +42,10 @@ from srnn.runs.recorder import RunRecorder
 from srnn.runs.resources import limit_threads, resources
 from srnn.runs.restore import restore_spotter
 from srnn.runs.start import Start
+from srnn.runs.tensorboard import expect_tensorboard, make_board
 from srnn.training.batch import Batch
 from srnn.training.device import make_device
-from srnn.training.evaluation import evaluate
+from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import Examples, make_examples, memory_budget_of
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.loop import Trainer, TrainingData
@@ -88,6 +90,8 @@ def train(
         If training diverges, see `srnn.training.loss.LossLimits`.
     """
     last, init = start.state, start.weights
+    if config.logger.tensorboard:
+        expect_tensorboard()
     if start.is_missing:
         _log.warning("%s is missing: starting from the beginning", run.last)
     limit_threads()
@@ -137,7 +141,9 @@ def _train(
     masked = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
     augmentations = feature_augmentations(config.augment, FeatureContext(masked.to(device)))
     training = replace(training, augmentations=augmentations, seed=config.srnn.seed)
-    recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus))
+    history = last.training.progress.history if last and last.training else []
+    board = make_board(config, run.tensorboard, history, validation, device)
+    recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus), board)
     data = TrainingData(corpus, training, validation, _order(config, corpus))
     trainer = Trainer(
         config.srnn,
@@ -159,9 +165,14 @@ def _train(
     else:
         trainer.log_start()
         trainer.save()
-    with stop_on_signals() as stop:
-        trainer.fit(stop)
-    _test(testing, run, device)
+    with board or nullcontext():
+        if board and not last:
+            board.add_start(trainer.validated)
+        with stop_on_signals() as stop:
+            trainer.fit(stop)
+        best, result = _test(testing, run, device)
+        if board:
+            board.add_result(trainer.progress.history[best - 1], result)
 
 
 def _order(config: Config, corpus: Corpus) -> Callable[[int], NDArray[np.int64]]:
@@ -259,7 +270,8 @@ def _counted(batches: Iterator[Batch], bar: tqdm) -> Iterator[Tensor]:
         bar.update(len(batch.labels))
 
 
-def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
+def _test(testing: Examples, run: RunDirectory, device: torch.device) -> tuple[int, Evaluation]:
+    """Evaluate the best weights on the testing partition; return their epoch and the result."""
     best = load_checkpoint(run.best)
     spotter = restore_spotter(best, str(run.best)).to(device).eval()
     config = best.parsed_config()
@@ -272,6 +284,7 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> None:
     _log.info("best epoch: %d of %d, by its validation %s", best.epoch, config.srnn.epochs, figure)
     for line in (*result.summary(), *(result.energy.lines() if result.energy else ())):
         _log.info("%s", line)
+    return best.epoch, result
 
 
 def _log_header(config: Config, device: torch.device, where: dict[str, bool]) -> None:

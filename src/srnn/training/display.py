@@ -52,7 +52,7 @@ class EpochTable:
         """
         self._log(
             line.epoch,
-            (_loss(line.train_loss), _percent(line.train_accuracy)),
+            (loss_text(line.train_loss), percent(line.train_accuracy)),
             _measures(line.valid_loss, line.valid_accuracy, line.valid_balanced_accuracy),
             "*" if is_best else "",
             line.firing_rate,
@@ -146,14 +146,16 @@ def duration(seconds: float | None) -> str:
 
 
 def _measures(loss: float, accuracy: float | None, balanced: float | None) -> tuple[str, str, str]:
-    return _loss(loss), _percent(accuracy), _percent(balanced)
+    return loss_text(loss), percent(accuracy), percent(balanced)
 
 
-def _loss(value: float) -> str:
+def loss_text(value: float) -> str:
+    """Return a loss in at most five characters."""
     return f"{value:.3f}"[:5]
 
 
-def _percent(fraction: float | None) -> str:
+def percent(fraction: float | None) -> str:
+    """Return a fraction in percent, in at most five characters; None, for unknown, is empty."""
     return "" if fraction is None else f"{fraction:.1%}".replace("100.0%", "100%")
 
 

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import get_total_norm
-from tqdm import tqdm
 
 from srnn.data.corpus import Corpus
 from srnn.errors import DivergenceError, InputError
 from srnn.randomness import Purpose, SeedKeys, generator
 from srnn.settings import MANY, key
 from srnn.training.cuda_graph import GraphedStep
-from srnn.training.display import EpochTable, Pace, duration, epoch_of
+from srnn.training.display import EpochTable, Pace, epoch_of
 from srnn.training.divergence import divergence
 from srnn.training.ema import EmaKeys, WeightEma
 from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import Examples
 from srnn.training.interrupt import StopRequest
+from srnn.training.live import LiveLine, LiveState
 from srnn.training.optimizer import make_optimizer, restore_optimizer, set_learning_rates
 from srnn.training.progress import EpochMetrics, Progress, TrainingState
 from srnn.training.schedule import ScheduleKeys, schedule_factor
@@ -34,7 +34,6 @@ from srnn.training.spotter import Spotter, load_weights
 from srnn.training.step import Step, StepKeys
 
 _CHECK_INTERVAL = 50  # steps between two checks of the results, which wait for a GPU
-_REFRESH = 0.2  # time between two states of the progress bar (s)
 
 # Firing rates (spikes per neuron and time step) beyond which a warning is logged.
 _SILENT, _SATURATED = 0.001, 0.6
@@ -93,6 +92,9 @@ class Recorder(Protocol):
     def save_state(self, spotter: Spotter, state: TrainingState) -> None:
         """Store the state that training is resumed from."""
 
+    def show_epoch(self, metrics: EpochMetrics, validation: Evaluation, spotter: Spotter) -> None:
+        """Show a finished epoch to whoever watches the run; its state is saved afterwards."""
+
     def write_metrics(self, history: Sequence[EpochMetrics]) -> None:
         """Store the metrics of all finished epochs."""
 
@@ -141,7 +143,7 @@ class Trainer:
         self._train_on = GraphedStep(self._step, keys.batch_size) if graphed else self._step
         self._table = EpochTable(keys.epochs)
         self._pace = Pace(keys.epochs, self.steps_per_epoch)
-        self._mean_loss: float | None = None  # of the current epoch, when last read
+        self._live = LiveState()  # of the current epoch, when last read
 
     @property
     def validated(self) -> Spotter:
@@ -223,30 +225,24 @@ class Trainer:
         keys, progress = self.keys, self.progress
         self.spotter.train()
         order = self.data.order(progress.epoch)
-        self._step.totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
-        self._step.taken.fill_(progress.step)
-        self._step.earlier.fill_((progress.epoch - 1) * self.steps_per_epoch)
-        self._mean_loss = None
-        started = saved = shown = now = time.monotonic()
+        self._step.start_epoch(progress, self.steps_per_epoch)
+        self._live = LiveState()
+        started = saved = now = time.monotonic()
         before = progress.seconds
-        bar = tqdm(
-            self.training.batches(
-                torch.from_numpy(order),
-                keys.batch_size,
-                self.device,
-                epoch=progress.epoch,
-                first=progress.step * keys.batch_size,
-            ),
-            f"epoch {epoch_of(progress.epoch, keys.epochs)}",
-            total=self.steps_per_epoch,
-            initial=progress.step,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
-            dynamic_ncols=True,
-            leave=False,
-            disable=None,
+        batches = self.training.batches(
+            torch.from_numpy(order),
+            keys.batch_size,
+            self.device,
+            epoch=progress.epoch,
+            first=progress.step * keys.batch_size,
         )
-        with bar:
-            for batch in bar:
+        number = epoch_of(progress.epoch, keys.epochs)
+        with LiveLine(number, self.steps_per_epoch, progress.step) as line:
+            for batch in batches:
+                shows = line.is_due()
+                # All steps of a GPU, as they may be one graph; they are read at the checks.
+                on_cpu = self.device.type == "cpu"
+                self._step.measures_firing = shows if on_cpu else line.is_shown
                 self._set_learning_rates(progress.step)
                 self._seed_dropout(progress.step)
                 self._train_on(batch)
@@ -263,9 +259,8 @@ class Trainer:
                     saved = now
                 if requested:
                     stop.check()
-                if now - shown >= _REFRESH:
-                    bar.set_postfix_str(self._state_of_epoch(), refresh=False)
-                    shown = now
+                if shows:
+                    line.show(progress.step, self._live_state())
         self._check_results(order)
         progress.seconds = before + time.monotonic() - started
         return order
@@ -282,24 +277,26 @@ class Trainer:
             rng = generator(Purpose.DROPOUT, self.keys.seed, self.progress.epoch, step)
             torch.manual_seed(int(rng.integers(2**63)))
 
-    def _state_of_epoch(self) -> str:
-        """Return mean loss, speed, and the time left for the run; a GPU is not waited for."""
+    def _live_state(self) -> LiveState:
+        """Return the state of the epoch; a GPU is not waited for."""
         if self.device.type == "cpu":
             self._read_totals()
         progress = self.progress
-        parts = [f"loss {self._mean_loss:.3f}"] if self._mean_loss is not None else []
-        parts.append(f"{self._clips_seen() / progress.seconds:.0f} clips/s")
-        left = self._pace.left(progress.epoch, progress.step)
-        return ", ".join([*parts, f"{duration(left)} left"])
+        return self._live._replace(
+            clips_per_second=self._clips_seen() / progress.seconds,
+            left=self._pace.left(progress.epoch, progress.step),
+        )
 
     def _clips_seen(self) -> int:
         """Return the number of clips of the epoch that were trained on."""
         return min(self.progress.step * self.keys.batch_size, len(self.training.labels))
 
     def _read_totals(self) -> None:
-        """Read loss and hits of the epoch so far from the device."""
-        self.progress.loss, self.progress.hits = self._step.totals.tolist()
-        self._mean_loss = self.progress.loss / self._clips_seen()
+        """Read loss and hits of the epoch so far, and a firing rate, from the device."""
+        progress, clips = self.progress, self._clips_seen()
+        progress.loss, progress.hits = self._step.totals.tolist()
+        firing_rate = self._step.firing_rate.item()
+        self._live = LiveState(progress.loss / clips, progress.hits / clips, firing_rate)
 
     def _check_results(self, order: NDArray[np.int64]) -> None:
         """Read the results of the epoch so far from the device; raise if they are not finite."""
@@ -377,6 +374,7 @@ class Trainer:
         left = self._pace.left(progress.epoch + 1, 0)
         self._table.log(progress.history[-1], is_best=is_best, left=left)
         self._warn_of_extreme_firing()
+        self.recorder.show_epoch(progress.history[-1], validation, self.validated)
         self.progress = Progress(epoch=progress.epoch + 1, history=progress.history)
         self.recorder.write_metrics(self.progress.history)
         self.save()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 """One step of training, all of it on the device: nothing in it waits for a result."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -9,6 +11,7 @@ from srnn.training.batch import Batch
 from srnn.training.ema import WeightEma
 from srnn.training.loss import LossKeys, LossLimits, cross_entropy, objective
 from srnn.training.optimizer import OptimizerKeys, SkippingAdam, clamp_parameters
+from srnn.training.progress import Progress
 from srnn.training.spotter import Spotter
 
 
@@ -43,6 +46,12 @@ class Step:
         Sound steps so far, on the device.
     earlier : Tensor, shape (), int64
         Those of earlier epochs, on the device.
+    measures_firing : bool
+        Whether the next step sets `firing_rate`; a step that is captured as a graph always does
+        what it did then.
+    firing_rate : Tensor, shape (), float32
+        Spikes per neuron and time step of the last batch that was measured, all hidden layers
+        together, on the device; NaN before.
     """
 
     def __init__(
@@ -62,6 +71,14 @@ class Step:
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
         self.taken = torch.zeros((), dtype=torch.int64, device=device)
         self.earlier = torch.zeros((), dtype=torch.int64, device=device)
+        self.measures_firing = False
+        self.firing_rate = torch.full((), math.nan, device=device)
+
+    def start_epoch(self, progress: Progress, steps: int) -> None:
+        """Begin, or continue, an epoch of ``steps`` steps."""
+        self.totals.copy_(torch.tensor([progress.loss, progress.hits], dtype=torch.float64))
+        self.taken.fill_(progress.step)
+        self.earlier.fill_((progress.epoch - 1) * steps)
 
     @property
     def failed(self) -> Tensor:
@@ -95,6 +112,8 @@ class Step:
             Norm of the gradient of all parameters.
         """
         output = self.spotter(batch.features)
+        if self.measures_firing:
+            self.firing_rate.copy_(output.firing_rate)
         loss = cross_entropy(output.log_probs, batch)
         self.optimizer.zero_grad()
         objective(loss, output, self.keys).backward()
