@@ -137,11 +137,11 @@ def evaluate(**given: Any) -> None:
 def _on_clips(recogniser: "Recogniser", asked: _Asked) -> tuple[str, object]:
     from srnn.config import with_overrides
     from srnn.runs.evaluation import evaluate as evaluate_run
-    from srnn.runs.report import report
+    from srnn.runs.evaluation_text import to_text
 
     costs = with_overrides(recogniser.config, asked.overrides, "energy").energy
     result = evaluate_run(recogniser, asked.partition, asked.dataroot, asked.protocol, costs)
-    return report(result), result.to_json()
+    return to_text(result), result.to_json()
 
 
 def _on_altered_recordings(recogniser: "Recogniser", asked: _Asked) -> tuple[str, object]:

@@ -18,9 +18,9 @@ from srnn.instruments.listening.stream_report import RATES, at_rate
 from srnn.instruments.robustness import Measurement
 from srnn.instruments.robustness import to_text as robustness_text
 from srnn.runs.checkpoint import Checkpoint
+from srnn.runs.evaluation_text import to_text
 from srnn.runs.included import card_of
 from srnn.runs.official import OfficialEvaluation
-from srnn.runs.report import report
 from srnn.runs.restore import restore_spotter
 from srnn.settings import Keys
 from srnn.version import VERSION
@@ -77,7 +77,7 @@ def card(
         f"By the official protocol, on the {official.partition} partition (`srnn evaluate {name} "
         f"--partition {official.partition} --protocol official`):",
         "",
-        *_block(report(official)),
+        *_block(to_text(official)),
         "",
         "On altered recordings (`--robustness`), accuracy of words and of silence:",
         "",

@@ -94,7 +94,8 @@ def inputs(axes: Axes, inputs: ArrayLike, step: float, *, channels: Sequence[str
     if channels:
         _divide(axes, values.shape[1], channels, colours.faint)
     if np.isin(values, (-1, 0, 1)).all():
-        negative, positive = colours.colours[1], colours.colours[0]
+        # The two that are the same on light and dark paper: an image cannot follow a page's theme.
+        positive, negative = colours.colours[2:4]
         shades = ListedColormap([negative, "none", positive])
         axes.imshow(values.T, shades, vmin=-1, vmax=1, **_place(values, step))
         key(axes, Patch(color=positive, label="+1"), Patch(color=negative, label="-1"))

@@ -10,7 +10,7 @@ from srnn.training.evaluation import Evaluation
 _WIDTH = 80  # columns of a terminal
 
 
-def report(result: Evaluation) -> str:
+def to_text(result: Evaluation) -> str:
     """Return the summary, and below it the accuracy and the confusions of each label."""
     lines = [str(result)]
     if result.accuracy_without_silence is not None:
