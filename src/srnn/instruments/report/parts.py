@@ -299,7 +299,7 @@ def _scores(found: Sequence[ClassScores], name: str) -> Figure:
         [each.value for each in scores],
         [None if x.low is None or x.high is None else (x.low, x.high) for x in scores],
         label="F1" if name == "f1" else name,
-        size=(4.2, 1.1 + 0.26 * len(found)),
+        size=(3.8, 1.1 + 0.26 * len(found)),
     )
 
 
