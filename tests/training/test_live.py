@@ -17,7 +17,7 @@ TEXTS = ["loss 0.512", "acc. 84.1%", "12min left", "firing 0.048", "1602 clips/s
 class Terminal(io.StringIO):
     """A terminal, of as many columns as ``COLUMNS`` says."""
 
-    encoding = "utf-8"  # type: ignore[assignment]
+    encoding = "utf-8"
 
     def isatty(self) -> bool:
         return True
