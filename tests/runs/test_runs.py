@@ -163,7 +163,7 @@ def test_the_terminal_shows_what_was_changed_and_the_file_everything(
     assert "  srnn.network_size = 24\n" in told
     assert "encoder_threshold" not in told
     assert to_toml(load_config("tones.toml", ["srnn.epochs=1"])) in log
-    assert told.count("\n") < 50  # all keys alone are 80
+    assert told.count("\n") < 60  # all keys alone are more
     long = [line for line in told.splitlines() if len(line) > 80]
     assert all(str(tmp_path) in line or "clips in" in line or "data set" in line for line in long)
     assert "kernels" not in told  # they are at hand
@@ -895,7 +895,10 @@ def test_evaluate_prints_a_table(finished: Path, capsys: pytest.CaptureFixture[s
     inference = r"an inference: [\d,]+ spikes, [\d,]+ accumulates, 0 multiply-accumulates"
     assert out[4].startswith("expected calibration error of the probabilities: ")
     assert re.fullmatch(inference, out[6])
-    *rows, unknown, silence = out[8:]
+    (head,) = (place for place, line in enumerate(out) if line.endswith("  taken for"))
+    assert out[7].startswith("an inference  ")  # its energy
+    assert any(line.startswith("this network ") for line in out[8:head])
+    *rows, unknown, silence = out[head + 1 :]
     assert [line.split()[0] for line in rows] == LABELS
     start = "clips of each"
     assert re.fullmatch(

@@ -118,13 +118,13 @@ def test_one_pass_equals_clip_by_clip() -> None:
     whole = evaluate(spotter, examples, ("a", "b", "c"), "validation", 3, CPU)
 
     confusion = [[0] * 3 for _ in range(3)]
-    loss, spikes, last = 0.0, torch.zeros(2), torch.zeros(2)
+    loss, spikes, final = 0.0, torch.zeros(2), torch.zeros(2)
     for clip, label in zip(features, labels, strict=True):
         output = spotter(clip[None])
         confusion[label][output.log_probabilities.argmax()] += 1
         loss -= output.log_probabilities[0, label].item() / 7
         spikes += output.spikes[:, 0]
-        last += torch.stack([layer[-1, 0].sum() for layer in output.hidden])
+        final += torch.stack([layer[-1, 0].sum() for layer in output.hidden])
     assert [list(row) for row in whole.confusion] == confusion
     last = spotter(features[-1:]).log_probabilities.argmax().item() == 0
     assert whole.words["d"] == (last, 1)
@@ -142,8 +142,8 @@ def test_one_pass_equals_clip_by_clip() -> None:
     # and 3 classes. Those in the last step have no step after it.
     events = spotter.network.encoder(features).count_nonzero().item()
     first, second = spikes.tolist()
-    assert last[1] > 0
-    expected = (9 * events + 8 * first + 8 * (second - last[1].item()) + 3 * second) / 7
+    assert final[1] > 0
+    expected = (9 * events + 8 * first + 8 * (second - final[1].item()) + 3 * second) / 7
     assert whole.operations == pytest.approx((expected, 0))
     assert whole.energy
     assert whole.energy.total.accumulates == pytest.approx(expected)
@@ -153,26 +153,26 @@ def test_one_pass_equals_clip_by_clip() -> None:
 
 
 def test_spikes_are_counted_where_a_step_receives_them() -> None:
-    """Against a loop over the time steps of one clip."""
+    """Against a loop over the time steps of some clips."""
     torch.manual_seed(1)
     network = SpikingNetwork(4, [5, 6], 3, recurrent=[True, True]).eval()
     hidden: Any = network.hidden
     with torch.no_grad():
         for layer in hidden:
             layer.input.weight.mul_(60)
-    features, label = torch.randn(1, 1, 9, 4), torch.tensor([0])
-    examples = Examples(label, label, Kept(features), ("a",))
+    features, labels = torch.randn(16, 1, 9, 4), torch.zeros(16, dtype=torch.int64)
+    examples = Examples(labels, labels, Kept(features), ("a",) * 16)
     spotter = Spotter(Normaliser(torch.ones(1, 4)), network).eval()
-    found = evaluate(spotter, examples, ("a", "b", "c"), "validation", 1, CPU)
+    found = evaluate(spotter, examples, ("a", "b", "c"), "validation", 16, CPU)
     output = network(features)
     expected = 0
     for step in range(9):
-        before = [each[step - 1, 0] if step else torch.zeros(1) for each in output.hidden]
-        expected += 5 * int(output.inputs[step, 0].count_nonzero() + before[0].sum())
-        expected += 6 * int(output.hidden[0][step, 0].sum() + before[1].sum())
-        expected += 3 * int(output.hidden[1][step, 0].sum())
+        before = [each[step - 1] if step else torch.zeros(1) for each in output.hidden]
+        expected += 5 * int(output.inputs[step].count_nonzero() + before[0].sum())
+        expected += 6 * int(output.hidden[0][step].sum() + before[1].sum())
+        expected += 3 * int(output.hidden[1][step].sum())
     assert min(each[-1].sum() for each in output.hidden) > 0
-    assert found.operations == (expected, 0)
+    assert found.operations == (expected / 16, 0)
 
 
 def test_features_that_are_not_encoded_cost_multiplications() -> None:
