@@ -8,10 +8,9 @@ multiply-accumulates for what is no spike, and the update of each neuron in each
     E_operations = accumulates E_addition + multiply_accumulates E_multiply_add
                    + multiplications E_multiplication + additions E_addition
 
-Memory traffic, which is most of the energy of either kind of network, and which a count of
-operations alone leaves out (Dampfhoffer et al. 2023, "Are SNNs Really More Energy-Efficient Than
-ANNs? An In-Depth Hardware-Aware Study", IEEE Transactions on Emerging Topics in Computational
-Intelligence 7(3), 731-741):
+Memory traffic, which a count of operations alone leaves out (that it must be counted: Dampfhoffer
+et al. 2023, "Are SNNs Really More Energy-Efficient Than ANNs? An In-Depth Hardware-Aware Study",
+IEEE Transactions on Emerging Topics in Computational Intelligence 7(3), 731-741):
 
     weight_words = one for each accumulate and each multiply-accumulate
     neuron_words = inputs + updates (2 state + parameters)
