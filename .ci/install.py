@@ -112,8 +112,8 @@ def install(groups: set[str], pdm: list[str]) -> None:
         command = [*pdm, "sync"]
         if "dev" not in groups:
             command.append("--prod")
-        if "synthetic" in groups:
-            command += ["-G", "synthetic"]
+        for group in sorted(groups - {"prod", "dev"}):
+            command += ["-G", group]
         digest = required()  # before the installation, which takes minutes: files may change
         sys.stderr.write(f"installing into {sys.prefix} what pdm.lock requires\n")
         code = run_pdm(command)

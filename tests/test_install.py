@@ -142,6 +142,11 @@ def test_a_group_that_is_missing_is_added_and_stays(project: Project) -> None:
     ]
 
 
+def test_each_optional_group_is_installed(project: Project) -> None:
+    project.run(groups="prod,synthetic,tensorboard,dev")
+    assert project.calls() == ["sync -G synthetic -G tensorboard"]
+
+
 def test_a_changed_project_is_installed_again(project: Project) -> None:
     project.run()
     project.folder.joinpath("pyproject.toml").write_text(PYPROJECT + "[tool.ruff]\n")

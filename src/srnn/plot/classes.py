@@ -49,7 +49,7 @@ def confusion(axes: Axes, confusion: ArrayLike, labels: Sequence[str]) -> Axes:
     colour_bar(
         axes,
         image,
-        "fraction of the clips of a true label",
+        "fraction of the row",
         format=PercentFormatter(1.0, decimals=0),
     )
     return axes

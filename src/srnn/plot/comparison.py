@@ -43,6 +43,6 @@ def compare(axes: Axes, runs: Mapping[str, Metrics], key: str, *, label: str = "
         dashes, colour = styles[number % len(styles)]
         values = [math.nan if each.get(key) is None else each[key] for each in metrics]
         epochs = [each["epoch"] for each in metrics]
-        axes.plot(epochs, values, dashes, color=colour, label=plain(name))
+        axes.plot(epochs, values, dashes, marker=".", color=colour, label=plain(name))
     axes.legend()
     return axes
