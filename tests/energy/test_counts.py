@@ -15,7 +15,7 @@ from srnn.energy import Energy, EnergyKeys, Inference, Row, energy_of, table
 from srnn.energy.comparisons import DS_CNN_NOTE, ds_cnn_counts
 from srnn.energy.table import verdict
 from srnn.network.model import SpikingNetwork
-from srnn.network.neurons import NEURONS, Neuron, State
+from srnn.network.neurons import NEURONS, Neuron, Normal, State
 from srnn.network.neurons.registry import WITH_KERNELS
 from srnn.network.readout import Readout
 from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate
@@ -29,8 +29,14 @@ def tiny(**options: object) -> SpikingNetwork:
     return SpikingNetwork(3, [2, 2], 2, **options)  # type: ignore[arg-type]
 
 
+def energy_by(network: SpikingNetwork, inference: Inference, keys: EnergyKeys) -> Energy:
+    found = energy_of(network, inference, keys)
+    assert found
+    return found
+
+
 def energy(keys: EnergyKeys = KEYS, **options: object) -> Energy:
-    return energy_of(tiny(**options), INFERENCE, keys)
+    return energy_by(tiny(**options), INFERENCE, keys)
 
 
 def figures(row: Row) -> tuple[float, ...]:
@@ -168,11 +174,11 @@ def test_a_memory_costs_what_its_size_does() -> None:
         assert KEYS.access(size) == cost
     large = SpikingNetwork(120, [600, 600], 12)
     inference = Inference(101, 0.0, (1.0, 0.0), (0.0, 0.0))
-    rows = energy_of(large, inference, EnergyKeys(**dict.fromkeys(EnergyKeys.model_fields, 0.0)))
+    rows = energy_by(large, inference, EnergyKeys(**dict.fromkeys(EnergyKeys.model_fields, 0.0)))
     assert rows.total.total_nj == 0
     only_dram = EnergyKeys(**{**dict.fromkeys(EnergyKeys.model_fields, 0.0), "access_dram": 1000.0})
     # 600 x 1,200 weights are more than 1 MB: the one spike from below reads 600 of them.
-    assert energy_of(large, inference, only_dram).total.memory_nj == 600
+    assert energy_by(large, inference, only_dram).total.memory_nj == 600
 
 
 @pytest.mark.parametrize("key", list(EnergyKeys.model_fields))
@@ -180,7 +186,7 @@ def test_a_cost_that_rises_lowers_no_energy(key: str) -> None:
     dearer = EnergyKeys(**{key: 2 * getattr(KEYS, key)})
     network = SpikingNetwork(120, [600, 90], 12, encoder_threshold=None)
     inference = Inference(101, 12_000.0, (900.0, 100.0), (9.0, 1.0))
-    before, after = (table(energy_of(network, inference, keys)) for keys in (KEYS, dearer))
+    before, after = (table(energy_by(network, inference, keys)) for keys in (KEYS, dearer))
     assert all(b.total_nj >= a.total_nj for a, b in zip(before, after, strict=True))
     assert after != before
     rose = [b.total_nj > a.total_nj for a, b in zip(before, after, strict=True)]
@@ -188,7 +194,7 @@ def test_a_cost_that_rises_lowers_no_energy(key: str) -> None:
 
 
 def test_more_spikes_cost_more_and_the_others_nothing() -> None:
-    busy = energy_of(tiny(), INFERENCE._replace(spikes=(6.0, 8.0)), KEYS)
+    busy = energy_by(tiny(), INFERENCE._replace(spikes=(6.0, 8.0)), KEYS)
     assert busy.total.total_nj > energy().total.total_nj
     for before, after in zip(energy().comparisons, busy.comparisons, strict=True):
         assert before.total_nj == after.total_nj
@@ -211,7 +217,7 @@ def test_json_is_finite_and_gives_the_rows_back() -> None:
 def test_text_is_narrow_and_has_the_numbers() -> None:
     large = SpikingNetwork(120, [512, 512], 35, encoder_threshold=None)
     inference = Inference(101, 12_000.0, (9e3, 9e3), (90.0, 90.0))
-    for each in (energy(), energy_of(large, inference, KEYS)):
+    for each in (energy(), energy_by(large, inference, KEYS)):
         assert max(map(len, each.lines())) <= 60
     lines = energy().lines()
     row = next(line for line in lines if line.startswith("DS-CNN "))
@@ -248,16 +254,18 @@ def test_updates_have_the_state_and_the_parameters_of_the_definition(name: str) 
     state = State(*(torch.rand(1, 7) for _ in range(3)))
     after = neuron.step(torch.rand(1, 7), state, parameters)
     changed = [not torch.equal(a, b) for a, b in zip(state[1:], after[1:], strict=True)]
+    assert neuron.update is not None
     assert neuron.update.state == sum(changed)
     assert neuron.update.parameters == len(parameters)
     assert "update" in vars(type(neuron))
 
 
-def test_a_neuron_of_a_users_own_has_a_guess() -> None:
+def test_a_neuron_of_a_users_own_that_states_no_update_has_no_energy() -> None:
     @dataclass(frozen=True)
     class Own(Neuron):
         name: ClassVar[str] = "own"
-        learnable: ClassVar[tuple[str, ...]] = ("x", "y", "z")
+        learnable: ClassVar[tuple[str, ...]] = ("tau_mem",)
+        tau_mem: Normal = Normal(20.0, 5.0)
         surrogate: Surrogate = MULTI_GAUSSIAN
 
         def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
@@ -270,4 +278,6 @@ def test_a_neuron_of_a_users_own_has_a_guess() -> None:
             return state
 
     assert "own" not in NEURONS
-    assert Own().update == (3, 8, 2, 3)
+    network = SpikingNetwork(4, [3], 2, neuron=Own())
+    inference = Inference(steps=5, inputs=3.0, spikes=(2.0,), last=(0.0,))
+    assert energy_of(network, inference, EnergyKeys()) is None

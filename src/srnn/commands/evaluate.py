@@ -155,14 +155,11 @@ def _on_altered_recordings(recogniser: "Recogniser", asked: _Asked) -> tuple[str
 
 
 def _on_streams(recogniser: "Recogniser", asked: _Asked) -> tuple[str, object]:
-    from srnn.instruments.listening.calibration import Calibration
-    from srnn.instruments.listening.measure import Measurer
+    from srnn.instruments.listening.calibration import measurer_of
     from srnn.instruments.listening.stream_report import draw, to_json, to_text
 
     keys = listen_keys(recogniser.config, asked.overrides, mode=asked.mode)
-    calibration = Calibration.of(asked.run)
-    fits = calibration and calibration.holds_for(keys, asked.run)
-    measurer = Measurer(recogniser, keys, calibration.thresholds if calibration and fits else None)
+    measurer = measurer_of(asked.run, recogniser, keys)
     if asked.labels:
         place = str(asked.stream)
         curves = measurer.labelled(Path(place), asked.labels, asked.negatives)

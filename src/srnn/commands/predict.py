@@ -100,17 +100,11 @@ def _expect_one(files: tuple[Path, ...], windows: bool, picture: Path) -> None:
 def _draw(recogniser: "Recogniser", file: Path, answer: "Prediction", picture: Path) -> None:
     """Draw what the network does with a recording."""
     from srnn import plot
+    from srnn.instruments.clip import picture as picture_of
 
+    title = f"{file.name}: {answer.label} ({answer.probability:.1%})"
     with plot.theme(transparent=False):
-        figure = plot.clip(
-            recogniser.waveform(file),
-            recogniser.config.srnn.sample_rate,
-            recogniser.record(file),
-            recogniser.labels,
-            recogniser.step,
-            title=f"{file.name}: {answer.label} ({answer.probability:.1%})",
-        )
-        plot.save(figure, picture)
+        plot.save(picture_of(recogniser, recogniser.waveform(file), title), picture)
 
 
 def _answer(prediction: "Prediction", top: int, windows: bool) -> str:

@@ -13,6 +13,7 @@ from srnn.log import set_up_logging
 
 if TYPE_CHECKING:
     from srnn.instruments.listening.measure import Curves
+    from srnn.runs.recogniser import Recogniser
 
 
 @click.command()
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The HTML file; figures go into a folder beside it.  [default: report.html in RUN, of "
-    "several runs in the working directory]",
+    help="The HTML file; figures go into a folder beside it.  [default: report.html in RUN, if it "
+    "is one run directory; otherwise in the working directory]",
 )
 @options.partition
 @options.dataroot
@@ -63,25 +64,22 @@ def report(
     file = output or (runs[0] / "report.html" if not several and runs[0].is_dir() else None)
     file = file or Path("report.html")
     if not file.parent.is_dir():
-        raise InputError(f"--output {file}: expected a folder at {file.parent}, found none")
+        raise InputError(f"{file}: expected a folder at {file.parent}, found none")
     set_up_logging("INFO")
     from srnn.instruments.report import write_report
 
-    curves = _streams(runs[0], partition, dataroot, negatives) if stream else None
+    def streams(recogniser: "Recogniser") -> "Curves":
+        from srnn.instruments.listening.calibration import measurer_of
+
+        measurer = measurer_of(runs[0], recogniser, recogniser.config.listen)
+        return measurer.scenes(partition, dataroot, negatives)
+
     folder = write_report(
-        runs, file, partition=partition, dataroot=dataroot, clip=clip, streams=curves
+        runs,
+        file,
+        partition=partition,
+        dataroot=dataroot,
+        clip=clip,
+        streams=streams if stream else None,
     )
     logger.info("the report is {}, its figures are in {}", file, folder)
-
-
-def _streams(
-    run: Path,
-    partition: Literal["testing", "validation"],
-    dataroot: Path | None,
-    negatives: tuple[Path, ...],
-) -> "Curves":
-    from srnn.instruments.listening.measure import Measurer
-    from srnn.runs.recogniser import load
-
-    recogniser = load(run)
-    return Measurer(recogniser, recogniser.config.listen).scenes(partition, dataroot, negatives)

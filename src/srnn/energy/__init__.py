@@ -12,13 +12,13 @@
 ``table``
     All of it for one network: an `Energy`, its rows, its text and its JSON.
 
-The energy is an estimate for digital hardware that does nothing else. Features, control, leakage,
-clocks, the transport of spikes between chips and the softmax are left out of all networks.
+The energy is an estimate for digital hardware that does nothing else; `LEFT_OUT` says what it is
+without.
 """
 
 from srnn.energy.counts import Row
 from srnn.energy.keys import EnergyKeys
 from srnn.energy.spiking import Inference
-from srnn.energy.table import Energy, energy_of, table
+from srnn.energy.table import LEFT_OUT, Energy, energy_of, table
 
-__all__ = ["Energy", "EnergyKeys", "Inference", "Row", "energy_of", "table"]
+__all__ = ["LEFT_OUT", "Energy", "EnergyKeys", "Inference", "Row", "energy_of", "table"]

@@ -102,6 +102,7 @@ def _hidden(
     size, below = each.input.weight.shape
     recurrent = 0 if each.recurrent is None else size
     update = each.neuron.update
+    assert update is not None
     return layer(
         f"hidden {depth + 1}",
         size=size,

@@ -10,7 +10,14 @@ from srnn.energy.comparisons import DS_CNN_NOTE, ds_cnn_counts, lstm_counts
 from srnn.energy.counts import Row, priced, total
 from srnn.energy.keys import EnergyKeys
 from srnn.energy.spiking import Inference, counts, dense_counts
+from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork
+
+LEFT_OUT = (
+    "Features, control, clocks, leakage, the transport of spikes between chips and the softmax are "
+    "left out of all networks."
+)
+"""What the energy is without."""
 
 _WIDTH = 60  # columns: a line of the log has 19 more
 _THIS = "this network"
@@ -69,7 +76,7 @@ class Energy:
         return [*head, *rows, *textwrap.wrap(self.verdict, _WIDTH)]
 
 
-def energy_of(network: SpikingNetwork, inference: Inference, keys: EnergyKeys) -> Energy:
+def energy_of(network: SpikingNetwork, inference: Inference, keys: EnergyKeys) -> Energy | None:
     """Return the energy of an inference of a network, and of others, by the same formulas.
 
     The others are: the same network computed densely, every weight in every time step; an LSTM of
@@ -85,7 +92,14 @@ def energy_of(network: SpikingNetwork, inference: Inference, keys: EnergyKeys) -
     inference : Inference
         What was counted, as a mean over clips.
     keys : EnergyKeys
+
+    Returns
+    -------
+    Energy or None
+        None where a neuron of the network does not state its update, see `Neuron.update`.
     """
+    if any(isinstance(each, AdaptiveLIF) and not each.neuron.update for each in network.hidden):
+        return None
     layers = tuple(priced(each, keys) for each in counts(network, inference))
     others = (
         (

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srnn.network.encoder import TernaryEncoder
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork, of_classes
 
@@ -55,6 +56,8 @@ class Activity:
     ----------
     features : array, shape (C, T, M), float32
         The normalised features of the clip.
+    encoded : bool
+        Whether an encoder turns the features into events.
     inputs : array, shape (T, F), float32
         What the first layer receives: events -1, 0 and 1, or, without an encoder, the features.
         Column c * M + m is that of channel c and mel band m of M.
@@ -70,6 +73,7 @@ class Activity:
     """
 
     features: Array
+    encoded: bool
     inputs: Array
     layers: tuple[LayerActivity, ...]
     readout: Array
@@ -83,7 +87,13 @@ def activity(network: SpikingNetwork, features: Tensor) -> Activity:
 
     Spikes and log-probabilities are those of the network, bit by bit; potentials are right to the
     rounding errors of float32.
+
+    Raises
+    ------
+    ValueError
+        If there are features of several clips.
     """
+    (own,) = features
     output = network(features)
     below, layers = output.inputs, []
     for layer, spikes in zip(network.hidden, output.hidden, strict=True):
@@ -93,7 +103,8 @@ def activity(network: SpikingNetwork, features: Tensor) -> Activity:
     potentials = network.readout.potentials(below)  # (T, 1, R)
     log_probs = F.log_softmax(network.readout.running_scores(potentials), dim=-1)
     return Activity(
-        _array(features[0]),
+        _array(own),
+        isinstance(network.encoder, TernaryEncoder),
         _array(output.inputs[:, 0]),
         tuple(layers),
         _array(potentials[:, 0]),

@@ -66,7 +66,7 @@ def clip(
     InputError
         If the arrays do not fit together, or there is no such layer or neuron.
     """
-    encoded = np.isin(activity.inputs, (-1, 0, 1)).all()
+    encoded = activity.encoded
     count = len(activity.layers)
     if not -count <= layer < count:
         raise InputError(f"layer: expected one from 0 to {count - 1}, found {layer}")
@@ -78,12 +78,14 @@ def clip(
     panels = iter(
         figure.subplots(len(heights), sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     )
-    channels = _CHANNELS[: len(activity.features)]
+    # A single channel may be a difference of any order: it has no name.
+    channels = _CHANNELS[: len(activity.features)] if len(activity.features) > 1 else ()
     _named(waveform(next(panels), samples, sample_rate), "waveform")
     if encoded:
         _named(features(next(panels), activity.features[0], step), "features: first channel")
     name = "events of the encoder" if encoded else "features"
-    _named(inputs(next(panels), activity.inputs, step, channels=channels), name)
+    axes = inputs(next(panels), activity.inputs, step, channels=channels, events=encoded)
+    _named(axes, name)
     for number, each in enumerate(activity.layers, start=1):
         size, rate = each.spikes.shape[1], each.spikes.mean()
         text = f"layer {number}: {size} neurons, {rate:.1%} fire in a time step"

@@ -15,8 +15,10 @@ from srnn.plot.theme import dress, plain
 _DASHES = ("-", "--", ":", "-.")
 
 
-def compare(axes: Axes, runs: Mapping[str, Metrics], key: str, *, label: str = "") -> Axes:
-    """Draw a metric of several runs over the epochs; fractions and losses as they are.
+def compare(
+    axes: Axes, runs: Mapping[str, Metrics], key: str, *, label: str = "", factor: float = 1.0
+) -> Axes:
+    """Draw a metric of several runs over the epochs.
 
     Parameters
     ----------
@@ -28,6 +30,8 @@ def compare(axes: Axes, runs: Mapping[str, Metrics], key: str, *, label: str = "
         Which metric, such as ``valid_loss``; epochs without it are left out.
     label : str
         What it is; by default the key.
+    factor : float
+        By which it is multiplied: 100 for a fraction in percent.
 
     Raises
     ------
@@ -39,10 +43,11 @@ def compare(axes: Axes, runs: Mapping[str, Metrics], key: str, *, label: str = "
     colours = dress(axes, "epoch", label or key)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     styles = list(product(_DASHES, colours.colours))
-    for number, (name, metrics) in enumerate(runs.items()):
+    for number, metrics in enumerate(runs.values()):
         dashes, colour = styles[number % len(styles)]
-        values = [math.nan if each.get(key) is None else each[key] for each in metrics]
+        values = [math.nan if each.get(key) is None else factor * each[key] for each in metrics]
         epochs = [each["epoch"] for each in metrics]
-        axes.plot(epochs, values, dashes, marker=".", color=colour, label=plain(name))
-    axes.legend()
+        axes.plot(epochs, values, dashes, marker=".", color=colour)
+    # Handed over, because matplotlib leaves out names that begin with an underscore.
+    axes.legend(axes.lines, [*map(plain, runs)])
     return axes

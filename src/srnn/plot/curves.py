@@ -66,7 +66,7 @@ def firing(axes: Axes, metrics: Metrics, *, best: int | None = None) -> Axes:
 
     Parameters and errors: see `loss`.
     """
-    colours = _epochs(axes, metrics, best, "firing rate (% of time steps)")
+    colours = _epochs(axes, metrics, best, "spikes per neuron\nand time step (%)")
     epochs = [each["epoch"] for each in metrics]
     for layer, rates in enumerate(zip(*(each["firing_rate"] for each in metrics), strict=True)):
         colour = colours.colours[layer % len(colours.colours)]

@@ -71,18 +71,27 @@ def features(axes: Axes, features: ArrayLike, step: float, *, label: str = "feat
     return axes
 
 
-def inputs(axes: Axes, inputs: ArrayLike, step: float, *, channels: Sequence[str] = ()) -> Axes:
+def inputs(
+    axes: Axes,
+    inputs: ArrayLike,
+    step: float,
+    *,
+    channels: Sequence[str] = (),
+    events: bool | None = None,
+) -> Axes:
     """Draw what the first layer receives: events in two colours, or features as an image.
 
     Parameters
     ----------
     axes : Axes
     inputs : array, shape (T, F)
-        As `srnn.Activity.inputs`. They are events if all are -1, 0 or 1.
+        As `srnn.Activity.inputs`.
     step : float > 0
         A time step (ms).
     channels : sequence of str
         Names of the C channels that the inputs divide into.
+    events : bool, optional
+        Whether they are events; by default, if all are -1, 0 or 1.
 
     Raises
     ------
@@ -93,7 +102,7 @@ def inputs(axes: Axes, inputs: ArrayLike, step: float, *, channels: Sequence[str
     colours = dress(axes, TIME, "input", grid=False)
     if channels:
         _divide(axes, values.shape[1], channels, colours.faint)
-    if np.isin(values, (-1, 0, 1)).all():
+    if np.isin(values, (-1, 0, 1)).all() if events is None else events:
         # The two that are the same on light and dark paper: an image cannot follow a page's theme.
         positive, negative = colours.colours[2:4]
         shades = ListedColormap([negative, "none", positive])

@@ -28,3 +28,9 @@ def restore_spotter(checkpoint: Checkpoint, source: str) -> Spotter:
         spotter = Spotter(normaliser, network_of(config, len(checkpoint.labels)))
     load_weights(spotter, checkpoint.weights, source)
     return spotter
+
+
+def parameters_of(checkpoint: Checkpoint, source: str) -> int:
+    """Return the number of parameters of the network in training, see `restore_spotter`."""
+    network = restore_spotter(checkpoint, source).network
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.parts import spec_of
-from srnn.runs.restore import restore_spotter
+from srnn.runs.restore import parameters_of
 from srnn.runs.tables import text_table
 
 
@@ -38,7 +38,9 @@ def summary(runs: Sequence[RunDirectory]) -> str:
         [name, *map(_cell, row, (column.style for column in _COLUMNS))]
         for name, row in zip(names, rows, strict=True)
     ]
-    return f"{text_table(lines, keys=1)}\n\nparameters: {_parameters(runs[0]):,}"
+    first = runs[0].best
+    parameters = parameters_of(load_checkpoint(first), str(first))  # equal for all seeds
+    return f"{text_table(lines, keys=1)}\n\nparameters: {parameters:,}"
 
 
 class _Column(NamedTuple):
@@ -78,12 +80,6 @@ def _row(run: RunDirectory) -> _Row:
         best.epoch,
         sum(line["seconds"] for line in lines) / 60,
     )
-
-
-def _parameters(run: RunDirectory) -> int:
-    """Return the number of parameters, which is equal for all seeds."""
-    network = restore_spotter(load_checkpoint(run.best), str(run.best)).network
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _mean(column: _Row) -> float | None:

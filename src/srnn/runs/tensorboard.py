@@ -39,9 +39,9 @@ _log = logging.getLogger(__name__)
 class TensorBoard:
     """Writes event files into one folder; a context, which closes them.
 
-    All tags have the number of the epoch as their step. Events of this and later epochs, which a
-    run that was interrupted may have left, are hidden. If writing fails, a warning is logged, and
-    the run goes on without it.
+    All tags have the number of the epoch as their step. Events of the epochs that are not finished,
+    which a run that was interrupted may have left, are hidden. If writing fails, a warning is
+    logged, and the run goes on without it.
 
     Scalars are written in each epoch. So are histograms and pictures where all of them take less
     than 1.5 % of the training time; otherwise in the first epoch, and in as many as take that.
@@ -86,7 +86,7 @@ class TensorBoard:
         self._epoch = len(history)
         self._writer: Any  # of untyped methods
         try:
-            self._writer = SummaryWriter(folder, purge_step=self._epoch + 1 if history else 0)
+            self._writer = SummaryWriter(folder, purge_step=self._epoch + 1)
         except OSError as error:
             raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
         self._is_writable = True
@@ -222,7 +222,7 @@ def expect_tensorboard() -> None:
     except ModuleNotFoundError as missing:
         raise InputError(
             "logger.tensorboard: expected the package tensorboard, found none: run `pip install "
-            "tensorboard` (or `pdm sync --prod -G tensorboard`)"
+            "tensorboard` (or `pdm install -G tensorboard`)"
         ) from missing
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from srnn import cli, load
 from srnn.instruments.report import compare
 from srnn.instruments.report.collect import measure, read_run, time_constants
+from srnn.runs.checkpoint import load_checkpoint
 
 MEGABYTE = 2**20
 
@@ -97,6 +99,8 @@ def test_the_page_holds_the_numbers_of_test_json(
     recall = test["per_class"]["low"]
     assert f"{recall:.1%}" in shown.texts["td"]
     assert f"{test['loss']:.4f}" in shown.texts["td"]
+    energy = test["energy"]["total"]["total_nj"]
+    assert f"{energy:,.0f}" in shown.texts["td"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(
@@ -162,15 +166,16 @@ def test_figures_lie_beside_the_page(runs: Path, page: object) -> None:
 def test_the_most_surely_wrong_come_first_and_firing_is_counted(runs: Path) -> None:
     run = read_run(runs / "a")
     found = measure(run, "testing", None, 5)
-    sureness = [each.probability for each in found.wrong]
-    assert sureness == sorted(sureness, reverse=True)
+    confidences = [each.probability for each in found.wrong]
+    assert len(confidences) > 1
+    assert confidences == sorted(confidences, reverse=True)
     assert all(each.label != each.predicted for each in found.wrong)
-    if found.typical:
-        assert found.typical.label == found.typical.predicted
-        # What is said of a clip is what `predict` says of its samples.
-        prediction = load(runs / "a").predict_waveform(found.typical.samples)
-        assert prediction.label == found.typical.predicted
-        assert prediction.probability == pytest.approx(found.typical.probability, abs=1e-5)
+    assert found.typical
+    assert found.typical.label == found.typical.predicted
+    # A clip has the label and the probability that `predict` gives its samples.
+    prediction = load(runs / "a").predict_waveform(found.typical.samples)
+    assert prediction.label == found.typical.predicted
+    assert prediction.probability == pytest.approx(found.typical.probability, abs=1e-5)
     rates = found.evaluation.firing_rate
     assert rates
     for mean, rate in zip(found.mean_firing, rates, strict=True):
@@ -179,14 +184,14 @@ def test_the_most_surely_wrong_come_first_and_firing_is_counted(runs: Path) -> N
 
 def test_time_constants_before_training_are_those_that_training_drew(runs: Path) -> None:
     run = read_run(runs / "a")
-    before = time_constants(run.initial)
+    before = run.time_constants_before
     assert set(before) == {
         *(f"tau_{kind}, layer {n}" for kind in ("mem", "adapt") for n in (1, 2)),
         "tau_mem, readout",
     }
     # Two epochs of small steps move none of them far; those of another seed are others.
     after = time_constants(run.recogniser.spotter.network)
-    other = time_constants(read_run(runs / "b").initial)
+    other = read_run(runs / "b").time_constants_before
     for name in before:
         assert 0 < np.abs(after[name] - before[name]).max() < 3
         assert np.abs(other[name] - before[name]).max() > 0.1
@@ -232,14 +237,111 @@ def test_a_recording_of_the_user_is_shown(runs: Path, tmp_path: Path, tones: Pat
     assert text in shown.texts["p"]
 
 
-def test_without_its_data_a_report_has_what_the_files_tell(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def moved(runs: Path, tmp_path: Path, tones: Path) -> Path:
+    """Return a copy of run ``a`` whose data set is nowhere."""
+    path = tmp_path / "moved"
+    shutil.copytree(runs / "a", path, ignore=shutil.ignore_patterns("report*"))
+    checkpoint = load_checkpoint(path / "best.safetensors")
+    config = checkpoint.config | {"data": checkpoint.config["data"] | {"dataroot": "nowhere"}}
+    replace(checkpoint, config=config).save(path / "best.safetensors")
+    return path
+
+
+def test_without_its_data_a_report_has_what_the_files_tell(moved: Path) -> None:
+    assert cli.run(["report", str(moved)]) == 0
+    shown, data = page_of(moved / "report.html")
+    assert data["moved"]["measured"] is None
+    texts = " ".join(shown.texts["p"])
+    assert "The clips were not measured: " in texts
+    assert "nowhere" in texts
+    test = data["moved"]["test"]
+    assert f"{test['accuracy']:.2%}" in shown.texts["dd"]
+    names = {each.name for each in (moved / "report-figures").iterdir()}
+    assert {"confusion.svg", "loss.svg", "energy.svg"} <= names
+    assert "clip.svg" not in names
+
+
+def test_results_of_older_versions_lack_fields(moved: Path) -> None:
+    test = json.loads((moved / "test.json").read_text())
+    for name in ("energy", "calibration_error", "spikes_of_layers"):
+        del test[name]
+    (moved / "test.json").write_text(json.dumps(test))
+    lines = [json.loads(line) for line in (moved / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["valid_balanced_accuracy"]
+    (moved / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert cli.run(["report", str(moved)]) == 0
+    shown, _ = page_of(moved / "report.html")
+    assert "energy" not in shown.ids
+    assert "classes" in shown.ids
+
+
+def test_a_data_set_that_was_named_and_is_missing_is_an_error(
+    moved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moved = tmp_path / "moved"
-    shutil.copytree(runs / "a", moved, ignore=shutil.ignore_patterns("report*"))
     assert cli.run(["report", str(moved), "--dataroot", str(tmp_path / "nothing")]) == 2
     assert "nothing" in capsys.readouterr().err
     assert not (moved / "report.html").exists()
+
+
+def test_a_run_that_is_being_trained_has_a_report(moved: Path) -> None:
+    """Its best weights are written before the metrics of their epoch, and it has no test.json."""
+    (moved / "test.json").unlink()
+    first, *_ = (moved / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (moved / "metrics.jsonl").write_text(first)
+    checkpoint = load_checkpoint(moved / "best.safetensors")
+    replace(checkpoint, epoch=2).save(moved / "best.safetensors")
+    assert cli.run(["report", str(moved)]) == 0
+    shown, _ = page_of(moved / "report.html")
+    assert "There is no test.json either." in shown.texts["p"]
+
+
+def test_runs_of_the_same_name_are_told_apart(runs: Path, tmp_path: Path) -> None:
+    for group, name in (("x", "a"), ("y", "b")):
+        shutil.copytree(
+            runs / name, tmp_path / group / "seed", ignore=shutil.ignore_patterns("report*")
+        )
+    places = [str(tmp_path / group / "seed") for group in "xy"]
+    assert cli.run(["report", *places, "-o", str(tmp_path / "both.html")]) == 0
+    _, data = page_of(tmp_path / "both.html")
+    assert set(data) == {"x/seed", "y/seed"}
+
+
+def test_a_run_with_init_starts_from_those_time_constants(
+    runs: Path, tmp_path: Path, tones: Path
+) -> None:
+    run = tmp_path / "further"
+    options = ["--init", str(runs / "b"), f"--set=data.dataroot={tones / 'tones'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tones)
+        assert cli.run(["tones.toml", "--run-dir", str(run), "--set=srnn.epochs=1", *options]) == 0
+    before = read_run(run).time_constants_before
+    learnt = time_constants(read_run(runs / "b").recogniser.spotter.network)
+    for name, values in learnt.items():
+        if name != "tau_mem, readout":  # that of each label
+            assert before[name] == pytest.approx(values)
+
+
+def test_a_network_of_the_package_has_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    soundfile.write("noise.wav", rng.normal(0, 0.1, 16_000), 16_000)
+    assert cli.run(["report", "gsc8-small", "--clip", "noise.wav"]) == 0
+    shown, data = page_of(tmp_path / "report.html")
+    assert data["gsc8-small"]["metrics"] == []
+    assert {"overview", "clip", "neurons", "configuration"} <= set(shown.ids)
+
+
+def test_a_report_may_have_streams(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "streams.html"
+    options = ["--stream", "--partition", "validation", "-o", str(out)]
+    assert cli.run(["report", str(runs / "c"), *options]) == 0
+    shown, _ = page_of(out)
+    assert "streams" in shown.ids
+    assert (tmp_path / "streams-figures" / "streams.svg").exists()
 
 
 @pytest.mark.parametrize(
@@ -267,6 +369,16 @@ def test_damaged_files_of_a_run_are_named(
 ) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(runs / "a", damaged)
-    (damaged / "metrics.jsonl").write_text("{")
-    assert cli.run(["report", str(damaged)]) == 2
-    assert f"{damaged / 'metrics.jsonl'}: expected JSON" in capsys.readouterr().err
+    for name, content in (
+        ("metrics.jsonl", b"{"),
+        ("metrics.jsonl", b"{}"),
+        ("metrics.jsonl", b"\xff"),
+        ("test.json", b"[]"),
+    ):
+        whole = (damaged / name).read_bytes()
+        (damaged / name).write_bytes(content)
+        assert cli.run(["report", str(damaged)]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert str(damaged / name) in error
+        assert "expected" in error
+        (damaged / name).write_bytes(whole)

@@ -46,3 +46,12 @@ def test_a_class_without_clips_has_no_scores() -> None:
 def test_a_class_that_others_are_taken_for_has_a_precision_and_no_recall() -> None:
     up = class_scores(((8, 0, 2), (0, 10, 0), (0, 0, 0)), LABELS)[2]
     assert (up.precision.value, up.recall.value, up.f1.value) == (0.0, None, 0.0)
+
+
+@pytest.mark.parametrize("clips", [3, 4])
+def test_a_rare_class_that_is_always_right_has_no_interval_of_its_f1(clips: int) -> None:
+    """The bootstrap says nothing there, whether or not samples lack the class."""
+    rare = class_scores(((clips, 0), (0, 200)), ("rare", "often"))[0]
+    assert (rare.f1.value, rare.f1.low, rare.f1.high) == (1.0, None, None)
+    assert rare.recall.low is not None
+    assert rare.recall.low < 0.6

@@ -12,8 +12,10 @@ from srnn.data.labels import keywords
 from srnn.detection import ListenKeys
 from srnn.errors import InputError
 from srnn.files import write_text
+from srnn.instruments.listening.measure import Measurer
 from srnn.instruments.listening.tradeoff import THRESHOLDS, Trace, alarms
 from srnn.runs.checkpoint import checkpoint_path
+from srnn.runs.recogniser import Recogniser
 
 FILE = "calibration.json"
 """Name of the file in the run directory."""
@@ -169,3 +171,16 @@ def calibrate(
         alarms=count(steps),
         minutes=60 * hours,
     )
+
+
+def measurer_of(run: Path, recogniser: Recogniser, keys: ListenKeys) -> Measurer:
+    """Return what measures a run on streams, with its calibration if that holds for the keys.
+
+    Raises
+    ------
+    InputError
+        If ``calibration.json`` is damaged.
+    """
+    calibration = Calibration.of(run)
+    fits = calibration and calibration.holds_for(keys, run)
+    return Measurer(recogniser, keys, calibration.thresholds if calibration and fits else None)

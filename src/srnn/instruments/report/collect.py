@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What a report tells of a run: its files, and one pass over a partition.
+"""What a report shows of a run: its files, and one pass over a partition.
 
 Legend: N clips, K classes, L hidden layers, H neurons, S samples of a clip.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from srnn.config import Config
@@ -22,22 +23,26 @@ from srnn.errors import InputError
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import Output, SpikingNetwork
 from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
+from srnn.runs.compatibility import transfer
 from srnn.runs.directory import RunDirectory
 from srnn.runs.evaluation import Partition, corpus_of, evaluate_corpus
 from srnn.runs.parts import network_of
 from srnn.runs.recogniser import Recogniser
-from srnn.runs.restore import restore_spotter
+from srnn.runs.restore import parameters_of, restore_spotter
 from srnn.training.batch import Batch
 from srnn.training.evaluation import Evaluation
+from srnn.training.progress import EpochMetrics
 from srnn.training.sources import as_floats
+from srnn.training.spotter import Spotter
 from srnn.training.waveforms import Waveforms
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run, as its files tell.
+    """A run, by its files.
 
     Attributes
     ----------
@@ -49,8 +54,10 @@ class Run:
         Content of ``metrics.jsonl``; empty where there is only a checkpoint.
     test : dict or None
         Content of ``test.json``.
-    initial : SpikingNetwork
-        The network before training.
+    time_constants_before : dict of arrays
+        As of `time_constants`, before training.
+    parameters : int
+        Number of parameters of the network in training.
     """
 
     name: str
@@ -58,7 +65,8 @@ class Run:
     checkpoint: Checkpoint
     metrics: list[Json]
     test: Json | None
-    initial: SpikingNetwork
+    time_constants_before: dict[str, NDArray[np.float32]]
+    parameters: int
 
     @property
     def config(self) -> Config:
@@ -66,14 +74,14 @@ class Run:
         return self.recogniser.config
 
     @property
-    def parameters(self) -> int:
-        """Number of parameters of the network in training."""
-        return sum(each.numel() for each in self.initial.parameters())
+    def depends_on_batch(self) -> bool:
+        """Whether features are normalised by those of the batch that a clip is in."""
+        return self.recogniser.spotter.normaliser.scale is None
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A clip, and what the network made of it.
+class ClassifiedClip:
+    """A clip and its predicted label.
 
     Attributes
     ----------
@@ -105,17 +113,17 @@ class Measured:
         The data set.
     firing : tuple of arrays of shape (K, H), one a hidden layer
         Mean spikes per time step of each neuron on the clips of each class; NaN without clips.
-    wrong : tuple of Heard
+    wrong : tuple of ClassifiedClip
         The clips most surely wrong, the surest first.
-    typical : Heard or None
+    typical : ClassifiedClip or None
         A recognised keyword with the median number of spikes; None where none is recognised.
     """
 
     evaluation: Evaluation
     place: Path
     firing: tuple[NDArray[np.float64], ...]
-    wrong: tuple[Heard, ...]
-    typical: Heard | None
+    wrong: tuple[ClassifiedClip, ...]
+    typical: ClassifiedClip | None
 
     @property
     def mean_firing(self) -> tuple[NDArray[np.float64], ...]:
@@ -125,7 +133,7 @@ class Measured:
 
 
 def read_run(path: Path) -> Run:
-    """Read a run directory, or a checkpoint file.
+    """Read a run directory, a checkpoint file or a network of the package.
 
     Raises
     ------
@@ -134,20 +142,18 @@ def read_run(path: Path) -> Run:
     """
     file = checkpoint_path(path)
     checkpoint = load_checkpoint(file)
-    recogniser = Recogniser(checkpoint, str(file))
     directory = RunDirectory(path)
-    metrics, test, initial = [], None, None
-    if path.is_dir():
-        if directory.metrics.exists():
-            lines = directory.metrics.read_text("utf-8").splitlines()
-            metrics = [_json(line, directory.metrics) for line in lines]
-        if directory.test.exists():
-            test = _json(directory.test.read_text("utf-8"), directory.test)
-        if directory.init.exists():
-            first = load_checkpoint(directory.init)
-            initial = restore_spotter(first, str(directory.init)).network
-    name = path.resolve().name if path.is_dir() else file.stem
-    return Run(name, recogniser, checkpoint, metrics, test, initial or _initial(recogniser))
+    is_run = path.is_dir()
+    init = load_checkpoint(directory.init) if is_run and directory.init.exists() else None
+    return Run(
+        path.resolve().name if is_run else file.stem,
+        Recogniser(checkpoint, str(file)),
+        checkpoint,
+        _metrics(directory.metrics) if is_run and directory.metrics.exists() else [],
+        _test(directory.test) if is_run and directory.test.exists() else None,
+        time_constants(_before_training(checkpoint, init)),
+        parameters_of(checkpoint, str(file)),
+    )
 
 
 def measure(run: Run, partition: Partition, dataroot: Path | None, max_wrong: int) -> Measured:
@@ -165,17 +171,18 @@ def measure(run: Run, partition: Partition, dataroot: Path | None, max_wrong: in
     clips = corpus.partitions[partition]
     predicted = np.array(evaluation.predicted)
     labels = np.array([clip.label for clip in clips])
-    sureness = counter.sureness()
-    surest = np.argsort(np.where(predicted != labels, -sureness, 1), kind="stable")
+    confidences = counter.confidences()
+    surest = np.argsort(np.where(predicted != labels, -confidences, 1), kind="stable")
     wrong = surest[: min(max_wrong, int((predicted != labels).sum()))]
     chosen = [*wrong.tolist(), *_typical(counter.spikes(), labels, predicted, recogniser.labels)]
-    heard = _heard(recogniser, corpus, partition, clips, chosen, evaluation.predicted, sureness)
+    some = [(clips[index], int(predicted[index]), float(confidences[index])) for index in chosen]
+    classified = _classified(recogniser, corpus, partition, some)
     return Measured(
         evaluation,
         corpus.place,
         counter.firing(),
-        tuple(heard[: len(wrong)]),
-        heard[-1] if len(heard) > len(wrong) else None,
+        tuple(classified[: len(wrong)]),
+        classified[-1] if len(classified) > len(wrong) else None,
     )
 
 
@@ -185,7 +192,7 @@ class _Counter:
     def __init__(self, sizes: Sequence[int], classes: int) -> None:
         self._fired = [torch.zeros(classes, size, dtype=torch.float64) for size in sizes]
         self._clips = torch.zeros(classes, dtype=torch.float64)
-        self._sureness: list[Tensor] = []
+        self._confidences: list[Tensor] = []
         self._spikes: list[Tensor] = []
 
     def __call__(self, batch: Batch, output: Output) -> None:
@@ -193,16 +200,16 @@ class _Counter:
         for fired, spikes in zip(self._fired, output.hidden, strict=True):
             fired.index_add_(0, labels, spikes.mean(dim=0).cpu().double())
         self._clips += torch.bincount(labels, minlength=len(self._clips))
-        self._sureness.append(output.log_probabilities.amax(dim=1).exp().cpu())
+        self._confidences.append(output.log_probabilities.amax(dim=1).exp().cpu())
         self._spikes.append(output.spikes.sum(dim=0).cpu())
 
     def firing(self) -> tuple[NDArray[np.float64], ...]:
         """Return the mean spikes per time step of each neuron by class, (K, H) for each layer."""
         return tuple((each / self._clips[:, None]).numpy() for each in self._fired)
 
-    def sureness(self) -> NDArray[np.float32]:
+    def confidences(self) -> NDArray[np.float32]:
         """Return the probability of the predicted label of each clip, (N,)."""
-        return torch.cat(self._sureness).numpy()
+        return torch.cat(self._confidences).numpy()
 
     def spikes(self) -> NDArray[np.float32]:
         """Return the spikes of each clip, (N,)."""
@@ -224,30 +231,27 @@ def _typical(
     return [int(ordered[len(ordered) // 2])]
 
 
-def _heard(
+def _classified(
     recogniser: Recogniser,
     corpus: Corpus,
     partition: Partition,
-    clips: Sequence[Clip],
-    chosen: Sequence[int],
-    predicted: Sequence[int],
-    sureness: NDArray[np.float32],
-) -> list[Heard]:
-    """Read the waveforms of some clips."""
+    chosen: Sequence[tuple[Clip, int, float]],
+) -> list[ClassifiedClip]:
+    """Read the waveforms of some clips, given with their predicted labels and probabilities."""
     if not chosen:
         return []
     config, labels = recogniser.config, recogniser.labels
-    some = [clips[index] for index in chosen]
     size, rate = config.srnn.size, config.srnn.sample_rate
-    waveforms = Waveforms(corpus.packs_of(partition), some, size, rate)
-    samples = as_floats(waveforms[torch.arange(len(some))]).numpy()
+    clips = [clip for clip, _, _ in chosen]
+    waveforms = Waveforms(corpus.packs_of(partition), clips, size, rate)
+    samples = as_floats(waveforms[torch.arange(len(clips))]).numpy()
     return [
-        Heard(clip.name, each, labels[clip.label], labels[predicted[index]], float(sureness[index]))
-        for clip, each, index in zip(some, samples, chosen, strict=True)
+        ClassifiedClip(clip.name, each, labels[clip.label], labels[predicted], confidence)
+        for each, (clip, predicted, confidence) in zip(samples, chosen, strict=True)
     ]
 
 
-def hear(recogniser: Recogniser, file: Path) -> Heard:
+def classify_file(recogniser: Recogniser, file: Path) -> ClassifiedClip:
     """Return a recording of the user's, its loudest stretch where it is longer than a clip.
 
     Raises
@@ -257,12 +261,12 @@ def hear(recogniser: Recogniser, file: Path) -> Heard:
     """
     samples = recogniser.waveform(file)
     prediction = recogniser.predict_waveform(samples)
-    return Heard(file.name, samples, None, prediction.label, prediction.probability)
+    return ClassifiedClip(file.name, samples, None, prediction.label, prediction.probability)
 
 
-def features_of(run: Run, heard: Heard) -> NDArray[np.float32]:
+def features_of(run: Run, clip: ClassifiedClip) -> NDArray[np.float32]:
     """Return the features of a clip, those of the first channel, shape (T, M)."""
-    features = run.recogniser.extract(torch.from_numpy(heard.samples)[None])
+    features = run.recogniser.extract(torch.from_numpy(clip.samples)[None])
     first: NDArray[np.float32] = features[0, 0].numpy(force=True)
     return first
 
@@ -279,18 +283,53 @@ def time_constants(network: SpikingNetwork) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _initial(recogniser: Recogniser) -> SpikingNetwork:
-    """Draw the weights that training without ``--init`` starts from."""
+def _before_training(checkpoint: Checkpoint, init: Checkpoint | None) -> SpikingNetwork:
+    """Return the network that training started from, without `srnn.firing_start`.
+
+    Its weights are drawn from the seed, and then those of ``--init`` are taken over.
+    """
+    config, labels = checkpoint.parsed_config(), tuple(checkpoint.labels)
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(recogniser.config.srnn.seed)
-        return network_of(recogniser.config, len(recogniser.labels))
+        torch.manual_seed(config.srnn.seed)
+        network = network_of(config, len(labels))
+    if init:
+        trained = restore_spotter(checkpoint, "checkpoint")
+        transfer(init, Spotter(trained.normaliser, network), config, labels)
+    return network
 
 
-def _json(text: str, file: Path) -> Json:
+def _metrics(file: Path) -> list[Json]:
+    """Read ``metrics.jsonl``."""
+    lines = _text(file).splitlines()
+    sources = (f"{file}, line {number}" for number in range(1, len(lines) + 1))
+    found = map(_valid, repeat(EpochMetrics), lines, sources)
+    return [asdict(each) for each in found]
+
+
+def _test(file: Path) -> Json:
+    """Read ``test.json``."""
+    return _valid(Json, _text(file), str(file))
+
+
+def _text(file: Path) -> str:
     try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{file}: expected JSON, found {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{file}: expected JSON objects, found {type(found).__name__}")
-    return found
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: expected text in UTF-8, found {error}") from error
+
+
+def _valid(kind: type[T], text: str, source: str) -> T:
+    """Return the JSON of a kind.
+
+    Raises
+    ------
+    InputError
+        If the text has another form.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        found = f"{where}: {first['msg']}" if where else first["msg"]
+        raise InputError(f"{source}: expected {kind.__name__}, found {found}") from error

@@ -24,8 +24,8 @@ class Group(NamedTuple):
     runs: list[Run]
 
 
-class Figure(NamedTuple):
-    """A figure of a group.
+class Statistic(NamedTuple):
+    """A result of several runs.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ COLUMNS = (
     Column("testing balanced accuracy", ".2%", _test("balanced_accuracy")),
     Column("spikes an inference", ",.0f", _test("spikes")),
     Column("parameters", ",.0f", lambda run: run.parameters),
-    Column("best epoch", ".3g", lambda run: run.checkpoint.epoch),
+    Column("best epoch", ".4g", lambda run: run.checkpoint.epoch),
     Column("minutes", ".1f", _minutes),
 )
 
@@ -96,11 +96,11 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     return [key for key in every[0] if len({each.get(key) for each in every}) > 1]
 
 
-def figure(column: Column, runs: Sequence[Run]) -> Figure:
-    """Return the mean of a result over runs."""
+def statistic(column: Column, runs: Sequence[Run]) -> Statistic:
+    """Return mean and standard deviation of a result over runs."""
     values = [value for run in runs if (value := column.of(run)) is not None]
     mean = statistics.fmean(values) if values else None
-    return Figure(mean, statistics.stdev(values) if len(values) > 1 else None)
+    return Statistic(mean, statistics.stdev(values) if len(values) > 1 else None)
 
 
 def _keys(run: Run) -> dict[str, str]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from srnn import plot
-from srnn.instruments.report.collect import Heard, Measured, Run, features_of
+from srnn.instruments.report.collect import ClassifiedClip, Json, Measured, Run, features_of
 
 _SIZE = (3.8, 2.9)  # inches: three fit beside each other
 
@@ -41,11 +41,11 @@ def panel(
     return figure
 
 
-def confusion(measured: Measured) -> Figure:
-    """Draw the confusion matrix."""
-    result = measured.evaluation
-    size = 2.2 + 0.36 * len(result.labels)
-    return panel(plot.confusion, result.confusion, result.labels, size=(size + 0.8, size))
+def confusion(results: Json) -> Figure:
+    """Draw the confusion matrix of an evaluation, given its JSON."""
+    labels = results["labels"]
+    size = 2.2 + 0.36 * len(labels)
+    return panel(plot.confusion, results["confusion"], labels, size=(size + 0.8, size))
 
 
 def firing_of_classes(measured: Measured) -> Figure:
@@ -55,22 +55,10 @@ def firing_of_classes(measured: Measured) -> Figure:
     return panel(plot.firing_by_class, rates, measured.evaluation.labels, size=size)
 
 
-def spectrogram(run: Run, heard: Heard) -> Figure:
+def spectrogram(run: Run, clip: ClassifiedClip) -> Figure:
     """Draw the features of a clip, those of the first channel, without axes."""
     figure = Figure((2.6, 1.5), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(features_of(run, heard).T, "cividis", origin="lower", aspect="auto")
+    axes.imshow(features_of(run, clip).T, "cividis", origin="lower", aspect="auto")
     axes.set_axis_off()
     return figure
-
-
-def clip(run: Run, heard: Heard) -> Figure:
-    """Draw all that the network did with a clip."""
-    recogniser = run.recogniser
-    return plot.clip(
-        heard.samples,
-        run.config.srnn.sample_rate,
-        recogniser.record(heard.samples),
-        recogniser.labels,
-        recogniser.step,
-    )

@@ -14,20 +14,27 @@ from matplotlib.figure import Figure
 
 from srnn import plot
 from srnn.config import changes, to_toml
-from srnn.energy import Row, table
+from srnn.energy import LEFT_OUT, Row, table
+from srnn.errors import printable
+from srnn.instruments.clip import picture
 from srnn.instruments.listening import stream_report
 from srnn.instruments.listening.measure import Curves
 from srnn.instruments.report import compare, figures
-from srnn.instruments.report.collect import Heard, Json, Measured, Run, time_constants
+from srnn.instruments.report.collect import (
+    ClassifiedClip,
+    Json,
+    Measured,
+    Run,
+    time_constants,
+)
 from srnn.instruments.report.folio import Folio
 from srnn.instruments.report.page import Block, PlayableClip, Tab, Table, wav_url
-from srnn.instruments.report.scores import ClassScores, Score, class_scores
-from srnn.training.evaluation import Evaluation
+from srnn.instruments.report.scores import RESAMPLES, ClassScores, Score, class_scores
 from srnn.version import VERSION
 
 _CURVES = {"loss": plot.loss, "accuracy": plot.accuracy, "firing": plot.firing}
 _ENERGY: dict[str, Callable[[Row], float]] = {
-    "spikes": lambda row: row.spikes,
+    "spikes and events": lambda row: row.spikes,
     "accumulates": lambda row: row.accumulates,
     "multiply-accumulates": lambda row: row.multiply_accumulates,
     "neuron updates": lambda row: row.updates,
@@ -37,49 +44,59 @@ _ENERGY: dict[str, Callable[[Row], float]] = {
     "memory (nJ)": lambda row: row.memory_nj,
     "total (nJ)": lambda row: row.total_nj,
 }
-_ENERGY_NOTE = (
-    "An estimate, by the formulas and sources of srnn.energy. Features, control, leakage and the "
-    "transport of spikes between chips are left out of all networks."
-)
-_COMPARED = {
-    "valid_loss": "validation loss (nats)",
-    "valid_accuracy": "validation accuracy (fraction)",
+_ENERGY_NOTE = f"An estimate, by the formulas and sources of srnn.energy. {LEFT_OUT}"
+_SHOWN = {
+    "accuracy": ".2%",
+    "interval": ".2%",
+    "balanced_accuracy": ".2%",
+    "accuracy_without_silence": ".2%",
+    "accuracy_of_held_out": ".2%",
+    "majority_share": ".2%",
+    "loss": ".4f",
+    "calibration_error": ".2%",
+    "firing_rate": ".4f",
+    "spikes": ",.0f",
 }
+# Metrics of several runs: their key, what it is, and by which factor it is drawn.
+_COMPARED = (
+    ("valid_loss", "validation loss (nats)", 1.0),
+    ("valid_accuracy", "validation accuracy (%)", 100.0),
+)
 _INTERVALS = (
-    "Intervals of 95 %: Wilson's of precision and recall; of F1, from 2,000 bootstrap samples of "
-    "the clips."
+    f"Intervals of 95 %: Wilson's of precision and recall; of F1, from {RESAMPLES:,} bootstrap "
+    "samples of the clips, which say nothing where F1 is 0 or 100 %."
 )
 _NAMED = 40  # neurons that are named at most
 
 
-def overview(run: Run, measured: Measured | None, folio: Folio) -> Tab:
-    """Return the main figures and the learning curves."""
-    result = measured.evaluation if measured else None
-    blocks = [Block(tiles=[*_tiles(run, result)])]
+def overview(run: Run, results: Json | None, measured: Measured | str, folio: Folio) -> Tab:
+    """Return the main results and the learning curves."""
+    blocks = [Block(texts=[*_source(results, measured)], tiles=[*_tiles(run, results)])]
     if run.metrics:
         best = run.checkpoint.epoch
-        text = f"The best epoch, by its validation, is {best} of {len(run.metrics)}."
+        epochs = [line["epoch"] for line in run.metrics]
+        mark = best if best in epochs else None  # not yet, where a run is still being trained
         drawn = [
-            folio.draw(name, partial(figures.panel, draw, run.metrics, best=best))
+            folio.draw(name, partial(figures.panel, draw, run.metrics, best=mark))
             for name, draw in _CURVES.items()
         ]
+        text = f"The best epoch, by its validation, is {best} of {len(epochs)}."
         blocks.append(Block("Training", [text], figures=drawn))
     else:
         blocks.append(Block("Training", ["There is no metrics.jsonl beside this network."]))
-    if run.test:
-        rows = [[name, text] for name, text in _results(run.test)]
-        blocks.append(Block("Testing (test.json)", tables=[Table(["", "value"], rows)]))
+    if results:
+        rows = [[name, text] for name, text in _values(results)]
+        blocks.append(Block("Results", tables=[Table(["", results["partition"]], rows)]))
     return Tab("overview", "Overview", blocks)
 
 
-def classes(run: Run, measured: Measured, folio: Folio) -> Tab:
+def classes(run: Run, results: Json, measured: Measured | None, folio: Folio) -> Tab:
     """Return confusions, precision and recall, and the clips that were most surely wrong."""
-    result = measured.evaluation
-    found = class_scores(result.confusion, result.labels)
+    found = class_scores(results["confusion"], results["labels"])
     matrix = folio.draw(
         "confusion",
-        lambda: figures.confusion(measured),
-        f"Clips of the {result.partition} partition by true and predicted label.",
+        lambda: figures.confusion(results),
+        f"Clips of the {results['partition']} partition by true and predicted label.",
     )
     intervals = [
         folio.draw(name, partial(_scores, found, name)) for name in ("precision", "recall", "f1")
@@ -87,42 +104,48 @@ def classes(run: Run, measured: Measured, folio: Folio) -> Tab:
     heads = ["class", "clips", "precision", "interval", "recall", "interval", "F1", "interval"]
     rows = [[*_score_cells(each)] for each in found]
     blocks = [
-        Block(texts=[_data(measured)], figures=[matrix]),
+        Block(figures=[matrix]),
         Block(
             "Precision, recall and F1", [_INTERVALS], tables=[Table(heads, rows)], figures=intervals
         ),
     ]
-    if measured.wrong:
+    if measured and measured.wrong:
         clips = [_playable(run, each, n, folio) for n, each in enumerate(measured.wrong)]
         blocks.append(Block("The clips that were most surely wrong", clips=clips))
     return Tab("classes", "Classes", blocks)
 
 
-def clip(run: Run, heard: Heard, folio: Folio) -> Tab:
+def clip(run: Run, shown: ClassifiedClip, folio: Folio) -> Tab:
     """Return what the network did with one clip."""
-    what = "" if heard.label is None else f", whose label is {heard.label}"
-    text = f"{heard.name}{what}: {heard.predicted}, {heard.probability:.1%}."
+    name, rate = printable(shown.name), run.config.srnn.sample_rate
+    what = "" if shown.label is None else f", whose label is {shown.label}"
+    texts = [f"{name}{what}: {shown.predicted}, {shown.probability:.1%}."]
+    if run.depends_on_batch:
+        texts.append(
+            "This network normalises features by those of the batch: alone, as it is drawn here, "
+            "a clip may get other probabilities than in an evaluation."
+        )
     drawn = folio.draw(
         "clip",
-        lambda: figures.clip(run, heard),
+        lambda: picture(run.recogniser, shown.samples),
         "From top to bottom: waveform, features, input of the first layer, spikes of each hidden "
         "layer (neurons sorted by their mean spike time), potential and threshold of some neurons, "
-        "and the class probabilities of what has been received so far; the mark is where the "
-        "label was decided.",
+        "and the class probabilities of what has been received so far. Decided is the first time "
+        "step from which on the most probable label stays the final one.",
         wide=True,
     )
-    sound = PlayableClip("", heard.name, wav_url(heard.samples, run.config.srnn.sample_rate))
-    return Tab("clip", "A clip", [Block(texts=[text], clips=[sound], figures=[drawn])])
+    sound = PlayableClip("", name, wav_url(shown.samples, rate))
+    return Tab("clip", "A clip", [Block(texts=texts, clips=[sound], figures=[drawn])])
 
 
 def neurons(run: Run, measured: Measured | None, folio: Folio) -> Tab:
     """Return time constants before and after training, and firing by neuron and class."""
-    before = time_constants(run.initial)
+    before = run.time_constants_before
     after = time_constants(run.recogniser.spotter.network)
     drawn = [
         folio.draw(
             f"time-constants-{number}",
-            partial(figures.panel, plot.time_constants, before[name], values, name),
+            partial(figures.panel, plot.time_constants, before.get(name), values, name),
         )
         for number, (name, values) in enumerate(after.items(), start=1)
     ]
@@ -140,8 +163,7 @@ def neurons(run: Run, measured: Measured | None, folio: Folio) -> Tab:
             lambda: figures.firing_of_classes(measured),
             "Mean firing rate of each layer on the clips of each class, in percent.",
         )
-        texts = [_data(measured), *_extreme(measured)]
-        blocks.append(Block("Firing", texts, figures=[*of_neurons, of_classes]))
+        blocks.append(Block("Firing", [*_extreme(measured)], figures=[*of_neurons, of_classes]))
     return Tab("neurons", "Neurons", blocks)
 
 
@@ -231,57 +253,48 @@ def comparison(runs: Sequence[Run], folio: Folio) -> Tab:
     curves = {run.name: run.metrics for run in runs if run.metrics}
     if curves:
         drawn = [
-            folio.draw(key, partial(figures.panel, plot.compare, curves, key, label=label))
-            for key, label in _COMPARED.items()
+            folio.draw(
+                key,
+                partial(figures.panel, plot.compare, curves, key, label=label, factor=factor),
+            )
+            for key, label, factor in _COMPARED
         ]
         blocks.append(Block("Learning curves", figures=drawn))
     return Tab("comparison", "Comparison", blocks)
 
 
-def _tiles(run: Run, result: Evaluation | None) -> Iterator[tuple[str, str]]:
-    if result and result.accuracy is not None and result.interval:
-        low, high = result.interval
-        yield f"accuracy ({result.partition})", f"{result.accuracy:.2%}"
+def _source(results: Json | None, measured: Measured | str) -> Iterator[str]:
+    """Yield what the results are from."""
+    if isinstance(measured, str):
+        yield f"The clips were not measured: {printable(measured)}."
+        yield "The results are those of test.json." if results else "There is no test.json either."
+    elif results:
+        yield (
+            f"Measured on the {sum(results['counts'].values()):,} clips of the "
+            f"{results['partition']} partition of {printable(measured.place)}. Every clip counts "
+            "equally (the plain protocol)."
+        )
+
+
+def _tiles(run: Run, results: Json | None) -> Iterator[tuple[str, str]]:
+    if results and results.get("accuracy") is not None:
+        low, high = results["interval"]
+        yield f"accuracy ({results['partition']})", f"{results['accuracy']:.2%}"
         yield "95 % interval", f"{low:.2%} to {high:.2%}"
-        yield "balanced accuracy", f"{result.balanced_accuracy:.2%}"
-        yield "spikes an inference", f"{result.spikes:,.0f}"
+        yield "spikes an inference", f"{results['spikes']:,.0f}"
     yield "parameters", f"{run.parameters:,}"
     yield "labels", str(len(run.recogniser.labels))
 
 
-_SHOWN = {
-    "accuracy": ".4f",
-    "balanced_accuracy": ".4f",
-    "accuracy_without_silence": ".4f",
-    "accuracy_of_held_out": ".4f",
-    "majority_share": ".4f",
-    "loss": ".4f",
-    "calibration_error": ".4f",
-    "spikes": ",.0f",
-}
-
-
-def _results(test: dict[str, object]) -> Iterator[tuple[str, str]]:
+def _values(results: Json) -> Iterator[tuple[str, str]]:
+    """Yield names and values of results; older runs lack some."""
     for name, style in _SHOWN.items():
-        value = test.get(name)
-        if isinstance(value, int | float):
-            yield name.replace("_", " "), format(value, style)
-    for name in ("interval", "firing_rate"):
-        values = test.get(name)
-        if isinstance(values, list):
-            yield name.replace("_", " "), ", ".join(f"{each:.4f}" for each in values)
-    operations = test.get("operations")
-    if isinstance(operations, dict):
-        for name, value in operations.items():
-            yield name.replace("_", "-"), f"{value:,.0f}"
-
-
-def _data(measured: Measured) -> str:
-    result = measured.evaluation
-    return (
-        f"Measured on the {sum(result.counts):,} clips of the {result.partition} partition of "
-        f"{measured.place}."
-    )
+        value = results.get(name)
+        if value is not None:
+            values = value if isinstance(value, list | tuple) else [value]
+            yield name.replace("_", " "), ", ".join(format(each, style) for each in values)
+    for name, value in (results.get("operations") or {}).items():
+        yield name.replace("_", "-"), f"{value:,.0f}"
 
 
 def _score_cells(found: ClassScores) -> Iterator[str]:
@@ -306,13 +319,17 @@ def _scores(found: Sequence[ClassScores], name: str) -> Figure:
 def _with_interval(score: Score) -> tuple[str, str]:
     if score.value is None:
         return "-", ""
-    return f"{score.value:.1%}", f"{score.low:.1%} to {score.high:.1%}"
+    interval = "" if score.low is None else f"{score.low:.1%} to {score.high:.1%}"
+    return f"{score.value:.1%}", interval
 
 
-def _playable(run: Run, heard: Heard, number: int, folio: Folio) -> PlayableClip:
-    caption = f"{heard.name}: {heard.label}, taken for {heard.predicted} ({heard.probability:.1%})"
-    svg = folio.small(f"wrong-{number + 1}", lambda: figures.spectrogram(run, heard))
-    return PlayableClip(svg, caption, wav_url(heard.samples, run.config.srnn.sample_rate))
+def _playable(run: Run, wrong: ClassifiedClip, number: int, folio: Folio) -> PlayableClip:
+    caption = (
+        f"{printable(wrong.name)}: {wrong.label}, taken for {wrong.predicted} "
+        f"({wrong.probability:.1%})"
+    )
+    svg = folio.small(f"wrong-{number + 1}", lambda: figures.spectrogram(run, wrong))
+    return PlayableClip(svg, caption, wav_url(wrong.samples, run.config.srnn.sample_rate))
 
 
 def _extreme(measured: Measured) -> Iterator[str]:
@@ -340,7 +357,7 @@ def _group_cells(group: compare.Group, keys: Sequence[str]) -> Iterator[str]:
     yield from ([group.keys[key] for key in keys] if keys else ["all"])
     yield ", ".join(str(run.config.srnn.seed) for run in group.runs)
     for column in compare.COLUMNS:
-        found = compare.figure(column, group.runs)
+        found = compare.statistic(column, group.runs)
         std = "" if found.std is None else f" ± {format(found.std, column.style)}"
         yield f"{_cell(found.mean, column.style)}{std}"
 

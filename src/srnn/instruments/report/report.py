@@ -3,18 +3,28 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from srnn.errors import InputError
+from srnn.errors import InputError, printable
 from srnn.files import write_text
 from srnn.instruments.listening.measure import Curves
 from srnn.instruments.report import parts
-from srnn.instruments.report.collect import Measured, Run, hear, measure, read_run
+from srnn.instruments.report.collect import (
+    ClassifiedClip,
+    Json,
+    Measured,
+    Run,
+    classify_file,
+    measure,
+    read_run,
+)
 from srnn.instruments.report.folio import Folio
 from srnn.instruments.report.page import Tab, render
 from srnn.runs.evaluation import Partition
+from srnn.runs.recogniser import Recogniser
 from srnn.version import VERSION
 
 _WRONG = 12  # clips that are shown at most
@@ -29,12 +39,12 @@ def write_report(
     partition: Partition = "testing",
     dataroot: Path | None = None,
     clip: Path | None = None,
-    streams: Curves | None = None,
+    streams: Callable[[Recogniser], Curves] | None = None,
 ) -> Path:
     """Write a report about some runs, and its figures into a folder beside it.
 
     The clips of the partition are evaluated if the data set is there; otherwise the report says
-    that it is not, and has what the files of the run tell.
+    that it is not, and shows the results in the files of the run.
 
     Parameters
     ----------
@@ -46,9 +56,9 @@ def write_report(
     dataroot : Path, optional
         Another data set, or a test archive.
     clip : Path, optional
-        The recording that is shown; by default a typical clip of the partition.
-    streams : Curves, optional
-        Misses and false alarms of the run on streams.
+        The recording that is shown; by default a typical clip of the partition. Of one run only.
+    streams : callable, optional
+        Measures misses and false alarms on streams. Of one run only.
 
     Returns
     -------
@@ -60,84 +70,105 @@ def write_report(
     InputError
         If a run or the recording cannot be read, or a file cannot be written.
     """
-    found = [read_run(each) for each in runs]
+    found = _with_unique_names([read_run(each) for each in runs], runs)
+    shown = classify_file(found[0].recogniser, clip) if clip else None
     folder = file.with_name(f"{file.stem}-figures")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: expected a folder, found {error.strerror}") from error
-    measured = [_measured(run, partition, dataroot) for run in found]
-    if len(found) == 1:
+    one = len(found) == 1
+    measured = [_measured(run, partition, dataroot, _WRONG if one else 0) for run in found]
+    if one:
         (run,), (of_run,) = found, measured
-        tabs = _of_one(run, of_run, Folio(folder), clip, streams)
+        curves = streams(run.recogniser) if streams else None
+        tabs = _of_one(run, of_run, Folio(folder), shown, curves)
         title = run.name
     else:
         tabs = _of_several(found, measured, folder)
         title = f"{len(found)} runs"
-    subtitle = (
-        f"srnn {VERSION}, {time.strftime('%Y-%m-%d %H:%M')}: {', '.join(r.name for r in found)}"
-    )
+    names = ", ".join(run.name for run in found)
+    subtitle = f"{names}; srnn {VERSION}, {time.strftime('%Y-%m-%d %H:%M')}"
     data = {run.name: _data(run, each) for run, each in zip(found, measured, strict=True)}
     write_text(file, render(title, subtitle, tabs, data))
     return folder
 
 
+def _with_unique_names(runs: Sequence[Run], paths: Sequence[Path]) -> list[Run]:
+    """Return runs whose names differ, as far as need be by their parent folder and a number."""
+    counts = Counter(run.name for run in runs)
+    names = [
+        printable(run.name if counts[run.name] == 1 else f"{path.resolve().parent.name}/{run.name}")
+        for run, path in zip(runs, paths, strict=True)
+    ]
+    counts = Counter(names)
+    return [
+        replace(run, name=name if counts[name] == 1 else f"{name} ({number})")
+        for number, (run, name) in enumerate(zip(runs, names, strict=True), start=1)
+    ]
+
+
 def _of_one(
-    run: Run, measured: Measured | None, folio: Folio, clip: Path | None, streams: Curves | None
+    run: Run,
+    measured: Measured | str,
+    folio: Folio,
+    clip: ClassifiedClip | None,
+    streams: Curves | None,
 ) -> list[Tab]:
-    heard = hear(run.recogniser, clip) if clip else measured.typical if measured else None
-    tabs = [parts.overview(run, measured, folio)]
-    if measured:
-        tabs.append(parts.classes(run, measured, folio))
-    if heard:
-        tabs.append(parts.clip(run, heard, folio))
-    tabs.append(parts.neurons(run, measured, folio))
-    tabs += _energy(run, measured, folio)
+    results, found = _results(run, measured), _only(measured)
+    clip = clip or (found.typical if found else None)
+    tabs = [parts.overview(run, results, measured, folio)]
+    if results:
+        tabs.append(parts.classes(run, results, found, folio))
+    if clip:
+        tabs.append(parts.clip(run, clip, folio))
+    tabs.append(parts.neurons(run, found, folio))
+    if results and results.get("energy"):
+        tabs.append(parts.energy(results["energy"], folio))
     if streams:
         tabs.append(parts.streams(streams, folio))
     return [*tabs, parts.configuration(run)]
 
 
-def _of_several(
-    runs: Sequence[Run], measured: Sequence[Measured | None], folder: Path
-) -> list[Tab]:
+def _of_several(runs: Sequence[Run], measured: Sequence[Measured | str], folder: Path) -> list[Tab]:
     """Return the comparison, and then a part for each run, without its clips."""
     tabs = [parts.comparison(runs, Folio(folder))]
     for number, (run, of_run) in enumerate(zip(runs, measured, strict=True), start=1):
-        folio = Folio(folder, f"run-{number}-")
-        some = [parts.overview(run, of_run, folio)]
-        if of_run:
-            some.append(parts.classes(run, replace(of_run, wrong=()), folio))
-        some += [parts.neurons(run, of_run, folio), *_energy(run, of_run, folio)]
-        some.append(parts.configuration(run))
+        found = _only(of_run)
+        without_clips = replace(found, typical=None) if found else of_run
+        some = _of_one(run, without_clips, Folio(folder, f"run-{number}-"), None, None)
         blocks = [block for tab in some for block in tab.blocks]
         tabs.append(Tab(f"run-{number}", run.name, blocks))
     return tabs
 
 
-def _energy(run: Run, measured: Measured | None, folio: Folio) -> list[Tab]:
-    """Return the part on energy: as measured now, or else as in test.json, if it has one."""
-    result = measured.evaluation.to_json() if measured else run.test or {}
-    found = result.get("energy")
-    return [parts.energy(found, folio)] if isinstance(found, dict) else []
-
-
-def _measured(run: Run, partition: Partition, dataroot: Path | None) -> Measured | None:
-    """Measure a run; without its data set, which only the user may miss, return None."""
+def _measured(
+    run: Run, partition: Partition, dataroot: Path | None, max_wrong: int
+) -> Measured | str:
+    """Measure a run; without its data set, which only the user may miss, return why it is not."""
     try:
-        return measure(run, partition, dataroot, _WRONG)
+        return measure(run, partition, dataroot, max_wrong)
     except InputError as error:
         if dataroot:
             raise
-        _log.warning("%s: no clips are shown: %s", run.name, error)
-        return None
+        _log.warning("%s: not measured: %s", run.name, error)
+        return str(error)
 
 
-def _data(run: Run, measured: Measured | None) -> dict[str, object]:
+def _only(measured: Measured | str) -> Measured | None:
+    return None if isinstance(measured, str) else measured
+
+
+def _results(run: Run, measured: Measured | str) -> Json | None:
+    """Return the JSON of the evaluation of now, or else of test.json, if there is one."""
+    return run.test if isinstance(measured, str) else measured.evaluation.to_json()
+
+
+def _data(run: Run, measured: Measured | str) -> Json:
     """Return what the page holds for programs."""
     return {
         "test": run.test,
-        "measured": measured.evaluation.to_json() if measured else None,
+        "measured": None if isinstance(measured, str) else measured.evaluation.to_json(),
         "metrics": run.metrics,
         "config": run.config.model_dump(mode="json"),
     }

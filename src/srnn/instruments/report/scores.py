@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from srnn.training.evaluation import wilson_interval
 
-_RESAMPLES = 2000
+RESAMPLES = 2000
 _SEED = 0
 
 
 class Score(NamedTuple):
-    """A fraction with its 95 % interval; all are None where it is not defined."""
+    """A fraction with its 95 % interval; None where it is not defined."""
 
     value: float | None
     low: float | None = None
@@ -51,7 +51,9 @@ def class_scores(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> l
     """Return the scores of each class.
 
     The intervals of precision and recall are Wilson's. That of F1, which is no proportion of
-    independent trials, is the range of the middle 95 % of 2,000 bootstrap samples of the clips.
+    independent trials, is the range of the middle 95 % of its values in `RESAMPLES` bootstrap
+    samples of the clips, where it is defined. Where F1 is 0 or 1 in all of them, and in the clips
+    themselves, the bootstrap says nothing, and there is no interval.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def class_scores(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> l
             int(counts[k].sum()),
             _proportion(int(counts[k, k]), int(counts[:, k].sum())),
             _proportion(int(counts[k, k]), int(counts[k].sum())),
-            Score(None) if np.isnan(values[k]) else Score(float(values[k]), *bounds[k]),
+            _f1_score(float(values[k]), *bounds[k]),
         )
         for k, label in enumerate(labels)
     ]
@@ -77,6 +79,12 @@ def class_scores(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> l
 def _proportion(hits: int, trials: int) -> Score:
     interval = wilson_interval(hits, trials)
     return Score(hits / trials, *interval) if interval else Score(None)
+
+
+def _f1_score(value: float, low: float, high: float) -> Score:
+    if np.isnan(value):
+        return Score(None)
+    return Score(value, low, high) if low < high else Score(value)
 
 
 def _f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -89,13 +97,16 @@ def _f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _f1_bounds(counts: NDArray[np.int64]) -> list[tuple[float, float]]:
-    """Return the bootstrap interval of each class's F1."""
+    """Return the bootstrap interval of each class's F1; NaN where it has none."""
     total = counts.sum()
     if not total:
         return [(float("nan"), float("nan"))] * len(counts)
     rng = np.random.default_rng(_SEED)
-    samples = rng.multinomial(total, counts.ravel() / total, size=_RESAMPLES)
-    found = _f1(samples.reshape(_RESAMPLES, *counts.shape))  # (R, K)
-    # A class that is in no sample has no interval; its value is None, too.
-    low, high = np.quantile(np.nan_to_num(found), [0.025, 0.975], axis=0)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    samples = rng.multinomial(total, counts.ravel() / total, size=RESAMPLES)
+    found = _f1(samples.reshape(RESAMPLES, *counts.shape))  # (R, K)
+    bounds = []
+    for values in found.T:
+        defined = values[~np.isnan(values)]
+        low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
+        bounds.append((float(low), float(high)))
+    return bounds

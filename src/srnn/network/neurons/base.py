@@ -108,14 +108,12 @@ class Neuron(ABC):
         return ()
 
     @property
-    def update(self) -> Update:
-        """Arithmetic and memory accesses of one update, for the energy of an inference.
+    def update(self) -> Update | None:
+        """Arithmetic and memory accesses of one update, from which energy is computed.
 
-        By default a guess: each learnable parameter weights a sum, a reset and a comparison
-        follow, and potential and adaptation are kept. A kind returns what its equations need.
+        None, the default: unknown, and no energy is reported.
         """
-        count = len(self.learnable)
-        return Update(multiplications=count, additions=2 * count + 2, state=2, parameters=count)
+        return None
 
     def distribution(self, name: str) -> Normal | Uniform:
         """Return the distribution that the learnable parameter ``name`` is drawn from."""
