@@ -93,7 +93,8 @@ class LiveLine:
     def show(self, step: int, state: LiveState) -> None:
         """Show the state after ``step`` steps of the epoch."""
         self._bar.n = step
-        width = self._bar.format_dict["ncols"] or 80
+        columns = self._bar.format_dict["ncols"]
+        width = columns if columns and columns > 0 else 80  # -1: the terminal says that it has none
         total, ascii_only = self._bar.total, self._bar.ascii
         text = live_line(self._head, step, total, state.parts(), width - 1, ascii_only=ascii_only)
         # The cursor waits at the left, so that the ^C of a terminal is overwritten, too.
