@@ -121,14 +121,17 @@ def status(study: SweepStudy) -> str:
     lines = [["", *upper] for upper in _heads(study)]
     lines += [[f"{row.number}{'*' * row.is_best}", *_cells(study, row)] for row in found]
     best = "the Pareto front" if sweep.keys.spikes else "the best trial"
-    legend = f"*: {best}; accuracies (%), spikes an inference and testing: mean of the seeds, ± std"
+    legend = [
+        f"*: {best}; validation: {sweep.base.data.selection.replace('_', ' ')} chose the epoch",
+        "mean ± standard deviation over the seeds; in brackets: of a trial that is not finished",
+    ]
     failures = [
         f"trial {row.number} failed: {line}"
         for row in found
         if row.failure
         for line in row.failure.splitlines()
     ]
-    return "\n".join([head, "", text_table(lines, keys=1), "", legend, *failures])
+    return "\n".join([head, "", text_table(lines, keys=1), "", *legend, *failures])
 
 
 def _best(study: SweepStudy) -> Sequence[FrozenTrial]:
@@ -155,36 +158,36 @@ def _row(study: SweepStudy, trial: FrozenTrial, is_best: bool) -> TrialRow:
     )
 
 
+def _columns(study: SweepStudy) -> dict[str, tuple[str, str, str]]:
+    """Return the figures that are shown: heads, one below the other, and the format of values."""
+    objective = study.sweep.keys.objective
+    return {
+        objective: ("validation", objective.removesuffix("_accuracy"), ".2%"),
+        "spikes": ("", "spikes", ",.0f"),
+        "testing_accuracy": ("testing", "accuracy", ".2%"),
+    }
+
+
 def _heads(study: SweepStudy) -> list[list[str]]:
     names = [name.split(".") for name in study.sweep.space]
-    upper = ["", *(f"{table}." for table, _ in names), "validation", "", "", "", "spikes", ""]
-    lower = ["", *(key for _, key in names), "accuracy", "±", "balanced", "±", "", "±"]
-    return [[*upper, "testing", "", "", ""], [*lower, "accuracy", "±", "seeds", "min"]]
+    above = [above for above, _, _ in _columns(study).values()]
+    below = [below for _, below, _ in _columns(study).values()]
+    return [
+        ["", *(f"{table}." for table, _ in names), *above, "", ""],
+        ["", *(key for _, key in names), *below, "seeds", "min"],
+    ]
 
 
 def _cells(study: SweepStudy, row: TrialRow) -> list[str]:
-    setting = (
-        toml_value(row.setting[name]) if name in row.setting else "-" for name in study.sweep.space
-    )
-    cells = [row.state, *(_short(value) for value in setting)]
-    for name, style in _STYLES.items():
-        cells += [_cell(row.mean(name), style), _cell(row.std(name), style)]
-    if row.state in ("pruned", "running") and not row.results and row.last is not None:
-        objective = list(_STYLES).index(study.sweep.keys.objective)
-        cells[1 + len(study.sweep.space) + 2 * objective] = f"({row.last:.2%})"
+    values = (row.setting.get(name) for name in study.sweep.space)
+    cells = [row.state, *("-" if value is None else _short(toml_value(value)) for value in values)]
+    for name, (_, _, style) in _columns(study).items():
+        mean, std = row.mean(name), row.std(name)
+        cell = "-" if mean is None else format(mean, style)
+        if mean is None and name == study.sweep.keys.objective and row.last is not None:
+            cell = f"({row.last:{style}})"
+        cells.append(cell if std is None else f"{cell} ± {std:{style}}")
     return [*cells, f"{len(row.results)}", f"{row.seconds / 60:.1f}" if row.seconds else "-"]
-
-
-_STYLES = {
-    "accuracy": ".2%",
-    "balanced_accuracy": ".2%",
-    "spikes": ",.0f",
-    "testing_accuracy": ".2%",
-}
-
-
-def _cell(value: float | None, style: str) -> str:
-    return "-" if value is None else format(value, style)
 
 
 def _short(text: str) -> str:
