@@ -39,19 +39,18 @@ def go_to(folder: Path, tones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def worker(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Start ``srnn sweep`` in the background; kill it at the end if it still runs."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "srnn", "sweep", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -59,5 +58,5 @@ def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> N
     deadline = time.monotonic() + SLOW
     while not holds():
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, "it ended"
         time.sleep(0.01)

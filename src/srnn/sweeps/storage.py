@@ -46,7 +46,7 @@ class Locks(Protocol):
         """Take the lock of a trial until the end of a context, or return None: another has it."""
 
     def still_held(self, number: int) -> bool:
-        """Whether the lock of a trial is held, or, having been lost, could be taken again."""
+        """Whether the lock of a trial, which was taken, was held without a break."""
 
 
 def open_storage(sweep: Sweep) -> tuple[BaseStorage, Locks]:
@@ -161,6 +161,7 @@ class _ServerLocks:
     @contextmanager
     def study(self) -> Iterator[None]:
         key = self._key("study")
+        self._renewed()
         self._connection.execute("SELECT pg_advisory_lock(%s)", [key])
         try:
             yield
@@ -168,17 +169,14 @@ class _ServerLocks:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", [key])
 
     def trial(self, number: int) -> AbstractContextManager[object] | None:
-        if not self._taken(number):
+        cursor = self._connection.execute(
+            "SELECT pg_try_advisory_lock(%s)", [self._key(f"trial {number}")]
+        )
+        if not cursor.fetchone()[0]:
             return None
         held = ExitStack()
         held.callback(self._release, number)
         return held
-
-    def _taken(self, number: int) -> bool:
-        cursor = self._connection.execute(
-            "SELECT pg_try_advisory_lock(%s)", [self._key(f"trial {number}")]
-        )
-        return bool(cursor.fetchone()[0])
 
     def _release(self, number: int) -> None:
         import psycopg
@@ -191,14 +189,18 @@ class _ServerLocks:
             self._connection.close()
 
     def still_held(self, number: int) -> bool:
+        return not self._renewed()
+
+    def _renewed(self) -> bool:
+        """Connect again if the connection is lost, and with it all locks; return whether it was."""
         import psycopg
 
         try:
             self._connection.execute("SELECT 1")
         except psycopg.OperationalError:
             self._connection = self._connect()
-            return self._taken(number)
-        return True
+            return True
+        return False
 
     def _key(self, what: str) -> int:
         """Return the number by which the server knows a lock (64 bits, signed)."""

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class _LostError(Exception):
-    """Another worker has taken over the trial, as this one was cut off from the storage."""
+    """The worker was cut off from the storage: another one may have the trial."""
 
 
 def work(study: SweepStudy, log_to: LogTo = lambda _run, _config: None) -> None:
@@ -89,7 +89,10 @@ def _train(study: SweepStudy, claim: Claim, log_to: LogTo) -> None:
             study.fail(claim, trial.seconds, str(error))
         _log.warning("trial %d failed: %s", claim.number, error)
     except _LostError:
-        _log.warning("trial %d: the storage was out of reach, another worker has it", claim.number)
+        _log.warning(
+            "trial %d: the connection to the storage was lost; whoever is free goes on with it",
+            claim.number,
+        )
     else:
         objective = study.sweep.keys.objective
         values = [statistics.fmean(getattr(each, objective) for each in results)]
