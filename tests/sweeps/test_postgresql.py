@@ -113,6 +113,8 @@ def test_a_lock_ends_with_its_connection(server: str) -> None:
     with taken:
         assert other.still_held(3)
     assert one.trial(3)
+    one.close()
+    other.close()
 
 
 @pytest.mark.parametrize(

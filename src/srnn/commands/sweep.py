@@ -48,21 +48,22 @@ def sweep(sweep: Path, jobs: int, status: bool, worker: bool, as_json: bool) -> 
     from srnn.sweeps.table import status as table
     from srnn.sweeps.worker import work
 
-    study = join(plan, create=not status)
     code = 0
-    if not status:
-        try:
-            if jobs > 1:
-                code = _run_workers(sweep, jobs)
-            else:
-                work(study, _log_to)
-        except Interrupted:
-            if not worker:
-                logger.info("the study is in {}: the same command goes on with it", plan.directory)
-            raise
-    if not worker:
-        found = [row.to_json() for row in rows(study)]
-        click.echo(json.dumps(found, indent=2) if as_json else table(study))
+    with join(plan, create=not status) as study:
+        if not status:
+            try:
+                if jobs > 1:
+                    code = _run_workers(sweep, jobs)
+                else:
+                    work(study, _log_to)
+            except Interrupted:
+                if not worker:
+                    place = plan.directory
+                    logger.info("the study is in {}: the same command goes on with it", place)
+                raise
+        if not worker:
+            found = [row.to_json() for row in rows(study)]
+            click.echo(json.dumps(found, indent=2) if as_json else table(study))
     return code
 
 

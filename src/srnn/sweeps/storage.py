@@ -48,6 +48,9 @@ class Locks(Protocol):
     def still_held(self, number: int) -> bool:
         """Whether the lock of a trial, which was taken, was held without a break."""
 
+    def close(self) -> None:
+        """Close all connections, also those of the storage."""
+
 
 def open_storage(sweep: Sweep) -> tuple[BaseStorage, Locks]:
     """Return the storage of a sweep, created if missing, and the locks that belong to it.
@@ -116,6 +119,9 @@ class _FileLocks:
     def still_held(self, number: int) -> bool:
         return True  # as long as the process lives
 
+    def close(self) -> None:
+        pass  # there are none
+
 
 def _open_server(sweep: Sweep, address: str) -> tuple[BaseStorage, Locks]:
     expect_optuna(postgresql=True)
@@ -134,6 +140,7 @@ def _open_server(sweep: Sweep, address: str) -> tuple[BaseStorage, Locks]:
             f"{sweep.file}: sweep.storage: expected a PostgreSQL server that lets this user in, "
             f"found: {reason}"
         ) from error
+    locks.closing.callback(storage.engine.dispose)
     return storage, locks
 
 
@@ -146,7 +153,12 @@ class _ServerLocks:
     def __init__(self, address: str, study: str) -> None:
         self._address = address
         self._name = study
+        self.closing = ExitStack()
         self._connection = self._connect()
+
+    def close(self) -> None:
+        self._connection.close()
+        self.closing.close()
 
     def _connect(self) -> Any:
         import psycopg
@@ -198,6 +210,7 @@ class _ServerLocks:
         try:
             self._connection.execute("SELECT 1")
         except psycopg.OperationalError:
+            self._connection.close()
             self._connection = self._connect()
             return True
         return False

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import optuna
@@ -73,7 +73,7 @@ class Claim:
 
 
 class SweepStudy:
-    """The study of a sweep, joined by a worker.
+    """The study of a sweep, joined by a worker; a context, which closes its connections.
 
     Parameters
     ----------
@@ -86,6 +86,12 @@ class SweepStudy:
         self.sweep = sweep
         self.study = study
         self.locks = locks
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.locks.close()
 
     def trials(self) -> list[FrozenTrial]:
         """Return all trials so far, in the order of their numbers, but those that repeat others."""
