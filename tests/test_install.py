@@ -263,7 +263,10 @@ def test_each_script_installs_once_before_anything_else(name: str) -> None:
     first, *rest = [shlex.split(step) for step in steps]
     assert first[:3] == ["python", "-I", ".ci/install.py"]
     needed = {"srnn": "prod", "bench": "prod", "quickstart": "prod,synthetic"}
-    assert first[3:5] == [needed.get(name, "prod,synthetic,tensorboard,neurobench,dev"), "{pdm}"]
+    assert first[3:5] == [
+        needed.get(name, "prod,synthetic,tensorboard,neurobench,sweep,dev"),
+        "{pdm}",
+    ]
     for command, *arguments in rest:
         # A step that is a script itself, or PDM, would install again.
         assert command not in {"pdm", *scripts()}

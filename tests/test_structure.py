@@ -42,6 +42,7 @@ ALLOWED = {
         "runs",
         "version",
     },
+    "sweeps": {"errors", "files", "settings", "config", "data", "runs", "training"},
     "neurobench": {"errors", "network", "runs", "training"},
     "process": {"errors", "log", "training"},
     "commands": {
@@ -55,6 +56,7 @@ ALLOWED = {
         "training",
         "runs",
         "instruments",
+        "sweeps",
     },
     "cli": {"commands", "process", ""},
     "": {"errors", "plot", "training", "runs", "network", "version"},

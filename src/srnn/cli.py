@@ -23,6 +23,7 @@ from srnn.commands.listen import calibrate, listen
 from srnn.commands.models import card, models
 from srnn.commands.predict import predict
 from srnn.commands.report import report
+from srnn.commands.sweep import sweep
 from srnn.commands.train import train
 from srnn.process import exit_code, open_standard_streams
 
@@ -33,6 +34,7 @@ Examples:
   srnn my.toml --set srnn.epochs=5 --run-dir a  train with a key changed, into a/
   srnn --run-dir a --resume                     go on after an interruption
   srnn my.toml --run-dir b --seeds 3            three runs, mean and standard deviation
+  srnn sweep lr.toml --jobs 2                   many runs that differ in some keys
   srnn evaluate a --partition validation        accuracy of that partition
   srnn predict a yes.wav takes/ --top 3         words in recordings of one's own
   srnn predict a meeting.flac --all             a word for each second of it
@@ -83,6 +85,7 @@ def cli() -> None:
 
 for _command in (
     train,
+    sweep,
     evaluate,
     predict,
     report,

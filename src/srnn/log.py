@@ -59,12 +59,15 @@ class _ToLoguru(logging.Handler):
         target.opt(exception=record.exc_info).log(record.levelname, record.getMessage())
 
 
-def set_up_logging(level: str, file: Path | None = None) -> None:
-    """Log to stderr, beside a progress bar if there is one, and to ``file``."""
+def set_up_logging(level: str, file: Path | None = None, *, terminal: str | None = None) -> None:
+    """Log to stderr, beside a progress bar if there is one, and to ``file``.
+
+    ``terminal`` is another level for stderr.
+    """
     logger.remove()
     logger.add(
         lambda text: tqdm.write(text, file=sys.stderr, end=""),
-        level=level,
+        level=terminal or level,
         format="<green>{time:HH:mm:ss}</green> <level>{level:<7}</level> {message}",
         colorize=sys.stderr is not None and sys.stderr.isatty(),
         filter=lambda record: "file_only" not in record["extra"],

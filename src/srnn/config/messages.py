@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from srnn.config.tables import Config, schemas
 from srnn.config.writing import toml_value
+from srnn.settings import Keys
 
 _LONGEST_VALUE = 200  # characters of a wrong value that an error message repeats
 
@@ -36,6 +37,25 @@ def key_problems(document: Document) -> dict[Place, str]:
             place = tuple(str(part) for part in error["loc"][:2])
             errors.setdefault(place, []).append(error)
         return {place: _key_problem(document, place, group) for place, group in errors.items()}
+    return {}
+
+
+def table_problems(keys: type[Keys], table: dict[str, Any]) -> dict[str, str]:
+    """Return the error of each invalid key of a table that is no part of a configuration."""
+    schema = keys.model_json_schema()["properties"]
+    try:
+        keys.model_validate(table)
+    except ValidationError as failure:
+        errors: dict[str, list[ErrorDetails]] = {}
+        for error in failure.errors():
+            errors.setdefault(str(error["loc"][0]), []).append(error)
+        return {
+            name: expected_found(expectation(schema[name]), _found(table[name], group))
+            if name in schema
+            else "unknown key"
+            + (_nearest(name, {key: key for key in schema}, 0.6) or f"; known: {', '.join(schema)}")
+            for name, group in errors.items()
+        }
     return {}
 
 

@@ -17,7 +17,9 @@ from srnn.errors import InputError
 _PACKAGE = Path(__file__).parents[1]
 
 
-def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load(
+    name: str | Path, overrides: Sequence[str] = (), *, overridden_by: str = "--set "
+) -> Config:
     """Read and validate a configuration.
 
     Parameters
@@ -27,6 +29,8 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     overrides : sequence of str
         ``table.key=value`` each, later ones first in rank. The value is TOML, or, where it is
         not, a plain string.
+    overridden_by : str
+        Begins the problem of an override; ``table.key`` follows.
 
     Returns
     -------
@@ -41,12 +45,12 @@ def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     try:
         path = find(name)
-        document = _parse(path)
+        document = parse(path)
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
     overridden, problems = override(document, overrides)
-    return _validated(document, str(path), overridden, problems)
+    return _validated(document, str(path), overridden, problems, overridden_by)
 
 
 def from_tables(tables: Document, source: str) -> Config:
@@ -77,13 +81,17 @@ def with_overrides(config: Config, overrides: Sequence[str], table: str) -> Conf
 
 
 def _validated(
-    document: Document, path: str, overridden: set[Place], problems: list[str]
+    document: Document,
+    path: str,
+    overridden: set[Place],
+    problems: list[str],
+    overridden_by: str = "--set ",
 ) -> Config:
     """Return the configuration, or raise `problems` and everything else that is wrong with it."""
 
     def report(places: Sequence[Place], text: str) -> None:
         is_override = any(place[: len(at)] == at for place in overridden for at in places)
-        source = "--set " if is_override else f"{path}: "
+        source = overridden_by if is_override else f"{path}: "
         problems.append(f"{source}{'.'.join(places[0])}: {text}")
 
     bad = key_problems(document)
@@ -139,7 +147,16 @@ def find(name: str | Path) -> Path:
     raise InputError(f"{name}: expected a TOML file, found nothing at {looked}")
 
 
-def _parse(path: Path) -> Document:
+def parse(path: Path) -> Document:
+    """Return the content of a TOML file.
+
+    Raises
+    ------
+    InputError
+        If it is no TOML.
+    OSError
+        If it cannot be read.
+    """
     content = path.read_bytes()
     try:
         return tomli.loads(content.decode("utf-8-sig"))  # some editors put a mark in front

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from srnn.config import Config
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.parts import spec_of
@@ -68,18 +69,31 @@ def _row(run: RunDirectory) -> _Row:
     chosen = lines[best.epoch - 1]
     testing = json.loads(run.test.read_text())
     config = best.parsed_config()
-    sizes = config.srnn.layer_sizes
-    per_step = sum(size * rate for size, rate in zip(sizes, chosen["firing_rate"], strict=True))
+    spikes = spikes_per_inference(config, chosen["firing_rate"])
+    frames = spec_of(config).frames
     return (
         chosen["valid_accuracy"],
         chosen.get("valid_balanced_accuracy"),  # older versions had none
         testing["accuracy"],
         testing.get("balanced_accuracy"),
-        per_step / sum(sizes),
-        per_step * spec_of(config).frames,
+        spikes / frames / sum(config.srnn.layer_sizes),
+        spikes,
         best.epoch,
         sum(line["seconds"] for line in lines) / 60,
     )
+
+
+def spikes_per_inference(config: Config, firing_rate: Sequence[float]) -> float:
+    """Return the spikes of all hidden layers for one clip.
+
+    Parameters
+    ----------
+    config : Config
+    firing_rate : sequence of float, 0 to 1
+        Spikes per neuron and time step of each layer.
+    """
+    layers = zip(config.srnn.layer_sizes, firing_rate, strict=True)
+    return sum(size * rate for size, rate in layers) * spec_of(config).frames
 
 
 def _mean(column: _Row) -> float | None:

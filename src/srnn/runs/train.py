@@ -48,7 +48,7 @@ from srnn.training.device import make_device
 from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import Examples, make_examples, memory_budget_of
 from srnn.training.interrupt import stop_on_signals
-from srnn.training.loop import Trainer, TrainingData
+from srnn.training.loop import Trainer, TrainingData, Watch
 from srnn.training.spotter import Spotter
 from srnn.version import VERSION
 
@@ -65,6 +65,7 @@ def train(
     *,
     memory_budget: int | None = None,
     first: bool = True,
+    watch: Watch | None = None,
 ) -> None:
     """Train by a configuration, test once with the best weights, and fill ``run``.
 
@@ -79,6 +80,8 @@ def train(
     first : bool
         Whether this is the first of several runs that differ in their seed only. Common
         messages are logged on the terminal for the first run only.
+    watch : callable, optional
+        See `srnn.training.loop.Watch`.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def train(
     with resources(config, device):
         budget = memory_budget_of(device) if memory_budget is None else memory_budget
         examples = _make_examples(config, corpus, device, budget)
-        _train(config, corpus, examples, run, device, last, init)
+        _train(config, corpus, examples, run, device, last, init, watch)
 
 
 def _train(
@@ -127,6 +130,7 @@ def _train(
     device: torch.device,
     last: Checkpoint | None,
     init: Checkpoint | None,
+    watch: Watch | None,
 ) -> None:
     torch.manual_seed(config.srnn.seed)
     network = network_of(config, len(corpus.labels))
@@ -153,6 +157,7 @@ def _train(
         device,
         selection=config.data.selection,
         graphs=config.cuda.graphs,
+        watch=watch,
     )
     _log_network(spotter, corpus.labels)
     if last:

@@ -83,6 +83,13 @@ class TrainingData:
     order: Callable[[int], NDArray[np.int64]]
 
 
+Watch = Callable[[Sequence[EpochMetrics]], None]
+"""Is called with all finished epochs when the state after the last of them is saved.
+
+What it raises ends training, which can be resumed.
+"""
+
+
 class Recorder(Protocol):
     """Stores the results of training; see `srnn.runs.recorder`."""
 
@@ -114,6 +121,7 @@ class Trainer:
         See `SelectionKeys`.
     graphs : bool
         Whether a CUDA device replays its steps as a CUDA graph.
+    watch : callable, optional
     """
 
     def __init__(
@@ -126,8 +134,10 @@ class Trainer:
         *,
         selection: Selection = "accuracy",
         graphs: bool,
+        watch: Watch | None = None,
     ) -> None:
         self.keys = keys
+        self._watch = watch
         self.selection = selection
         self.spotter = spotter
         self.data = data
@@ -162,10 +172,16 @@ class Trainer:
         InputError
             If a checkpoint cannot be written.
         """
+        self._show_watcher()
         while not self._is_complete():
             order = self._train_epoch(stop)
             self._finish_epoch(order)
+            self._show_watcher()
             stop.check()
+
+    def _show_watcher(self) -> None:
+        if self._watch and self.progress.history:
+            self._watch(self.progress.history)
 
     def _is_complete(self) -> bool:
         keys = self.keys

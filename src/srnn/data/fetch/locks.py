@@ -29,7 +29,7 @@ def locked(path: Path, waiting: str | None) -> AbstractContextManager[object]:
     path : Path
         The file of the lock, created if missing. It is not deleted: others may wait for it.
     waiting : str or None
-        Message to log while another process holds it. None: do not wait.
+        Message to log while another process holds it; if empty, none. None: do not wait.
 
     Returns
     -------
@@ -69,8 +69,9 @@ def _acquire(lock: FileLock, path: Path, waiting: str | None) -> None:
     except Timeout:
         if waiting is None:
             raise
-        _log.info("%s", waiting)
-        _log.info("the other process holds the lock %s", printable(path))
+        if waiting:
+            _log.info("%s", waiting)
+            _log.info("the other process holds the lock %s", printable(path))
         lock.acquire()
 
 

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MPL-2.0
+"""The trials of a sweep as rows, and the table of them."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from optuna.trial import FrozenTrial, TrialState
+
+from srnn.config import toml_value
+from srnn.runs.tables import text_table
+from srnn.sweeps.results import RunResult
+from srnn.sweeps.storage import trial_directory
+from srnn.sweeps.study import FAILURE, SECONDS, SweepStudy, results_of
+
+State = Literal["finished", "pruned", "failed", "running"]
+
+_STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+_ORDER = list(_STATES.values())
+_WIDEST = 24  # characters of a value
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial.
+
+    Attributes
+    ----------
+    number : int
+    state : str
+        ``finished``, ``pruned``, ``failed`` or ``running`` (in hand, or waiting for a worker).
+    setting : dict
+        The values of the varied keys, by ``table.key``.
+    results : dict of int to RunResult
+        By seed; those that are finished.
+    is_best : bool
+        Whether it is the best trial, or, with two objectives, on the Pareto front.
+    last : float or None
+        The last figure that the pruner was given: the objective so far.
+    seconds : float
+        Training time; 0 while it is running.
+    failure : str or None
+        Why it failed.
+    path : Path
+        Its directory, which on another machine may be missing.
+    """
+
+    number: int
+    state: State
+    setting: dict[str, Any]
+    results: dict[int, RunResult]
+    is_best: bool
+    last: float | None
+    seconds: float
+    failure: str | None
+    path: Path
+
+    def figures(self, name: str) -> list[float]:
+        """Return a figure of `RunResult` for each finished seed, where there is one."""
+        found = (getattr(result, name) for result in self.results.values())
+        return [value for value in found if value is not None]
+
+    def mean(self, name: str) -> float | None:
+        """Return the mean of a figure over the finished seeds, or None without any."""
+        values = self.figures(name)
+        return statistics.fmean(values) if values else None
+
+    def std(self, name: str) -> float | None:
+        """Return the standard deviation (of a sample), or None with fewer than two seeds."""
+        values = self.figures(name)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as an object of JSON."""
+        return {
+            "trial": self.number,
+            "state": self.state,
+            "best": self.is_best,
+            "setting": self.setting,
+            "results": {str(seed): each.to_json() for seed, each in self.results.items()},
+            "last": self.last,
+            "seconds": self.seconds,
+            "failure": self.failure,
+            "path": str(self.path),
+        }
+
+
+def rows(study: SweepStudy) -> list[TrialRow]:
+    """Return the trials that have begun, best first.
+
+    With two objectives those of the Pareto front come first, in the order of their accuracy.
+    Finished trials come before pruned, failed and running ones.
+    """
+    best = {trial.number for trial in _best(study)}
+    found = [_row(study, trial, trial.number in best) for trial in study.trials() if trial.params]
+    objective = study.sweep.keys.objective
+
+    def order(row: TrialRow) -> tuple[int, bool, float, int]:
+        figure = row.mean(objective) if row.state == "finished" else row.last
+        return _ORDER.index(row.state), not row.is_best, -(figure or 0.0), row.number
+
+    return sorted(found, key=order)
+
+
+def status(study: SweepStudy) -> str:
+    """Return the table of the trials, best first, and how far the sweep has come."""
+    sweep, found = study.sweep, rows(study)
+    counts = [(state, sum(row.state == state for row in found)) for state in _ORDER]
+    planned = "" if sweep.planned is None else f" of {sweep.planned}"
+    listed = ", ".join(f"{count} {state}" for state, count in counts if count)
+    head = f"study {sweep.name}: {len(found)}{planned} trials{': ' if listed else ''}{listed}"
+    if not found:
+        return head
+    lines = [["", *upper] for upper in _heads(study)]
+    lines += [[f"{row.number}{'*' * row.is_best}", *_cells(study, row)] for row in found]
+    best = "the Pareto front" if sweep.keys.spikes else "the best trial"
+    legend = [
+        f"*: {best}; validation: {sweep.base.data.selection.replace('_', ' ')} chose the epoch",
+        "mean ± standard deviation over the seeds; in brackets: of a trial that is not finished",
+    ]
+    failures = [
+        f"trial {row.number} failed: {line}"
+        for row in found
+        if row.failure
+        for line in row.failure.splitlines()
+    ]
+    return "\n".join([head, "", text_table(lines, keys=1), "", *legend, *failures])
+
+
+def _best(study: SweepStudy) -> Sequence[FrozenTrial]:
+    """Return the best trial, or those of the Pareto front; none if no trial is finished."""
+    finished = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
+    if not finished:
+        return []
+    return study.study.best_trials
+
+
+def _row(study: SweepStudy, trial: FrozenTrial, is_best: bool) -> TrialRow:
+    steps = trial.intermediate_values
+    known = {name: trial.params[name] for name in study.sweep.space if name in trial.params}
+    return TrialRow(
+        trial.number,
+        _STATES[trial.state],
+        {name: study.sweep.space[name].decoded(drawn) for name, drawn in known.items()},
+        results_of(trial.user_attrs),
+        is_best,
+        steps[max(steps)] if steps else None,
+        trial.user_attrs.get(SECONDS, 0.0),
+        trial.user_attrs.get(FAILURE),
+        trial_directory(study.sweep, trial.number),
+    )
+
+
+def _columns(study: SweepStudy) -> dict[str, tuple[str, str, str]]:
+    """Return the figures that are shown: heads, one below the other, and the format of values."""
+    objective = study.sweep.keys.objective
+    return {
+        objective: ("validation", objective.removesuffix("_accuracy"), ".2%"),
+        "spikes": ("", "spikes", ",.0f"),
+        "testing_accuracy": ("testing", "accuracy", ".2%"),
+    }
+
+
+def _heads(study: SweepStudy) -> list[list[str]]:
+    names = [name.split(".") for name in study.sweep.space]
+    above = [above for above, _, _ in _columns(study).values()]
+    below = [below for _, below, _ in _columns(study).values()]
+    return [
+        ["", *(f"{table}." for table, _ in names), *above, "", ""],
+        ["", *(key for _, key in names), *below, "seeds", "min"],
+    ]
+
+
+def _cells(study: SweepStudy, row: TrialRow) -> list[str]:
+    values = (row.setting.get(name) for name in study.sweep.space)
+    cells = [row.state, *("-" if value is None else _short(toml_value(value)) for value in values)]
+    for name, (_, _, style) in _columns(study).items():
+        mean, std = row.mean(name), row.std(name)
+        cell = "-" if mean is None else format(mean, style)
+        if mean is None and name == study.sweep.keys.objective and row.last is not None:
+            cell = f"({row.last:{style}})"
+        cells.append(cell if std is None else f"{cell} ± {std:{style}}")
+    return [*cells, f"{len(row.results)}", f"{row.seconds / 60:.1f}" if row.seconds else "-"]
+
+
+def _short(text: str) -> str:
+    """Return a value that is not too wide for a table; of a number four digits."""
+    try:
+        text = f"{float(text):.4g}" if "." in text or "e" in text else text
+    except ValueError:
+        text = text.strip('"')
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
