@@ -21,7 +21,8 @@ def to_text(curves: Curves) -> str:
     """Return tables of misses and of false alarms by threshold, and the thresholds of `RATES`."""
     shown = [_nearest(each) for each in _SHOWN]
     first = curves.misses[0]
-    lines = ["keywords missed:", f"{'threshold':<24}{_row(f'{THRESHOLDS[n]:.2f}' for n in shown)}"]
+    head = "keywords missed (mean of the words):"
+    lines = [head, f"{'threshold':<24}{_row(f'{THRESHOLDS[n]:.2f}' for n in shown)}"]
     lines += [
         f"{each.name:<24}{_row(f'{each.points[n].missed:.1%}' for n in shown)}"
         for each in curves.misses
