@@ -42,6 +42,7 @@ ALLOWED = {
         "runs",
         "version",
     },
+    "export": {"errors", "data", "features", "network", "training", "runs", "version"},
     "neurobench": {"errors", "network", "runs", "training"},
     "process": {"errors", "log", "training"},
     "commands": {
@@ -55,6 +56,7 @@ ALLOWED = {
         "training",
         "runs",
         "instruments",
+        "export",
     },
     "cli": {"commands", "process", ""},
     "": {"errors", "plot", "training", "runs", "network", "version"},
