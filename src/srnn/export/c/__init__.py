@@ -64,7 +64,7 @@ def export_c(
     program.write(output)
     lines = [
         f"{output}: {', '.join(program.files)}; weights: {weights}",
-        f"RAM: {program.ram:,} bytes (srnn_memory), and the stack; `listen` keeps a clip beside it, "
+        f"RAM: {program.ram:,} bytes (srnn_memory), and the stack; `listen` also keeps a clip, "
         f"{2 * recogniser.config.srnn.size:,} bytes",
     ]
     if not compiler or clips is None:

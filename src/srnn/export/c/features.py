@@ -60,13 +60,14 @@ def feature_code(extract: MelFeatures, normaliser: Normaliser) -> FeatureCode:
     first, ends, weights, bins = _bands(extract)
     has_deltas = max(spec.orders) > 0
     rows = spec.frames if spec.kind == "reference" else DELTA_WIDTH if has_deltas else 1
-    constants = {
+    constants: dict[str, Any] = {
         "kind": spec.kind,
         "size": spec.size,
         "rate": spec.sample_rate,
         "window": spec.n_fft,
         "hop": spec.hop,
         "points": points,
+        "radices": _factors(points),
         "first_bin": bins.start,
         "bins": bins.stop - bins.start,
         "bands": spec.n_mels,
@@ -92,7 +93,7 @@ def feature_code(extract: MelFeatures, normaliser: Normaliser) -> FeatureCode:
     tables = [
         Table("window", real, extract.window.numpy(force=True)),
         Table("turns", real, turns, "exp(-2 pi i k / WINDOW)"),
-        Table("radices", "unsigned", np.array(_factors(points)), "their product is POINTS"),
+        Table("radices", "unsigned", np.array(constants["radices"]), "their product is POINTS"),
         Table("band_first", "unsigned", first, "of each mel band, from FIRST_BIN on"),
         Table("band_end", "unsigned", ends),
         Table("band_weights", "float", weights, "of all bands, one after the other"),

@@ -68,13 +68,12 @@ def network_code(network: SpikingNetwork, weights: Weights) -> NetworkCode:
         name = f"hidden_{depth + 1}"
         weight, bias, recurrent, parameters = layer.weights(torch.empty(0, 0, network.input_size))
         of_input = matrix_of(weight, weights)
-        is_dense = depth == 0 and not ternary
-        tables += _matrix(f"{name}_input", of_input, by_input=not is_dense)
+        tables += _matrix(f"{name}_input", of_input, f"{name}_input_scale")
         tables.append(Table(f"{name}_bias", "float", _bias(bias, len(weight))))
         of_recurrent = None
         if recurrent is not None:
             of_recurrent = matrix_of(recurrent, weights)
-            tables += _matrix(f"{name}_recurrent", of_recurrent, by_input=True)
+            tables += _matrix(f"{name}_recurrent", of_recurrent, f"{name}_recurrent_scale")
         tables.append(Table(f"{name}_parameters", "float", parameters.numpy(force=True)))
         _replace(computed.hidden[depth], of_input, of_recurrent)
         layers.append(
@@ -91,7 +90,7 @@ def network_code(network: SpikingNetwork, weights: Weights) -> NetworkCode:
     computed.readout.output = linear(of_output.dense, readout.output.bias)
     outputs, widest = network.outputs, max(network.hidden_sizes)
     tables += [
-        *_matrix("readout_weights", of_output, by_input=True, scale="readout_scale"),
+        *_matrix("readout_weights", of_output, "readout_scale"),
         Table("readout_bias", "float", _bias(readout.output.bias, outputs)),
         Table("readout_alpha", "float", torch.exp(-1 / readout.tau_mem).numpy(force=True)),
     ]
@@ -137,13 +136,11 @@ def _kinds() -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
 
 
-def _matrix(name: str, matrix: Matrix, *, by_input: bool, scale: str = "") -> list[Table]:
-    """Return the tables of a matrix (O, I): in rows of the inputs, or else of the outputs."""
-    values = matrix.values.T if by_input else matrix.values
+def _matrix(name: str, matrix: Matrix, scale: str) -> list[Table]:
+    """Return the tables of a matrix (O, I), which has a row for each input, and of its scale."""
     if matrix.scale is None:
-        return [Table(name, "float", values)]
-    scale = scale or f"{name}_scale"
-    return [Table(name, "int8_t", values), Table(scale, "float", matrix.scale)]
+        return [Table(name, "float", matrix.values.T)]
+    return [Table(name, "int8_t", matrix.values.T), Table(scale, "float", matrix.scale)]
 
 
 def _bias(bias: Tensor | None, size: int) -> Any:
