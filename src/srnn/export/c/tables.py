@@ -4,7 +4,7 @@
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ _LINE = 96  # characters
 _PLAIN = (set(string.printable) - set(string.whitespace) - set('"\\?')) | {" "}
 
 
-class Member(NamedTuple):
+@dataclass(frozen=True)
+class Member:
     """A member of a struct.
 
     Attributes
