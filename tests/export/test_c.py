@@ -141,7 +141,7 @@ def run_c(folder: Path, source: str, *, stdin: bytes = b"") -> bytes:
 @pytest.mark.parametrize("case", CASES)
 def test_the_program_computes_the_network(case: str, weights: Weights, tmp_path: Path) -> None:
     recogniser = recogniser_of(CASES[case])
-    spikes = recogniser.record(clips().samples[9].numpy() / np.float32(2**15)).layers
+    spikes = recogniser.record((clips().samples[9] / 2**15).numpy()).layers
     assert all(0.005 < layer.spikes.mean() < 0.6 for layer in spikes)
     program = program_of(recogniser, weights)
     program.write(tmp_path)
