@@ -43,6 +43,7 @@ ALLOWED = {
         "version",
     },
     "sweeps": {"errors", "files", "settings", "config", "data", "runs", "training"},
+    "export": {"errors", "data", "features", "network", "training", "runs", "version"},
     "neurobench": {"errors", "network", "runs", "training"},
     "process": {"errors", "log", "training"},
     "commands": {
@@ -57,6 +58,7 @@ ALLOWED = {
         "runs",
         "instruments",
         "sweeps",
+        "export",
     },
     "cli": {"commands", "process", ""},
     "": {"errors", "plot", "training", "runs", "network", "version"},

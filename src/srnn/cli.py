@@ -19,6 +19,7 @@ from srnn.commands import options
 from srnn.commands.bench import bench
 from srnn.commands.config import show_config
 from srnn.commands.evaluate import evaluate
+from srnn.commands.export import export
 from srnn.commands.listen import calibrate, listen
 from srnn.commands.models import card, models
 from srnn.commands.predict import predict
@@ -40,6 +41,7 @@ Examples:
   srnn predict a meeting.flac --all             a word for each second of it
   srnn report a                                 a page about a run: curves, spikes, energy
   srnn listen a                                 keywords that the microphone records
+  srnn export a --to c -o a-c                   a C program of it
   srnn config my.toml                           every key and its value
 """
 
@@ -91,6 +93,7 @@ for _command in (
     report,
     listen,
     calibrate,
+    export,
     models,
     card,
     bench,

@@ -35,6 +35,11 @@ class MelFeatures(nn.Module):
     Parameters
     ----------
     spec : MelSpec
+
+    Attributes
+    ----------
+    used : slice
+        The frequencies that the mel bands use, in multiples of ``sample_rate / n_fft``.
     """
 
     window: Tensor  # (n_fft,)
@@ -50,7 +55,7 @@ class MelFeatures(nn.Module):
         rounded = spec.kind != "reference" or spec.fmax <= spec.sample_rate / 4
         real = torch.float32 if rounded and _is_smooth(spec.n_fft) else torch.float64
         window = torch.from_numpy(librosa("filters.get_window")("hann", spec.n_fft)).to(real)
-        self._used, bands = _bands(spec)
+        self.used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
         self._slopes = [slope(order) for order in spec.orders]  # one per channel
@@ -95,7 +100,7 @@ class MelFeatures(nn.Module):
     def power(self, samples: Tensor) -> Tensor:
         """Return the mel power of the windows in samples (B, n), one each hop, shape (B, T, M)."""
         frames = samples.unfold(1, self.spec.n_fft, self.spec.hop) * self.window  # (B, T, n_fft)
-        spectrum = torch.fft.rfft(frames)[..., self._used]  # (B, T, K)
+        spectrum = torch.fft.rfft(frames)[..., self.used]  # (B, T, K)
         power = torch.view_as_real(spectrum).square().flatten(2).float() @ self.bands
         return power[..., : self.spec.n_mels]
 
