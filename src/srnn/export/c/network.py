@@ -94,6 +94,7 @@ def network_code(network: SpikingNetwork, weights: Weights) -> NetworkCode:
         Table("readout_bias", "float", _bias(readout.output.bias, outputs)),
         Table("readout_alpha", "float", torch.exp(-1 / readout.tau_mem).numpy(force=True)),
     ]
+    assert neuron.update is not None  # the kinds that have a template state it
     has_adaptation = neuron.update.state > 1
     at_rest = neuron.initial_state(torch.zeros(1, 1)).adaptation.item()
     constants = {
