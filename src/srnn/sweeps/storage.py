@@ -135,7 +135,7 @@ def _open_server(sweep: Sweep, address: str) -> tuple[BaseStorage, Locks]:
         with locks.study():
             storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except (psycopg.Error, SQLAlchemyError) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[-1]
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise InputError(
             f"{sweep.file}: sweep.storage: expected a PostgreSQL server that lets this user in, "
             f"found: {reason}"
