@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sweeping import GRID, SLOW, go_to, wait_until, worker
 
 from run_results import assert_same_results, metrics
 from srnn import cli
 from srnn.runs.checkpoint import load_checkpoint
+from srnn.training.batch import Batch
+from srnn.training.step import Step
 
 optuna = pytest.importorskip("optuna", reason="needs optuna, group `sweep`")
 
-from srnn.sweeps.reading import read_sweep  # noqa: E402
+from srnn.sweeps.reading import read_sweep  # noqa: E402 (they need optuna)
 from srnn.sweeps.storage import JOURNAL  # noqa: E402
 from srnn.sweeps.study import join  # noqa: E402
 from srnn.sweeps.table import rows  # noqa: E402
@@ -223,7 +226,7 @@ def test_two_objectives_have_a_front(capsys: pytest.CaptureFixture[str]) -> None
         assert row["best"] == (not beaten)
 
 
-def test_a_setting_that_diverges_or_is_none_fails_alone(
+def test_a_setting_whose_keys_do_not_go_together_fails_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = RANGE.format(sampler="random", sweep="trials = 12", epochs=1, low=1e-3)
@@ -237,11 +240,29 @@ def test_a_setting_that_diverges_or_is_none_fails_alone(
     assert failed["setting"] == {"mel.hop": 20.0, "mel.window": 15.0}
     assert failed["failure"].startswith("my.toml: keys.mel.hop: expected a number <= ")
     assert [row["state"] for row in found].count("finished") == 3
-    Path("fast.toml").write_text(text[:i] + "[keys]\nsrnn.learning_rate = [1000.0]\n")
-    assert cli.run(["sweep", "fast.toml"]) == 0
-    (row,) = listed(capsys, "fast.toml")
-    assert row["state"] == "failed"
-    assert "epoch 1" in row["failure"]
+
+
+def test_a_setting_that_diverges_fails_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_step, done = Step.__call__, iter(range(1, 100))
+
+    def step(self: Step, batch: Batch) -> None:
+        if next(done) == 3:  # of the first trial
+            with torch.no_grad():
+                self.spotter.network.encoder.threshold.fill_(torch.nan)
+        real_step(self, batch)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    text = RANGE.format(sampler="random", sweep="trials = 2", epochs=1, low=1e-3)
+    Path("my.toml").write_text(text)
+    assert cli.run(["sweep", "my.toml"]) == 0
+    finished, failed = listed(capsys)
+    assert (finished["trial"], finished["state"]) == (1, "finished")
+    assert (failed["trial"], failed["state"]) == (0, "failed")
+    assert failed["failure"].startswith("epoch 1, step 3: expected finite ")
+    assert cli.run(["sweep", "my.toml", "--status"]) == 0
+    assert "trial 0 failed: epoch 1, step 3: " in capsys.readouterr().out
 
 
 def test_hours_are_a_budget(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ or killed, and keeps its number, its setting and its directory.
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -205,7 +205,8 @@ def join(sweep: Sweep, *, create: bool = True) -> SweepStudy:
     if not (create or sweep.server or sweep.directory.is_dir()):
         raise InputError(f"{sweep.directory}: expected the directory of a sweep, found none yet")
     storage, locks = open_storage(sweep)
-    with locks.study():
+    with ExitStack() as on_error, locks.study():
+        on_error.callback(locks.close)
         known = sweep.name in optuna.get_all_study_names(storage)
         if not (known or create):
             raise InputError(f"{sweep.file}: expected a study {sweep.name}, found none yet")
@@ -226,6 +227,7 @@ def join(sweep: Sweep, *, create: bool = True) -> SweepStudy:
             sweep.directory.mkdir(parents=True, exist_ok=True)
             if sweep.file.parent.absolute() != sweep.directory.absolute():
                 write_text(sweep.directory / FILE, sweep.to_toml())
+        on_error.pop_all()
     return SweepStudy(sweep, study, locks)
 
 
