@@ -12,16 +12,13 @@ import tomli
 from srnn import cli
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.included import included
+from tone_runs import train_on_tones
 
 
 @pytest.fixture(scope="module")
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("energy") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        options = ["--set", "srnn.epochs=1", "--set", "energy.addition=1.5"]
-        assert cli.run(["tones.toml", "--run-dir", str(path), *options]) == 0
-    return path
+    return train_on_tones(tones, path, "srnn.epochs=1", "energy.addition=1.5")
 
 
 @pytest.fixture(autouse=True)

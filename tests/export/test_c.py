@@ -34,6 +34,7 @@ from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.parts import network_of, spec_of
 from srnn.runs.recogniser import Recogniser
 from srnn.training.spotter import Spotter
+from tone_runs import train_on_tones
 
 RATE, SIZE = 8_000, 2_000
 GSC = Path(__file__).parents[3] / "shared" / "gsc"
@@ -291,12 +292,7 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "run"
     changes = ["mel.features=pcen", "data.normalisation=standardise", "srnn.epochs=8"]
     changes += ["listen.interval=25", "listen.average=75", "listen.threshold=0.5"]
-    options = [f"--set={change}" for change in changes]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        options.append(f"--set=data.dataroot={tones / 'tones'}")
-        assert cli.run(["tones.toml", "--run-dir", str(path), *options]) == 0
-    return path
+    return train_on_tones(tones, path, *changes, f"data.dataroot={tones / 'tones'}")
 
 
 @needs_compiler

@@ -13,6 +13,7 @@ import srnn
 from srnn import cli
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.included import card_of, included
+from tone_runs import train_on_tones
 
 NAMES = ["gsc8-best", "gsc8-small"]
 
@@ -21,11 +22,7 @@ NAMES = ["gsc8-best", "gsc8-small"]
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("card") / "run"
     changes = ["mel.features=pcen", "data.normalisation=standardise", "srnn.epochs=3"]
-    options = [f"--set={change}" for change in [*changes, f"data.dataroot={tones / 'tones'}"]]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        assert cli.run(["tones.toml", "--run-dir", str(path), *options]) == 0
-    return path
+    return train_on_tones(tones, path, *changes, f"data.dataroot={tones / 'tones'}")
 
 
 def test_a_card_has_figures_and_the_file_has_the_network(

@@ -13,6 +13,7 @@ from torch import Tensor
 from srnn import cli
 from srnn.data.silence import Background
 from srnn.instruments.robustness.alterations import conditions
+from tone_runs import train_on_tones
 
 RATE, SIZE = 16_000, 16_000
 TIME = (torch.arange(SIZE) - SIZE / 2) / RATE
@@ -130,10 +131,7 @@ def test_reverberation_decays_by_60_decibels_in_its_time(seconds: float) -> None
 @pytest.fixture(scope="module")
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("robustness") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        assert cli.run(["tones.toml", "--run-dir", str(path), "--set", "srnn.epochs=1"]) == 0
-    return path
+    return train_on_tones(tones, path, "srnn.epochs=1")
 
 
 @pytest.fixture

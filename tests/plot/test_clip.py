@@ -15,6 +15,7 @@ from srnn import cli, plot
 from srnn.network.activity import Activity, activity
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import AdaptiveThreshold
+from tone_runs import train_on_tones
 
 
 def recorded(**options: Any) -> Activity:
@@ -75,10 +76,7 @@ def test_neurons_of_another_layer() -> None:
 @pytest.fixture(scope="module")
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "plot"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        assert cli.run(["tones.toml", "--run-dir", str(path), "--set", "srnn.epochs=1"]) == 0
-    return path
+    return train_on_tones(tones, path, "srnn.epochs=1")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from srnn.data.audio import UnreadableError
 from srnn.data.selection import select_recordings
 from srnn.runs import recogniser
 from srnn.runs.recogniser import Prediction
+from tone_runs import train_on_tones
 
 RATE = 8_000
 SIZE = 2_000  # a clip of the tones: 0.25 s
@@ -24,10 +25,7 @@ SIZE = 2_000  # a clip of the tones: 0.25 s
 @pytest.fixture(scope="module")
 def trained(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "trained"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        assert cli.run(["tones.toml", "--run-dir", str(run), "--set", "srnn.epochs=6"]) == 0
-    return run
+    return train_on_tones(tones, run, "srnn.epochs=6")
 
 
 @pytest.fixture

@@ -32,10 +32,7 @@ def key_problems(document: Document) -> dict[Place, str]:
     try:
         Config.model_validate(document)
     except ValidationError as failure:
-        errors: dict[Place, list[ErrorDetails]] = {}
-        for error in failure.errors():
-            place = tuple(str(part) for part in error["loc"][:2])
-            errors.setdefault(place, []).append(error)
+        errors = _by_place(failure, 2)
         return {place: _key_problem(document, place, group) for place, group in errors.items()}
     return {}
 
@@ -46,17 +43,24 @@ def table_problems(keys: type[Keys], table: dict[str, Any]) -> dict[str, str]:
     try:
         keys.model_validate(table)
     except ValidationError as failure:
-        errors: dict[str, list[ErrorDetails]] = {}
-        for error in failure.errors():
-            errors.setdefault(str(error["loc"][0]), []).append(error)
+        errors = _by_place(failure, 1)
         return {
             name: expected_found(expectation(schema[name]), _found(table[name], group))
             if name in schema
             else "unknown key"
             + (_nearest(name, {key: key for key in schema}, 0.6) or f"; known: {', '.join(schema)}")
-            for name, group in errors.items()
+            for (name,), group in errors.items()
         }
     return {}
+
+
+def _by_place(failure: ValidationError, depth: int) -> dict[Place, list[ErrorDetails]]:
+    """Return errors by the first ``depth`` names of their places."""
+    errors: dict[Place, list[ErrorDetails]] = {}
+    for error in failure.errors():
+        place = tuple(str(part) for part in error["loc"][:depth])
+        errors.setdefault(place, []).append(error)
+    return errors
 
 
 def _key_problem(document: Document, place: Place, errors: list[ErrorDetails]) -> str:

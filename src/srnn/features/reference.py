@@ -193,6 +193,11 @@ class MelSpec:
         )
 
     @property
+    def step(self) -> float:
+        """Time from one frame to the next: a time step of the network (ms)."""
+        return 1000 * self.hop / self.sample_rate
+
+    @property
     def frames(self) -> int:
         """Frames T of a clip: each is centred, the first on sample 0."""
         padded = self.size + 2 * (self.n_fft // 2)

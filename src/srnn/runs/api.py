@@ -5,7 +5,6 @@ Nothing here sets up logging: messages go to the logger ``srnn`` of the standard
 library, such as ``logging.basicConfig(level="INFO")`` shows; there is no ``train.log``.
 """
 
-import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import srnn.config as configuration
 from srnn.config import Config
 from srnn.errors import InputError
 from srnn.runs.directory import RunDirectory
+from srnn.runs.results import metrics_of, testing_of
 from srnn.runs.start import prepared_run
 from srnn.runs.train import train as run_training
 from srnn.training.interrupt import Interrupted
@@ -128,6 +128,4 @@ def _pass_on(stopped: Interrupted, directory: RunDirectory) -> None:
 
 
 def _trained(directory: RunDirectory) -> TrainedRun:
-    lines = directory.metrics.read_text("utf-8").splitlines()
-    test = json.loads(directory.test.read_text("utf-8"))
-    return TrainedRun(directory.path, [json.loads(line) for line in lines], test)
+    return TrainedRun(directory.path, metrics_of(directory), testing_of(directory))

@@ -252,7 +252,7 @@ class Recogniser:
     @property
     def step(self) -> float:
         """Length of a time step (ms)."""
-        return 1000 * self.extract.spec.hop / self.extract.spec.sample_rate
+        return self.extract.spec.step
 
 
 def load(run: str | Path) -> Recogniser:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """Several runs that differ in their seed only, side by side."""
 
-import json
-import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +9,8 @@ from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.parts import spec_of
 from srnn.runs.restore import parameters_of
-from srnn.runs.tables import text_table
+from srnn.runs.results import mean, metrics_of, std, testing_of
+from srnn.runs.tables import cell, text_table
 
 
 def summary(runs: Sequence[RunDirectory]) -> str:
@@ -31,12 +30,12 @@ def summary(runs: Sequence[RunDirectory]) -> str:
     columns = list(zip(*rows, strict=True))
     names += ["mean", "std"]
     rows += [
-        tuple(map(_mean, columns)),
-        tuple(map(_std, columns)),
+        tuple(map(mean, columns)),
+        tuple(map(std, columns)),
     ]
     lines = [["", *upper] for upper in zip(*(column.heads for column in _COLUMNS), strict=True)]
     lines += [
-        [name, *map(_cell, row, (column.style for column in _COLUMNS))]
+        [name, *map(cell, row, (column.style for column in _COLUMNS))]
         for name, row in zip(names, rows, strict=True)
     ]
     first = runs[0].best
@@ -65,15 +64,15 @@ _Row = tuple[float | None, ...]
 
 def _row(run: RunDirectory) -> _Row:
     best = load_checkpoint(run.best)
-    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    lines = metrics_of(run)
     chosen = lines[best.epoch - 1]
-    testing = json.loads(run.test.read_text())
+    testing = testing_of(run)
     config = best.parsed_config()
     spikes = spikes_per_inference(config, chosen["firing_rate"])
     frames = spec_of(config).frames
     return (
         chosen["valid_accuracy"],
-        chosen.get("valid_balanced_accuracy"),  # older versions had none
+        chosen["valid_balanced_accuracy"],
         testing["accuracy"],
         testing.get("balanced_accuracy"),
         spikes / frames / sum(config.srnn.layer_sizes),
@@ -94,17 +93,3 @@ def spikes_per_inference(config: Config, firing_rate: Sequence[float]) -> float:
     """
     layers = zip(config.srnn.layer_sizes, firing_rate, strict=True)
     return sum(size * rate for size, rate in layers) * spec_of(config).frames
-
-
-def _mean(column: _Row) -> float | None:
-    values = [value for value in column if value is not None]
-    return statistics.fmean(values) if values else None
-
-
-def _std(column: _Row) -> float | None:
-    values = [value for value in column if value is not None]
-    return statistics.stdev(values) if len(values) > 1 else None
-
-
-def _cell(value: float | None, style: str) -> str:
-    return "-" if value is None else format(value, style)

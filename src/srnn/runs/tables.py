@@ -31,6 +31,11 @@ def text_table(lines: Sequence[Sequence[str]], keys: int) -> str:
     )
 
 
+def cell(value: float | None, style: str) -> str:
+    """Return a value in a format; "-" where there is none."""
+    return "-" if value is None else format(value, style)
+
+
 def _flush_right(column: Sequence[str]) -> list[str]:
     width = max(map(len, column))
     return [cell.rjust(width) for cell in column]

@@ -242,8 +242,7 @@ def make_board(
     of_first_label = (validation.labels == 0).nonzero()[:1, 0]
     chosen = of_first_label if len(of_first_label) else torch.tensor([0])
     (batch,) = validation.batches(chosen, 1, device)
-    spec = spec_of(config)
-    step = 1000 * spec.hop / spec.sample_rate
+    step = spec_of(config).step
     return TensorBoard(folder, history, _hyperparameters(config), batch.features, step)
 
 

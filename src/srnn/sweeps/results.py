@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """The figures of a run by which settings are compared."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from srnn.config import Config
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.directory import RunDirectory
+from srnn.runs.results import metrics_of, testing_of
 from srnn.runs.seeds import spikes_per_inference
 from srnn.sweeps.keys import Objective
 from srnn.training.progress import EpochMetrics
@@ -51,16 +51,16 @@ def result_of(run: RunDirectory) -> RunResult:
     Raises
     ------
     InputError
-        If its ``best.safetensors`` cannot be read.
+        If a file of it cannot be read.
     """
     best = load_checkpoint(run.best)
-    lines = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
+    lines = metrics_of(run)
     chosen = lines[best.epoch - 1]
     return RunResult(
         chosen["valid_accuracy"],
         chosen["valid_balanced_accuracy"],
         spikes_per_inference(best.parsed_config(), chosen["firing_rate"]),
-        json.loads(run.test.read_text("utf-8"))["accuracy"],
+        testing_of(run)["accuracy"],
         best.epoch,
         sum(line["seconds"] for line in lines),
     )

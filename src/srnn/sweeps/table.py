@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """The trials of a sweep as rows, and the table of them."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from srnn.config import toml_value
-from srnn.runs.tables import text_table
+from srnn.runs.results import mean, std
+from srnn.runs.tables import cell, text_table
 from srnn.sweeps.results import RunResult
 from srnn.sweeps.storage import trial_directory
 from srnn.sweeps.study import FAILURE, SECONDS, SweepStudy, results_of
@@ -62,20 +62,17 @@ class TrialRow:
     failure: str | None
     path: Path
 
-    def figures(self, name: str) -> list[float]:
-        """Return a figure of `RunResult` for each finished seed, where there is one."""
-        found = (getattr(result, name) for result in self.results.values())
-        return [value for value in found if value is not None]
+    def figures(self, name: str) -> list[float | None]:
+        """Return a figure of `RunResult` for each finished seed."""
+        return [getattr(result, name) for result in self.results.values()]
 
     def mean(self, name: str) -> float | None:
         """Return the mean of a figure over the finished seeds, or None without any."""
-        values = self.figures(name)
-        return statistics.fmean(values) if values else None
+        return mean(self.figures(name))
 
     def std(self, name: str) -> float | None:
         """Return the standard deviation (of a sample), or None with fewer than two seeds."""
-        values = self.figures(name)
-        return statistics.stdev(values) if len(values) > 1 else None
+        return std(self.figures(name))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as an object of JSON."""
@@ -182,11 +179,11 @@ def _cells(study: SweepStudy, row: TrialRow) -> list[str]:
     values = (row.setting.get(name) for name in study.sweep.space)
     cells = [row.state, *("-" if value is None else _short(toml_value(value)) for value in values)]
     for name, (_, _, style) in _columns(study).items():
-        mean, std = row.mean(name), row.std(name)
-        cell = "-" if mean is None else format(mean, style)
-        if mean is None and name == study.sweep.keys.objective and row.last is not None:
-            cell = f"({row.last:{style}})"
-        cells.append(cell if std is None else f"{cell} ± {std:{style}}")
+        average, spread = row.mean(name), row.std(name)
+        text = cell(average, style)
+        if average is None and name == study.sweep.keys.objective and row.last is not None:
+            text = f"({row.last:{style}})"
+        cells.append(text if spread is None else f"{text} ± {spread:{style}}")
     return [*cells, f"{len(row.results)}", f"{row.seconds / 60:.1f}" if row.seconds else "-"]
 
 

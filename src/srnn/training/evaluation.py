@@ -48,6 +48,8 @@ class Evaluation:
         Words, and background recordings without their folder, that were held out of training.
     predicted : tuple of int
         Index of the predicted label of each clip, in their order.
+    confidences : tuple of float
+        Probability of the predicted label of each clip.
     calibration_error : float or None
         Expected calibration error, see `expected_calibration_error`; None without clips.
     spikes_of_layers : tuple of float, or None
@@ -67,6 +69,7 @@ class Evaluation:
     words: dict[str, tuple[int, int]]
     held_out: frozenset[str] = frozenset()
     predicted: tuple[int, ...] = ()
+    confidences: tuple[float, ...] = ()
     calibration_error: float | None = None
     spikes_of_layers: tuple[float, ...] | None = None
     energy: Energy | None = None
@@ -255,7 +258,7 @@ def evaluate(
     rows, held = tuple(tuple(row) for row in confusion.tolist()), frozenset(held_out)
     if not count:
         return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, held)
-    predicted = torch.cat(predictions).cpu()
+    predicted, confidence = torch.cat(predictions).cpu(), torch.cat(confidences).cpu()
     hits = predicted == examples.labels
     spikes_a_clip, last_a_clip = (tuple((each / count).tolist()) for each in (spikes, last))
     inference = Inference(steps, inputs.item() / count, spikes_a_clip, last_a_clip)
@@ -271,7 +274,8 @@ def evaluate(
         _by_word(examples.words, hits.tolist()),
         held,
         tuple(predicted.tolist()),
-        expected_calibration_error(torch.cat(confidences).cpu(), hits),
+        tuple(confidence.tolist()),
+        expected_calibration_error(confidence, hits),
         inference.spikes,
         energy_of(network, inference, costs or EnergyKeys()),
     )

@@ -21,6 +21,7 @@ import pytest
 import soundfile
 
 from srnn import cli
+from tone_runs import train_on_tones
 
 RATE, SIZE = 8000, 2000
 
@@ -30,11 +31,7 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("listen") / "run"
     changes = ["mel.features=pcen", "data.normalisation=standardise", "srnn.epochs=10"]
     changes += ["listen.interval=25", "listen.average=75"]
-    options = [f"--set={change}" for change in changes]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        assert cli.run(["tones.toml", "--run-dir", str(path), *options]) == 0
-    return path
+    return train_on_tones(tones, path, *changes)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 import srnn
-from srnn import cli
 from srnn.data import audio
 from srnn.errors import InputError
 from srnn.instruments.listening.listeners import Listener, Posteriors, Stateful, Windows
 from srnn.network.model import Operations
+from tone_runs import train_on_tones
 
 SIZE, RATE = 2000, 8000
 KINDS: dict[str, Callable[[srnn.Recogniser, float], Listener]] = {
@@ -27,13 +27,11 @@ KINDS: dict[str, Callable[[srnn.Recogniser, float], Listener]] = {
 def runs(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return trained networks by their features."""
     folder = tmp_path_factory.mktemp("listening")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        for kind in ("pcen", "log_mel", "reference"):
-            changes = [f"mel.features={kind}", "data.normalisation=standardise", "srnn.epochs=1"]
-            options = [f"--set={change}" for change in changes]
-            assert cli.run(["tones.toml", "--run-dir", str(folder / kind), *options]) == 0
-    return {kind: folder / kind for kind in ("pcen", "log_mel", "reference")}
+    changes = ("data.normalisation=standardise", "srnn.epochs=1")
+    return {
+        kind: train_on_tones(tones, folder / kind, f"mel.features={kind}", *changes)
+        for kind in ("pcen", "log_mel", "reference")
+    }
 
 
 @pytest.fixture(scope="module")

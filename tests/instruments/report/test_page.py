@@ -20,6 +20,7 @@ from srnn import cli, load
 from srnn.instruments.report import compare
 from srnn.instruments.report.collect import measure, read_run, time_constants
 from srnn.runs.checkpoint import load_checkpoint
+from tone_runs import train_on_tones
 
 MEGABYTE = 2**20
 
@@ -28,15 +29,11 @@ MEGABYTE = 2**20
 def runs(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two seeds of one configuration, ``a`` and ``b``, and another, ``c``."""
     folder = tmp_path_factory.mktemp("report")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tones)
-        for name, changes in (
-            ("a", []),
-            ("b", ["srnn.seed=1"]),
-            ("c", ["srnn.neuron=adaptive_current", "srnn.encoder=none"]),
-        ):
-            options = [f"--set={each}" for each in [*changes, f"data.dataroot={tones / 'tones'}"]]
-            assert cli.run(["tones.toml", "--run-dir", str(folder / name), *options]) == 0
+    place = f"data.dataroot={tones / 'tones'}"
+    train_on_tones(tones, folder / "a", place)
+    train_on_tones(tones, folder / "b", place, "srnn.seed=1")
+    changes = ("srnn.neuron=adaptive_current", "srnn.encoder=none")
+    train_on_tones(tones, folder / "c", place, *changes)
     return folder
 
 

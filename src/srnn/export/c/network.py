@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from srnn.errors import InputError
-from srnn.export.c.tables import Member, Table, constant
+from srnn.export.c.tables import Member, Part, Table, constant
 from srnn.export.c.weights import Matrix, Weights, matrix_of
 from srnn.network.encoder import TernaryEncoder
 from srnn.network.layers import AdaptiveLIF
@@ -26,29 +26,21 @@ _SUFFIX = ".c.jinja"
 
 
 @dataclass(frozen=True)
-class NetworkCode:
-    """A network as parts of the C program.
+class NetworkPart(Part):
+    """A network as a part of the C program.
 
     Attributes
     ----------
-    constants : dict
-        What the templates need.
-    tables : list of Table
-    members : list of Member
-        The memory that is needed.
     network : SpikingNetwork
         What the program computes: the network with the weights that the tables hold.
     """
 
-    constants: dict[str, Any]
-    tables: list[Table]
-    members: list[Member]
     network: SpikingNetwork
 
 
 @torch.no_grad()
-def network_code(network: SpikingNetwork, weights: Weights) -> NetworkCode:
-    """Return a network without normalisation (`SpikingNetwork.folded`) as parts of the C program.
+def network_code(network: SpikingNetwork, weights: Weights) -> NetworkPart:
+    """Return a network without normalisation (`SpikingNetwork.folded`) as a part of the C program.
 
     Raises
     ------
@@ -128,7 +120,7 @@ def network_code(network: SpikingNetwork, weights: Weights) -> NetworkCode:
     else:
         members.append(Member("float", "features", network.input_size, "of a step"))
     members.append(Member("int8_t", "spikes", first, "of the neurons of all layers"))
-    return NetworkCode(constants, tables, members, computed)
+    return NetworkPart(constants, tables, members, computed)
 
 
 def _kinds() -> list[str]:

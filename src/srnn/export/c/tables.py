@@ -98,6 +98,24 @@ class Table:
         return "\n".join([f"{remark}{head}", *_lines(items), "};"])
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the C program.
+
+    Attributes
+    ----------
+    constants : dict
+        What the templates need.
+    tables : list of Table
+    members : list of Member
+        The memory that is needed.
+    """
+
+    constants: dict[str, Any]
+    tables: list[Table]
+    members: list[Member]
+
+
 def _lines(items: Sequence[str]) -> list[str]:
     lines, line = [], "   "
     for item in items:

@@ -2,7 +2,6 @@
 """A whole epoch of training: the package's own beside a loop in the reference's manner."""
 
 import itertools
-import json
 import shutil
 import statistics
 import time
@@ -35,6 +34,7 @@ from srnn.instruments.bench.timing import TORCH, finish, fresh_process_context
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.parts import network_of
+from srnn.runs.results import metrics_of
 from srnn.runs.start import Start
 from srnn.runs.train import train
 from srnn.training.spotter import Spotter
@@ -195,8 +195,7 @@ def _own_epoch(
     directory = RunDirectory(path)
     with directory.prepared(resume=False):
         train(config, directory, Start(weights=start), memory_budget=memory_budget)
-    line: dict[str, Any] = json.loads(directory.metrics.read_text().splitlines()[-1])
-    return line
+    return metrics_of(directory)[-1]
 
 
 def _eager_epoch(

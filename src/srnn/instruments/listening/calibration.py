@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from srnn.data.labels import keywords
 from srnn.detection import ListenKeys
@@ -16,6 +16,7 @@ from srnn.instruments.listening.measure import Measurer
 from srnn.instruments.listening.tradeoff import THRESHOLDS, Trace, alarms
 from srnn.runs.checkpoint import checkpoint_path
 from srnn.runs.recogniser import Recogniser
+from srnn.runs.results import parse_json
 
 FILE = "calibration.json"
 """Name of the file in the run directory."""
@@ -67,14 +68,7 @@ class Calibration(BaseModel):
         path = run / FILE
         if not path.is_file():
             return None
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = "".join(f"{each}: " for each in first["loc"])
-            raise InputError(
-                f"{path}: expected a calibration, found {place}{first['msg']}"
-            ) from error
+        return parse_json(cls, path.read_bytes(), str(path), "a calibration")
 
     def holds_for(self, keys: ListenKeys, run: Path) -> bool:
         """Return whether it was made for these keys, and for the network that is in the run."""

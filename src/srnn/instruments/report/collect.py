@@ -5,21 +5,17 @@ Legend: N clips, K classes, L hidden layers, H neurons, S samples of a clip.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from itertools import repeat
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from srnn.config import Config
 from srnn.data.corpus import Clip, Corpus
 from srnn.data.labels import keywords
-from srnn.errors import InputError
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import Output, SpikingNetwork
 from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
@@ -29,15 +25,12 @@ from srnn.runs.evaluation import Partition, corpus_of, evaluate_corpus
 from srnn.runs.parts import network_of
 from srnn.runs.recogniser import Recogniser
 from srnn.runs.restore import parameters_of, restore_spotter
+from srnn.runs.results import Json, metrics_of, testing_of
 from srnn.training.batch import Batch
 from srnn.training.evaluation import Evaluation
-from srnn.training.progress import EpochMetrics
 from srnn.training.sources import as_floats
 from srnn.training.spotter import Spotter
 from srnn.training.waveforms import Waveforms
-
-Json = dict[str, Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,8 +142,8 @@ def read_run(path: Path) -> Run:
         path.resolve().name if is_run else file.stem,
         Recogniser(checkpoint, str(file)),
         checkpoint,
-        _metrics(directory.metrics) if is_run and directory.metrics.exists() else [],
-        _test(directory.test) if is_run and directory.test.exists() else None,
+        metrics_of(directory) if is_run and directory.metrics.exists() else [],
+        testing_of(directory) if is_run and directory.test.exists() else None,
         time_constants(_before_training(checkpoint, init)),
         parameters_of(checkpoint, str(file)),
     )
@@ -171,7 +164,7 @@ def measure(run: Run, partition: Partition, dataroot: Path | None, max_wrong: in
     clips = corpus.partitions[partition]
     predicted = np.array(evaluation.predicted)
     labels = np.array([clip.label for clip in clips])
-    confidences = counter.confidences()
+    confidences = np.array(evaluation.confidences)
     surest = np.argsort(np.where(predicted != labels, -confidences, 1), kind="stable")
     wrong = surest[: min(max_wrong, int((predicted != labels).sum()))]
     chosen = [*wrong.tolist(), *_typical(counter.spikes(), labels, predicted, recogniser.labels)]
@@ -187,12 +180,11 @@ def measure(run: Run, partition: Partition, dataroot: Path | None, max_wrong: in
 
 
 class _Counter:
-    """Collects spikes and probabilities of all clips, batch by batch."""
+    """Collects the spikes of all clips, batch by batch."""
 
     def __init__(self, sizes: Sequence[int], classes: int) -> None:
         self._fired = [torch.zeros(classes, size, dtype=torch.float64) for size in sizes]
         self._clips = torch.zeros(classes, dtype=torch.float64)
-        self._confidences: list[Tensor] = []
         self._spikes: list[Tensor] = []
 
     def __call__(self, batch: Batch, output: Output) -> None:
@@ -200,16 +192,11 @@ class _Counter:
         for fired, spikes in zip(self._fired, output.hidden, strict=True):
             fired.index_add_(0, labels, spikes.mean(dim=0).cpu().double())
         self._clips += torch.bincount(labels, minlength=len(self._clips))
-        self._confidences.append(output.log_probabilities.amax(dim=1).exp().cpu())
         self._spikes.append(output.spikes.sum(dim=0).cpu())
 
     def firing(self) -> tuple[NDArray[np.float64], ...]:
         """Return the mean spikes per time step of each neuron by class, (K, H) for each layer."""
         return tuple((each / self._clips[:, None]).numpy() for each in self._fired)
-
-    def confidences(self) -> NDArray[np.float32]:
-        """Return the probability of the predicted label of each clip, (N,)."""
-        return torch.cat(self._confidences).numpy()
 
     def spikes(self) -> NDArray[np.float32]:
         """Return the spikes of each clip, (N,)."""
@@ -296,40 +283,3 @@ def _before_training(checkpoint: Checkpoint, init: Checkpoint | None) -> Spiking
         trained = restore_spotter(checkpoint, "checkpoint")
         transfer(init, Spotter(trained.normaliser, network), config, labels)
     return network
-
-
-def _metrics(file: Path) -> list[Json]:
-    """Read ``metrics.jsonl``."""
-    lines = _text(file).splitlines()
-    sources = (f"{file}, line {number}" for number in range(1, len(lines) + 1))
-    found = map(_valid, repeat(EpochMetrics), lines, sources)
-    return [asdict(each) for each in found]
-
-
-def _test(file: Path) -> Json:
-    """Read ``test.json``."""
-    return _valid(Json, _text(file), str(file))
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: expected text in UTF-8, found {error}") from error
-
-
-def _valid(kind: type[T], text: str, source: str) -> T:
-    """Return the JSON of a kind.
-
-    Raises
-    ------
-    InputError
-        If the text has another form.
-    """
-    try:
-        return TypeAdapter(kind).validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        found = f"{where}: {first['msg']}" if where else first["msg"]
-        raise InputError(f"{source}: expected {kind.__name__}, found {found}") from error

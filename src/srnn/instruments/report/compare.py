@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """Several runs side by side: the keys that differ, and results with their mean over seeds."""
 
-import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,21 +21,6 @@ class Group(NamedTuple):
 
     keys: dict[str, str]
     runs: list[Run]
-
-
-class Statistic(NamedTuple):
-    """A result of several runs.
-
-    Attributes
-    ----------
-    mean : float or None
-        Over its runs; None where no run has it.
-    std : float or None
-        Standard deviation of a sample; None of one run.
-    """
-
-    mean: float | None
-    std: float | None
 
 
 class Column(NamedTuple):
@@ -94,13 +78,6 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     """Return the keys, but the seed, whose values are not the same in all runs."""
     every = [_keys(run) for run in runs]
     return [key for key in every[0] if len({each.get(key) for each in every}) > 1]
-
-
-def statistic(column: Column, runs: Sequence[Run]) -> Statistic:
-    """Return mean and standard deviation of a result over runs."""
-    values = [value for run in runs if (value := column.of(run)) is not None]
-    mean = statistics.fmean(values) if values else None
-    return Statistic(mean, statistics.stdev(values) if len(values) > 1 else None)
 
 
 def _keys(run: Run) -> dict[str, str]:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from srnn import plot
-from srnn.instruments.report.collect import ClassifiedClip, Json, Measured, Run, features_of
+from srnn.instruments.report.collect import ClassifiedClip, Measured, Run, features_of
+from srnn.runs.results import Json
 
 _SIZE = (3.8, 2.9)  # inches: three fit beside each other
 

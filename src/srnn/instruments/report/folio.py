@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: MPL-2.0
 """The figures of a report: each for the page, and as files beside it."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from srnn import plot
-from srnn.files import write_atomically
 from srnn.instruments.report.page import Drawn
 from srnn.instruments.report.svg import inline
-
-_DPI = 150
 
 
 class Folio:
@@ -44,17 +40,10 @@ class Folio:
         with plot.theme(transparent=False):
             figure = draw()
             for suffix in ("svg", "png"):
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format=suffix, dpi=_DPI, metadata=_metadata(suffix))
-                write_atomically(self._folder / f"{name}.{suffix}", buffer.getvalue())
+                plot.save(figure, self._folder / f"{name}.{suffix}")
             return Drawn(inline(figure, name), caption, wide)
 
     def small(self, name: str, draw: Callable[[], Figure]) -> str:
         """Draw a figure for the page alone."""
         with plot.theme():
             return inline(draw(), f"{self._prefix}{name}")
-
-
-def _metadata(suffix: str) -> dict[str, None]:
-    """Return what keeps the time of writing out of a file."""
-    return {"Date": None} if suffix == "svg" else {"Software": None}

@@ -22,7 +22,6 @@ from srnn.instruments.listening.measure import Curves
 from srnn.instruments.report import compare, figures
 from srnn.instruments.report.collect import (
     ClassifiedClip,
-    Json,
     Measured,
     Run,
     time_constants,
@@ -30,6 +29,8 @@ from srnn.instruments.report.collect import (
 from srnn.instruments.report.folio import Folio
 from srnn.instruments.report.page import Block, PlayableClip, Tab, Table, wav_url
 from srnn.instruments.report.scores import RESAMPLES, ClassScores, Score, class_scores
+from srnn.runs.results import Json, mean, std
+from srnn.runs.tables import cell
 from srnn.version import VERSION
 
 _CURVES = {"loss": plot.loss, "accuracy": plot.accuracy, "firing": plot.firing}
@@ -238,7 +239,7 @@ def comparison(runs: Sequence[Run], folio: Folio) -> Tab:
     heads = [*(keys or ["runs"]), "seeds", *(column.name for column in compare.COLUMNS)]
     rows = [[*_group_cells(each, keys)] for each in found]
     single = [
-        [run.name, str(run.config.srnn.seed), *(_cell(c.of(run), c.style) for c in compare.COLUMNS)]
+        [run.name, str(run.config.srnn.seed), *(cell(c.of(run), c.style) for c in compare.COLUMNS)]
         for run in runs
     ]
     what = "The keys that differ" if keys else "Runs that differ in their seed only"
@@ -357,10 +358,7 @@ def _group_cells(group: compare.Group, keys: Sequence[str]) -> Iterator[str]:
     yield from ([group.keys[key] for key in keys] if keys else ["all"])
     yield ", ".join(str(run.config.srnn.seed) for run in group.runs)
     for column in compare.COLUMNS:
-        found = compare.statistic(column, group.runs)
-        std = "" if found.std is None else f" ± {format(found.std, column.style)}"
-        yield f"{_cell(found.mean, column.style)}{std}"
-
-
-def _cell(value: float | None, style: str) -> str:
-    return "-" if value is None else format(value, style)
+        values = [column.of(run) for run in group.runs]
+        spread = std(values)
+        of_seeds = "" if spread is None else f" ± {format(spread, column.style)}"
+        yield f"{cell(mean(values), column.style)}{of_seeds}"

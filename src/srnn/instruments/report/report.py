@@ -14,7 +14,6 @@ from srnn.instruments.listening.measure import Curves
 from srnn.instruments.report import parts
 from srnn.instruments.report.collect import (
     ClassifiedClip,
-    Json,
     Measured,
     Run,
     classify_file,
@@ -25,6 +24,7 @@ from srnn.instruments.report.folio import Folio
 from srnn.instruments.report.page import Tab, render
 from srnn.runs.evaluation import Partition
 from srnn.runs.recogniser import Recogniser
+from srnn.runs.results import Json
 from srnn.version import VERSION
 
 _WRONG = 12  # clips that are shown at most
