@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from srnn.augment.augmentation import FeatureContext, WaveformAugmentation, WaveformContext
 from srnn.augment.registry import augmented, feature_augmentations, waveform_augmentations
+from srnn.bars import progress_bar
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data import negatives
 from srnn.data.corpus import Corpus, describe
@@ -255,13 +256,11 @@ def _normaliser(
         return Normaliser(weights.get("normaliser.scale"), weights.get("normaliser.mean"))
     if normalisation == "batch":
         return Normaliser(None)
-    bar = tqdm(
+    bar = progress_bar(
         desc="mean and std of the features",
         total=len(training.labels),
         unit="clip",
-        leave=False,
         delay=1,
-        disable=None,
     )
     with bar:
         mean, scale = moments(_counted(training.chunks(device), bar))

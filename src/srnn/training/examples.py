@@ -16,9 +16,9 @@ from math import prod
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from srnn.augment.augmentation import FeatureAugmentation, WaveformAugmentation, neighbours
+from srnn.bars import progress_bar
 from srnn.data.corpus import Clip, Corpus, targets_of
 from srnn.data.labels import BACKGROUND
 from srnn.data.names import noise_of
@@ -221,7 +221,7 @@ def _choose_source(
 
 def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str) -> None:
     """Copy chunks of examples into a tensor, under a progress bar."""
-    bar = tqdm(desc=title, total=len(whole), unit="clip", leave=False, disable=None)
+    bar = progress_bar(desc=title, total=len(whole), unit="clip")
     with bar:
         for part, chunk in zip(parts(whole, _CHUNK), chunks, strict=True):
             part.copy_(chunk)
