@@ -5,6 +5,7 @@ Usage: shared_steps.py FOLDER. Each process writes what it finds into ``FOLDER/R
 """
 
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +17,10 @@ from srnn.config import SrnnConfig
 from srnn.features.normaliser import Normaliser
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import AdaptiveThreshold
-from srnn.parallel import ALONE, Group, job
+from srnn.parallel import ALONE, Group, Share, job
 from srnn.training.batch import Batch
 from srnn.training.ema import WeightEma
 from srnn.training.optimizer import make_optimizer
-from srnn.training.split import Split
 from srnn.training.spotter import Spotter
 from srnn.training.step import Step
 
@@ -75,10 +75,9 @@ def batches(backend: str, group: Group = ALONE) -> list[Batch]:
         features = torch.randn(size, 1, 21, 6, generator=generator, dtype=torch.float64).to(kind)
         labels = torch.arange(size) % CLASSES
         weights = torch.rand(size, generator=generator).to(kind)
-        split = Split(size, size, group=group)
-        parts = (features, labels, labels, neighbours(labels), weights)
-        (share,) = split.shares
-        found.append(Batch(*(part[split.rows] for part in parts), share))  # type: ignore[call-arg]
+        whole = Batch(features, labels, labels, neighbours(labels), weights, Share(0, size))
+        own = group.rows(size)
+        found.append(whole.map(itemgetter(own))._replace(share=Share(own.start, size)))
     return found
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shared_steps
 import torch
 from torch import Tensor
 
-from parallel import shared_steps
 from srnn import cli
 from srnn.parallel import ALONE, Group
 from srnn.runs.checkpoint import load_checkpoint
@@ -36,38 +36,38 @@ VARIED = [
 ]
 
 
-def torchrun(*arguments: str, folder: Path, processes: int = 2) -> subprocess.Popen[str]:
-    """Start processes of one thread each."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return subprocess.Popen(
-        [*launcher, f"--nproc-per-node={processes}", *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Job:
+    """Processes of one thread each, started by torchrun in a folder; their stderr is in a file."""
 
+    def __init__(self, *arguments: str, folder: Path, log: Path, processes: int = 2) -> None:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        self.log = log
+        with log.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [*launcher, f"--nproc-per-node={processes}", *arguments],
+                cwd=folder,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stderr=stderr,
+            )
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Return exit code and stderr."""
-    _, text = process.communicate(timeout=300)
-    return process.returncode, text
+    def finish(self) -> tuple[int, str]:
+        """Wait for its end; return exit code and stderr."""
+        code = self.process.wait(timeout=300)
+        return code, self.log.read_text()
+
+    def workers(self) -> dict[int, int]:
+        """Return its processes: rank -> process id."""
+        number, found = self.process.pid, {}
+        listed = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        for child in map(int, listed):
+            variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+            for rank in (each[5:] for each in variables if each.startswith(b"RANK=")):
+                found[int(rank)] = child
+        return found
 
 
 def options(*changes: str) -> list[str]:
     return [f"--set={change}" for change in changes]
-
-
-def children(process: subprocess.Popen[str], module: str) -> dict[int, int]:
-    """Return the processes that torchrun has started: rank -> process id."""
-    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    found = {}
-    for child in map(int, listed):
-        if module in Path(f"/proc/{child}/cmdline").read_text().split("\0"):
-            variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
-            (rank,) = (each[5:] for each in variables if each.startswith(b"RANK="))
-            found[int(rank)] = child
-    return found
 
 
 def wait_for(path: Path, text: str = "") -> None:
@@ -82,13 +82,16 @@ def history(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+Found = dict[tuple[str, str], dict[str, Tensor]]  # by case and backend
+
+
 @pytest.fixture(scope="module")
-def shared(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> list[dict[tuple[str, str], dict[str, Tensor]]]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     """Return what each of three processes found."""
     folder = tmp_path_factory.mktemp("shared")
-    code, text = finish(torchrun(shared_steps.__file__, str(folder), folder=folder, processes=3))
+    log = folder / "log"
+    job = Job(shared_steps.__file__, str(folder), folder=folder, log=log, processes=3)
+    code, text = job.finish()
     assert code == 0, text
     return [torch.load(folder / f"{rank}.pt") for rank in range(3)]
 
@@ -125,19 +128,19 @@ def test_the_shares_of_a_batch_are_the_batch(
     ]
     taken = [list(split.batches(sequence)) for split in splits]
     for number, batch in enumerate(whole):
-        own = [split.own(parts[number]) for split, parts in zip(splits, taken, strict=True)]
+        own = [
+            parts[number][split.before[number] :]
+            for split, parts in zip(splits, taken, strict=True)
+        ]
         assert torch.equal(torch.cat(own), batch)
         places = [split.shares[number] for split in splits]
         assert [place.total for place in places] == [len(batch)] * processes
         for place, part, parts in zip(places, own, taken, strict=True):
-            mixed = parts[number]
+            mixed, expected = parts[number], batch
             for _ in range(before):
-                mixed = mixed + mixed.roll(1)
-            expected = batch
-            for _ in range(before):
-                expected = expected + expected.roll(1)
+                mixed, expected = mixed + mixed.roll(1), expected + expected.roll(1)
             end = place.first + len(part)
-            assert torch.equal(mixed[before:] if len(part) else part, expected[place.first : end])
+            assert torch.equal(mixed[len(mixed) - len(part) :], expected[place.first : end])
 
 
 def test_one_process_communicates_with_none() -> None:
@@ -149,11 +152,12 @@ def test_one_process_communicates_with_none() -> None:
 
 
 def test_two_processes_train_as_one_and_either_number_resumes_the_run(
-    tones: Path, tmp_path: Path
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tones)
     several, alone = tmp_path / "several", tmp_path / "alone"
     command = ["-m", "srnn", "tones.toml", "--run-dir", str(several), *options(*VARIED)]
-    code, text = finish(torchrun(*command, folder=tones))
+    code, text = Job(*command, folder=tones, log=tmp_path / "log").finish()
     assert code == 0, text
     # One process reports: each line once, and no warning that is not there otherwise.
     assert text.count("the run is in") == 1
@@ -172,16 +176,17 @@ def test_two_processes_train_as_one_and_either_number_resumes_the_run(
         for name in ("train_loss", "valid_loss"):  # spikes flip where rounding differs
             assert one[name] == pytest.approx(other[name], rel=0.02), name
         assert one["lr"] == other["lr"]
-    one, other = (load_checkpoint(run / "last.safetensors") for run in (several, alone))
-    assert one.clips == other.clips
-    assert one.weights.keys() == other.weights.keys()
+    states = [load_checkpoint(run / "last.safetensors") for run in (several, alone)]
+    assert len({state.clips for state in states}) == 1
+    assert len({tuple(state.weights) for state in states}) == 1
     assert sorted(path.name for path in several.iterdir()) == sorted(
         path.name for path in alone.iterdir()
     )
 
     longer = ["--resume", "--set=srnn.epochs=3"]
     assert cli.run(["--run-dir", str(several), *longer]) == 0
-    code, text = finish(torchrun("-m", "srnn", "--run-dir", str(alone), *longer, folder=tones))
+    command = ["-m", "srnn", "--run-dir", str(alone), *longer]
+    code, text = Job(*command, folder=tones, log=tmp_path / "log").finish()
     assert code == 0, text
     assert "resuming in epoch 3" in text
     one, other = history(several)[-1], history(alone)[-1]
@@ -192,53 +197,51 @@ needs_proc = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="finds the processes of torchrun in /proc"
 )
 
-LONG = ["srnn.epochs=200", "srnn.patience=0"]
+Begun = tuple[Job, Path]
 
 
 @pytest.fixture
-def begun(tones: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def begun(tones: Path, tmp_path: Path) -> Iterator[Begun]:
     """Return a long run of two processes in its third epoch; it may be restarted once."""
     run = tmp_path / "run"
-    process = torchrun(
-        *("--max-restarts=1", "-m", "srnn", "tones.toml", "--run-dir", str(run), "--resume"),
-        *options(*LONG),
-        folder=tones,
-    )
+    command = ["-m", "srnn", "tones.toml", "--run-dir", str(run), "--resume"]
+    command += options("srnn.epochs=100000")
+    job = Job("--max-restarts=1", *command, folder=tones, log=tmp_path / "log")
     try:
         wait_for(run / "metrics.jsonl", '"epoch": 2')
-        yield process, run
+        yield job, run
     finally:
-        process.kill()
-        process.wait()
+        for worker in job.workers().values() if job.process.poll() is None else ():
+            os.kill(worker, signal.SIGKILL)
+        job.process.kill()
+        job.process.wait()
 
 
 @needs_proc
 @pytest.mark.parametrize("rank", [0, 1])
 def test_after_the_loss_of_a_process_the_job_goes_on_from_its_state(
-    begun: tuple[subprocess.Popen[str], Path], rank: int
+    begun: Begun, rank: int
 ) -> None:
-    process, run = begun
+    job, run = begun
     before = len(history(run))
-    os.kill(children(process, "srnn")[rank], signal.SIGKILL)
+    os.kill(job.workers()[rank], signal.SIGKILL)
     wait_for(run / "train.log", "resuming in epoch")
     (resumed,) = re.findall(r"resuming in epoch (\d+)", (run / "train.log").read_text())
     assert int(resumed) > before
     wait_for(run / "metrics.jsonl", f'"epoch": {int(resumed) + 1}')
 
     # A second time there is no restart: the other process ends, too.
-    os.kill(children(process, "srnn")[rank], signal.SIGKILL)
-    code, text = finish(process)
+    os.kill(job.workers()[rank], signal.SIGKILL)
+    code, text = job.finish()
     assert code == 1
     assert ("another process of the job is gone" in text) == (rank == 1)
     assert load_checkpoint(run / "last.safetensors").epoch >= int(resumed)
 
 
 @needs_proc
-def test_a_signal_to_one_process_stops_all_with_the_state_saved(
-    begun: tuple[subprocess.Popen[str], Path],
-) -> None:
-    process, run = begun
-    os.kill(children(process, "srnn")[1], signal.SIGTERM)
+def test_a_signal_to_one_process_stops_all_with_the_state_saved(begun: Begun) -> None:
+    job, run = begun
+    os.kill(job.workers()[1], signal.SIGTERM)
     wait_for(run / "train.log", "saved in")
     state = load_checkpoint(run / "last.safetensors").training
     assert state is not None
@@ -253,7 +256,7 @@ def test_what_is_wrong_is_said_once(tones: Path, tmp_path: Path) -> None:
     ):
         run = str(tmp_path / changes[0])
         command = ["-m", "srnn", "tones.toml", "--run-dir", run, *options(*changes)]
-        code, text = finish(torchrun(*command, folder=tones))
+        code, text = Job(*command, folder=tones, log=tmp_path / "log").finish()
         assert code == 1  # torchrun's own
         assert text.count(expected) == 1, text
         assert "Traceback" not in text.partition("torch.distributed.elastic")[0], text

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -107,8 +108,8 @@ class Examples:
             for augment in self.augmentations:
                 draws = split.batches(augment.draws(self.seed, epoch, len(order)).to(device))
                 batches = map(partial(_augmented, augment), batches, draws)
-        for batch in batches:
-            yield batch.map(split.own)
+        for batch, before in zip(batches, split.before, strict=True):
+            yield batch.map(itemgetter(slice(before, None)))
 
     def _answers(self, order: Tensor, split: Split, epoch: int | None) -> tuple[Tensor, Tensor]:
         """Return labels and targets of the examples that a split takes, see `batches`."""
@@ -240,6 +241,6 @@ def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str, split: Split, gro
     """Copy chunks of examples, of which each process has its share, into a tensor of all."""
     parts = whole.split([share.total for share in split.shares])
     with progress_bar(desc=title, total=len(whole), unit="clip") as bar:
-        for part, chunk in zip(parts, chunks, strict=True):
-            part.copy_(group.join_rows(chunk, len(part)))
+        for part, chunk, before in zip(parts, chunks, split.before, strict=True):
+            part.copy_(group.join_rows(chunk[before:], len(part)))
             bar.update(len(part))

@@ -13,7 +13,8 @@ class Split:
     """The split of a sequence of clips.
 
     A process takes its share of each batch, and before it, where augmentations mix a clip with the
-    one before it in the batch, the clips that its first ones depend on.
+    one before it in the batch, the clips that its first ones depend on. Where its share is empty,
+    it takes one clip all the same: features of no clips cannot be computed.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ class Split:
         Places in the sequence of all clips that this process takes, batch by batch.
     sizes : list of int
         How many of them belong to each batch.
+    before : list of int
+        How many of these are not of its share: the first ones.
     shares : list of Share
         Its share of each batch, without the clips before.
     """
@@ -48,23 +51,17 @@ class Split:
         self.shares = [Share(rows.start, total) for rows, total in zip(own, totals, strict=True)]
         self.rows: slice | Tensor
         if group.size == 1:
-            self.rows, self.sizes, self._before = slice(first, None), totals, 0
+            self.rows, self.sizes, self.before = slice(first, None), totals, [0] * len(totals)
             return
+        self.before = [before if rows.stop > rows.start else 1 for rows in own]
         taken = [
-            start + torch.arange(rows.start - before, rows.stop) % total
-            if rows.stop > rows.start
-            else torch.arange(0)
-            for start, rows, total in zip(starts, own, totals, strict=True)
+            start + torch.arange(rows.start - others, rows.stop) % total
+            for start, rows, total, others in zip(starts, own, totals, self.before, strict=True)
         ]
         self.rows = torch.cat([torch.arange(0), *taken])
         self.sizes = [len(each) for each in taken]
-        self._before = before
 
     def batches(self, whole: Tensor) -> Iterator[Tensor]:
         """Yield what a tensor (count, ...) has for the clips that this process takes, by batch."""
         rows = self.rows if isinstance(self.rows, slice) else self.rows.to(whole.device)
         return iter(whole[rows].split(self.sizes))
-
-    def own(self, batch: Tensor) -> Tensor:
-        """Return of a batch (b, ...) that `batches` yields the clips of the share."""
-        return batch[self._before :]
