@@ -52,6 +52,7 @@ ALLOWED = {
         "errors",
         "files",
         "log",
+        "parallel",
         "config",
         "data",
         "detection",
