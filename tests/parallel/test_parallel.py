@@ -252,7 +252,7 @@ def test_what_is_wrong_is_said_once(tones: Path, tmp_path: Path) -> None:
     for changes, expected in (
         (["srnn.batch_size=1"], "srnn.batch_size: expected at least 2, the number of processes"),
         (["srnn.epochs=-1"], "srnn.epochs"),
-        (["data.dataroot=nowhere"], "nowhere"),
+        (["data.words=low,absent"], "found none for 'absent'"),
     ):
         run = str(tmp_path / changes[0])
         command = ["-m", "srnn", "tones.toml", "--run-dir", run, *options(*changes)]
