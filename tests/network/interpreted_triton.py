@@ -4,17 +4,16 @@
 The interpreter is chosen by an environment variable before Triton is imported, for a whole process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import layer_parity
 import pytest
 import torch
 import triton.language as tl
 from layer_parity import ALL_FIRE, SILENT, draw
-from torch._library.custom_ops import CustomOpDef
 from triton.compiler import CompilationError
 from triton.runtime import interpreter
 from triton.runtime.errors import OutOfResources
@@ -22,9 +21,8 @@ from triton.runtime.errors import OutOfResources
 from srnn import AdaptiveLIF
 from srnn.network.encoder import TernaryEncoder
 from srnn.network.neurons import NEURONS
-from srnn.network.ops import registration, selfcheck
+from srnn.network.ops import selfcheck
 from srnn.network.ops.cases import Case
-from srnn.network.ops.cpu import operators as cpu
 from srnn.network.ops.cuda import operators as cuda
 from srnn.network.ops.signatures import OPERATORS, Gram, Ternary, TernaryBackward
 from srnn.network.surrogate import SURROGATES
@@ -132,25 +130,21 @@ def test_encoder_agrees_with_the_definition(surrogate: str) -> None:
         torch.testing.assert_close(here.double(), there, rtol=1e-5, atol=1e-6)
 
 
-def _register(operator: CustomOpDef, kernels: ModuleType) -> None:
-    """Have an operator use these kernels for CPU tensors."""
-    arguments = OPERATORS[operator._name][0]
-    kernel = getattr(kernels, operator._name)
-    operator.register_kernel("cpu", lambda *values: kernel(arguments(*values)))
-
-
 @pytest.fixture
 def _instead_of_the_cpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Register the Triton kernels for CPU tensors, with nothing checked yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(selfcheck, "_results", selfcheck._Results())
     selfcheck._noted.cache_clear()
-    operators = [each for each in vars(registration).values() if isinstance(each, CustomOpDef)]
-    for each in operators:
-        _register(each, cuda)
-    yield
-    for each in operators:
-        _register(each, cpu)
+    with torch.library._scoped_library("srnn", "IMPL") as library:
+        for name, (arguments, _) in OPERATORS.items():
+            kernel = _unpacked(getattr(cuda, name), arguments)
+            library.impl(name, kernel, "CPU", allow_override=True)
+        yield
+
+
+def _unpacked(kernel: Callable[[Any], Any], arguments: type[Any]) -> Callable[..., Any]:
+    return lambda *values: kernel(arguments(*values))
 
 
 @pytest.mark.usefixtures("_instead_of_the_cpus")

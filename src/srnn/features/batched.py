@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srnn.caches import librosa
-from srnn.features.reference import DELTA_WIDTH, PCEN_GAIN, ROUNDING, MelSpec, smoothing
+from srnn.features.filters import hann, mel_weights, slope
+from srnn.features.reference import PCEN_GAIN, ROUNDING, MelSpec, smoothing
 
 FULL_SCALE = 2**15
 """Full scale of 16-bit samples."""
@@ -54,7 +54,7 @@ class MelFeatures(nn.Module):
         # where such a band is scaled up, and not beside a floor.
         rounded = spec.kind != "reference" or spec.fmax <= spec.sample_rate / 4
         real = torch.float32 if rounded and _is_smooth(spec.n_fft) else torch.float64
-        window = torch.from_numpy(librosa("filters.get_window")("hann", spec.n_fft)).to(real)
+        window = torch.from_numpy(hann(spec.n_fft)).to(real)
         self.used, bands = _bands(spec)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
@@ -139,15 +139,7 @@ def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
     Every weight stands twice, for the squares of a real and of an imaginary part. M' is M rounded
     up to whole vectors: otherwise the last bits of a product depend on where in memory it is.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Empty filters")  # it names neither number nor cause
-        weights = librosa("filters.mel")(
-            sr=spec.sample_rate,
-            n_fft=spec.n_fft,
-            n_mels=spec.n_mels,
-            fmin=spec.fmin,
-            fmax=spec.fmax,
-        )  # (M, frequencies)
+    weights = mel_weights(spec.sample_rate, spec.n_fft, spec.n_mels, spec.fmin, spec.fmax)
     if empty := spec.n_mels - np.count_nonzero(weights.any(axis=1)):
         warnings.warn(
             f"{empty} of {spec.n_mels} mel bands stay empty: they lie between two frequencies of a "
@@ -161,17 +153,6 @@ def _bands(spec: MelSpec) -> tuple[slice, Tensor]:
     span = slice(first, last + 1)
     doubled = torch.from_numpy(weights[:, span].repeat(2, axis=1).T.copy())
     return span, F.pad(doubled, (0, -spec.n_mels % 8))
-
-
-def slope(order: int) -> list[float]:
-    """Return the weights of the frames around one in its delta, first to last."""
-    if order == 0:
-        return [1.0]
-    impulses = np.eye(DELTA_WIDTH)
-    delta = librosa("feature.delta")
-    deltas = delta(impulses, width=DELTA_WIDTH, order=order, mode="nearest")
-    weights: list[float] = deltas[:, DELTA_WIDTH // 2].tolist()
-    return weights
 
 
 def _averages(spec: MelSpec) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from srnn.errors import InputError
-from srnn.features.batched import MelFeatures, slope
+from srnn.features.batched import MelFeatures
+from srnn.features.filters import slope
 from srnn.features.reference import DELTA_WIDTH, PCEN_GAIN, smoothing
 
 _REACH = DELTA_WIDTH // 2  # frames that a delta looks ahead, and back

@@ -12,7 +12,8 @@ import torch
 
 from srnn.errors import InputError
 from srnn.export.c.tables import Member, Part, Table, constant
-from srnn.features.batched import MelFeatures, slope
+from srnn.features.batched import MelFeatures
+from srnn.features.filters import slope
 from srnn.features.normaliser import Normaliser
 from srnn.features.reference import DELTA_WIDTH, PCEN_GAIN, ROUNDING, smoothing
 
