@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -18,6 +19,7 @@ from srnn.plot.curves import Metrics
 from srnn.plot.theme import dress, key, plain
 
 _FAINTEST = 0.2  # opacity of the worst of what is shaded by its result
+_BY_CHANCE = 0.3  # opacity of a bar that tells nothing
 
 
 def strengths(results: ArrayLike) -> list[float]:
@@ -137,7 +139,7 @@ def importance(
     shares : mapping of str to array of shape (K,), 0 to 1
         Importances for each result, by its name.
     chance : mapping of str to array of shape (K,), optional
-        What importances reach by chance, for each result; a tick marks it.
+        What importances reach by chance, for each result; bars that do not exceed it are faint.
 
     Raises
     ------
@@ -148,26 +150,21 @@ def importance(
         raise InputError("shares: expected importances of a key or more, found none")
     colours = dress(axes, "importance (%)", "")
     thickness = 0.8 / len(shares)
+    handles = []
     for number, (name, values) in enumerate(shares.items()):
         percent = 100 * array(name, values, "(K,)")
         expect_count(name, "importances", len(percent), len(keys))
         places = np.arange(len(keys)) + thickness * (number - (len(shares) - 1) / 2)
         colour = colours.colours[number % len(colours.colours)]
-        axes.barh(places, percent, 0.9 * thickness, color=colour, label=plain(name))
-        if chance:
-            ticks = 100 * array(f"chance of {name}", chance[name], "(K,)")
-            expect_count(f"chance of {name}", "importances", len(ticks), len(keys))
-            axes.plot(
-                ticks,
-                places,
-                "|",
-                color=colours.ink,
-                markersize=36 * thickness,
-                label="by chance" if number == 0 else None,
-            )
+        limits = np.zeros(len(keys)) if chance is None else array(name, chance[name], "(K,)")
+        expect_count(f"chance of {name}", "importances", len(limits), len(keys))
+        bars = axes.barh(places, percent, 0.9 * thickness, color=colour)
+        for bar, limit in zip(bars, 100 * limits, strict=True):
+            if bar.get_width() <= limit:
+                bar.set_alpha(_BY_CHANCE)
+        handles.append(Patch(color=colour, label=plain(name)))
     axes.set_yticks(range(len(keys)), [*map(plain, keys)])
     axes.set_ylim(len(keys) - 0.5, -0.5)
-    axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
-    key(axes)
+    key(axes, *handles)  # none of them faint, as the first bar of a result may be
     return axes

@@ -108,27 +108,39 @@ def rows(study: SweepStudy) -> list[TrialRow]:
 
 def status(study: SweepStudy) -> str:
     """Return the table of the trials, best first, and how far the sweep has come."""
-    sweep, found = study.sweep, rows(study)
-    counts = [(state, sum(row.state == state for row in found)) for state in _ORDER]
-    planned = "" if sweep.planned is None else f" of {sweep.planned}"
-    listed = ", ".join(f"{count} {state}" for state, count in counts if count)
-    head = f"study {sweep.name}: {len(found)}{planned} trials{': ' if listed else ''}{listed}"
+    found = rows(study)
     if not found:
-        return head
-    lines = [["", *upper] for upper in _heads(study)]
-    lines += [[f"{row.number}{'*' * row.is_best}", *_cells(study, row)] for row in found]
-    best = "the Pareto front" if sweep.keys.spikes else "the best trial"
-    legend = [
-        f"*: {best}; validation: {sweep.base.data.selection.replace('_', ' ')} chose the epoch",
+        return headline(study, found)
+    lines = [["", *line] for line in zip(*heads(study), strict=True)]
+    lines += [[name(row), *cells(study, row)] for row in found]
+    notes = [
+        *legend(study),
+        *(f"trial {number} failed: {line}" for number, line in failures(found)),
+    ]
+    return "\n".join([headline(study, found), "", text_table(lines, keys=1), "", *notes])
+
+
+def headline(study: SweepStudy, found: Sequence[TrialRow]) -> str:
+    """Return the name of a study and the number of its trials in each state."""
+    counts = [(state, sum(row.state == state for row in found)) for state in _ORDER]
+    planned = "" if study.sweep.planned is None else f" of {study.sweep.planned}"
+    listed = ", ".join(f"{count} {state}" for state, count in counts if count)
+    return f"study {study.sweep.name}: {len(found)}{planned} trials{': ' if listed else ''}{listed}"
+
+
+def legend(study: SweepStudy) -> list[str]:
+    """Return what the cells of the table mean."""
+    best = "the Pareto front" if study.sweep.keys.spikes else "the best trial"
+    chosen_by = study.sweep.base.data.selection.replace("_", " ")
+    return [
+        f"*: {best}; validation: {chosen_by} chose the epoch",
         "mean ± standard deviation over the seeds; in brackets: of a trial that is not finished",
     ]
-    failures = [
-        f"trial {row.number} failed: {line}"
-        for row in found
-        if row.failure
-        for line in row.failure.splitlines()
-    ]
-    return "\n".join([head, "", text_table(lines, keys=1), "", *legend, *failures])
+
+
+def failures(found: Sequence[TrialRow]) -> list[tuple[int, str]]:
+    """Return why trials failed: their numbers, and the lines of the reasons."""
+    return [(row.number, line) for row in found for line in (row.failure or "").splitlines()]
 
 
 def _best(study: SweepStudy) -> Sequence[FrozenTrial]:
@@ -165,32 +177,43 @@ def _columns(study: SweepStudy) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def _heads(study: SweepStudy) -> list[list[str]]:
-    names = [name.split(".") for name in study.sweep.space]
-    above = [above for above, _, _ in _columns(study).values()]
-    below = [below for _, below, _ in _columns(study).values()]
+def heads(study: SweepStudy) -> list[tuple[str, str]]:
+    """Return the heads of `cells`: each in two parts, one below the other."""
+    keys = [key.partition(".") for key in study.sweep.space]
+    figures = [(above, below) for above, below, _ in _columns(study).values()]
     return [
-        ["", *(f"{table}." for table, _ in names), *above, "", ""],
-        ["", *(key for _, key in names), *below, "seeds", "min"],
+        ("", "state"),
+        *((f"{table}.", key) for table, _, key in keys),
+        *figures,
+        ("", "seeds"),
+        ("", "min"),
     ]
 
 
-def _cells(study: SweepStudy, row: TrialRow) -> list[str]:
-    values = (row.setting.get(name) for name in study.sweep.space)
-    cells = [row.state, *("-" if value is None else _short(toml_value(value)) for value in values)]
-    for name, (_, _, style) in _columns(study).items():
-        average, spread = row.mean(name), row.std(name)
+def name(row: TrialRow) -> str:
+    """Return the number of a trial, with an asterisk if it is the best or on the Pareto front."""
+    return f"{row.number}{'*' * row.is_best}"
+
+
+def cells(study: SweepStudy, row: TrialRow) -> list[str]:
+    """Return what the table has of a trial: state, keys, results, finished seeds and minutes."""
+    values = (row.setting.get(key) for key in study.sweep.space)
+    setting = ["-" if value is None else short(value) for value in values]
+    figures = []
+    for figure, (_, _, style) in _columns(study).items():
+        average, spread = row.mean(figure), row.std(figure)
         text = cell(average, style)
-        if average is None and name == study.sweep.keys.objective and row.last is not None:
+        if average is None and figure == study.sweep.keys.objective and row.last is not None:
             text = f"({row.last:{style}})"
-        cells.append(text if spread is None else f"{text} ± {spread:{style}}")
-    return [*cells, f"{len(row.results)}", f"{row.seconds / 60:.1f}" if row.seconds else "-"]
+        figures.append(text if spread is None else f"{text} ± {spread:{style}}")
+    minutes = f"{row.seconds / 60:.1f}" if row.seconds else "-"
+    return [row.state, *setting, *figures, f"{len(row.results)}", minutes]
 
 
-def _short(text: str) -> str:
-    """Return a value that is not too wide for a table; of a number four digits."""
-    try:
-        text = f"{float(text):.4g}" if "." in text or "e" in text else text
-    except ValueError:
-        text = text.strip('"')
+def short(value: Any) -> str:
+    """Return the value of a key, not too wide for a table; of a number four digits."""
+    if isinstance(value, float):
+        text = f"{value:.4g}"
+    else:
+        text = value if isinstance(value, str) else toml_value(value)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
