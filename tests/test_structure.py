@@ -40,6 +40,7 @@ ALLOWED = {
         "plot",
         "training",
         "runs",
+        "sweeps",
         "version",
     },
     "sweeps": {"errors", "files", "settings", "config", "data", "runs", "training"},

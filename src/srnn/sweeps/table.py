@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from srnn.config import toml_value
 from srnn.runs.results import mean, std
 from srnn.runs.tables import cell, text_table
+from srnn.sweeps.reading import Sweep
 from srnn.sweeps.results import RunResult
 from srnn.sweeps.storage import trial_directory
 from srnn.sweeps.study import FAILURE, SECONDS, SweepStudy, results_of
@@ -23,7 +24,9 @@ _STATES: dict[TrialState, State] = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
 }
-_ORDER = list(_STATES.values())
+STATES: list[State] = list(_STATES.values())
+"""In the order of the table."""
+
 _WIDEST = 24  # characters of a value
 
 
@@ -101,7 +104,7 @@ def rows(study: SweepStudy) -> list[TrialRow]:
 
     def order(row: TrialRow) -> tuple[int, bool, float, int]:
         figure = row.mean(objective) if row.state == "finished" else row.last
-        return _ORDER.index(row.state), not row.is_best, -(figure or 0.0), row.number
+        return STATES.index(row.state), not row.is_best, -(figure or 0.0), row.number
 
     return sorted(found, key=order)
 
@@ -111,10 +114,10 @@ def status(study: SweepStudy) -> str:
     found = rows(study)
     if not found:
         return headline(study, found)
-    lines = [["", *line] for line in zip(*heads(study), strict=True)]
-    lines += [[name(row), *cells(study, row)] for row in found]
+    lines = [["", *line] for line in zip(*heads(study.sweep), strict=True)]
+    lines += [[name(row), *cells(study.sweep, row)] for row in found]
     notes = [
-        *legend(study),
+        *legend(study.sweep),
         *(f"trial {number} failed: {line}" for number, line in failures(found)),
     ]
     return "\n".join([headline(study, found), "", text_table(lines, keys=1), "", *notes])
@@ -122,16 +125,16 @@ def status(study: SweepStudy) -> str:
 
 def headline(study: SweepStudy, found: Sequence[TrialRow]) -> str:
     """Return the name of a study and the number of its trials in each state."""
-    counts = [(state, sum(row.state == state for row in found)) for state in _ORDER]
+    counts = [(state, sum(row.state == state for row in found)) for state in STATES]
     planned = "" if study.sweep.planned is None else f" of {study.sweep.planned}"
     listed = ", ".join(f"{count} {state}" for state, count in counts if count)
     return f"study {study.sweep.name}: {len(found)}{planned} trials{': ' if listed else ''}{listed}"
 
 
-def legend(study: SweepStudy) -> list[str]:
+def legend(sweep: Sweep) -> list[str]:
     """Return what the cells of the table mean."""
-    best = "the Pareto front" if study.sweep.keys.spikes else "the best trial"
-    chosen_by = study.sweep.base.data.selection.replace("_", " ")
+    best = "the Pareto front" if sweep.keys.spikes else "the best trial"
+    chosen_by = sweep.base.data.selection.replace("_", " ")
     return [
         f"*: {best}; validation: {chosen_by} chose the epoch",
         "mean ± standard deviation over the seeds; in brackets: of a trial that is not finished",
@@ -167,9 +170,9 @@ def _row(study: SweepStudy, trial: FrozenTrial, is_best: bool) -> TrialRow:
     )
 
 
-def _columns(study: SweepStudy) -> dict[str, tuple[str, str, str]]:
+def _columns(sweep: Sweep) -> dict[str, tuple[str, str, str]]:
     """Return the figures that are shown: heads, one below the other, and the format of values."""
-    objective = study.sweep.keys.objective
+    objective = sweep.keys.objective
     return {
         objective: ("validation", objective.removesuffix("_accuracy"), ".2%"),
         "spikes": ("", "spikes", ",.0f"),
@@ -177,10 +180,10 @@ def _columns(study: SweepStudy) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def heads(study: SweepStudy) -> list[tuple[str, str]]:
+def heads(sweep: Sweep) -> list[tuple[str, str]]:
     """Return the heads of `cells`: each in two parts, one below the other."""
-    keys = [key.partition(".") for key in study.sweep.space]
-    figures = [(above, below) for above, below, _ in _columns(study).values()]
+    keys = [key.partition(".") for key in sweep.space]
+    figures = [(above, below) for above, below, _ in _columns(sweep).values()]
     return [
         ("", "state"),
         *((f"{table}.", key) for table, _, key in keys),
@@ -195,19 +198,24 @@ def name(row: TrialRow) -> str:
     return f"{row.number}{'*' * row.is_best}"
 
 
-def cells(study: SweepStudy, row: TrialRow) -> list[str]:
+def cells(sweep: Sweep, row: TrialRow) -> list[str]:
     """Return what the table has of a trial: state, keys, results, finished seeds and minutes."""
-    values = (row.setting.get(key) for key in study.sweep.space)
+    values = (row.setting.get(key) for key in sweep.space)
     setting = ["-" if value is None else short(value) for value in values]
     figures = []
-    for figure, (_, _, style) in _columns(study).items():
-        average, spread = row.mean(figure), row.std(figure)
-        text = cell(average, style)
-        if average is None and figure == study.sweep.keys.objective and row.last is not None:
+    for figure, (_, _, style) in _columns(sweep).items():
+        text = with_std(row, figure, style)
+        if row.mean(figure) is None and figure == sweep.keys.objective and row.last is not None:
             text = f"({row.last:{style}})"
-        figures.append(text if spread is None else f"{text} ± {spread:{style}}")
+        figures.append(text)
     minutes = f"{row.seconds / 60:.1f}" if row.seconds else "-"
     return [row.state, *setting, *figures, f"{len(row.results)}", minutes]
+
+
+def with_std(row: TrialRow, figure: str, style: str) -> str:
+    """Return the mean of a figure of `RunResult`, and its standard deviation if there is one."""
+    text, spread = cell(row.mean(figure), style), row.std(figure)
+    return text if spread is None else f"{text} ± {spread:{style}}"
 
 
 def short(value: Any) -> str:
