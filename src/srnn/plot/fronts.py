@@ -17,7 +17,7 @@ from srnn.plot.theme import dress, key, plain, size
 
 _DECADE = 10.0  # ratio of the most spikes to the fewest from which on their axis is logarithmic
 _MARGIN = 0.1  # of the range of an axis, on either side of the points
-_APART = (20.0, 10.0)  # points between two names, sideways or upright
+_HEIGHT, _WIDTH = 9.0, 6.0  # of a name: a line, a character (points)
 
 
 def pareto_front(accuracies: ArrayLike, spikes: ArrayLike) -> NDArray[np.bool_]:
@@ -39,8 +39,8 @@ def pareto_front(accuracies: ArrayLike, spikes: ArrayLike) -> NDArray[np.bool_]:
     expect_count("spikes", "values", len(spike), len(accuracy))
     no_worse = (accuracy[:, None] >= accuracy) & (spike[:, None] <= spike)
     better = (accuracy[:, None] > accuracy) | (spike[:, None] < spike)
-    found: NDArray[np.bool_] = ~(no_worse & better).any(axis=0)
-    return found
+    dominated: NDArray[np.bool_] = np.any(no_worse & better, axis=0)
+    return ~dominated
 
 
 def pareto(
@@ -52,6 +52,7 @@ def pareto(
     accuracy_std: ArrayLike | None = None,
     spikes_std: ArrayLike | None = None,
     label: str = "accuracy",
+    focus: bool = False,
 ) -> Axes:
     """Draw the accuracy of settings over their spikes, and the Pareto front as a step line.
 
@@ -69,6 +70,8 @@ def pareto(
         Standard deviations over seeds; NaN where there is only one.
     label : str
         What the accuracy is.
+    focus : bool
+        Whether the axes show the surroundings of the front alone.
 
     Raises
     ------
@@ -98,7 +101,14 @@ def pareto(
             zorder=3 if is_best else 2,
             label=("Pareto front" if is_best else "other settings"),
         ).lines[0].set_gid(f"point-{index}")
-    _scale(axes, x, percent)
+    shown = on_front if focus else np.full(len(x), fill_value=True)
+    _scale(
+        axes,
+        *(
+            _limits(*each)
+            for each in ((x[shown], sideways[shown]), (percent[shown], upright[shown]))
+        ),
+    )
     order = [*np.lexsort((percent, x))]
     front = [index for index in order if on_front[index]]
     right = axes.get_xlim()[1]
@@ -133,20 +143,26 @@ def _std(name: str, values: ArrayLike | None, count: int) -> Array:
     return np.nan_to_num(found)
 
 
-def _scale(axes: Axes, x: Array, y: Array) -> None:
-    """Choose the scale of the spikes, and leave margins for the names of points."""
-    if x.min() > 0 and x.max() / x.min() >= _DECADE:
+def _limits(values: Array, std: Array) -> tuple[float, float]:
+    """Return the range of values with their standard deviations; it is not empty."""
+    low, high = float((values - std).min()), float((values + std).max())
+    return (low, high) if low < high else (low - 1.0, high + 1.0)
+
+
+def _scale(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Choose scales and ranges, with margins for the names of points."""
+    left, right = x
+    if left > 0 and right / left >= _DECADE:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
+        factor = (right / left) ** _MARGIN
+        axes.set_xlim(left / factor, right * factor)
+    else:
+        margin = _MARGIN * (right - left)
+        axes.set_xlim(max(left - margin, min(left, 0.0)), right + margin)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.margins(_MARGIN)
-    axes.autoscale_view()
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -1.0), min(high, 101.0))
-    left, right = axes.get_xlim()
-    if axes.get_xscale() == "linear":
-        left = max(left, 0.0)
-    axes.set_xlim(left, right)
+    margin = _MARGIN * (y[1] - y[0])
+    axes.set_ylim(max(y[0] - margin, -1.0), min(y[1] + margin, 101.0))
 
 
 def _name(axes: Axes, x: Array, y: Array, names: dict[int, str]) -> None:
@@ -155,16 +171,13 @@ def _name(axes: Axes, x: Array, y: Array, names: dict[int, str]) -> None:
     A name that would lie on an earlier one is left out.
     """
     width, height = size(axes)
-    across, up = axes.transAxes.inverted(), axes.transData
+    place = axes.transData + axes.transAxes.inverted()
     written: list[tuple[float, float]] = []
     for index, name in names.items():
-        left, bottom = across.transform(up.transform((x[index], y[index])))
-        place = left * width, bottom * height
-        if all(
-            abs(place[0] - other[0]) > _APART[0] or abs(place[1] - other[1]) > _APART[1]
-            for other in written
-        ):
-            written.append(place)
+        across, up = place.transform((x[index], y[index])) * (width, height)
+        space = _WIDTH * len(name)
+        if all(abs(across - left) >= space or abs(up - low) >= _HEIGHT for left, low in written):
+            written.append((across, up))
             axes.annotate(
                 plain(name),
                 (x[index], y[index]),

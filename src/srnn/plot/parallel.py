@@ -10,16 +10,17 @@ from typing import NamedTuple, TypeGuard
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from srnn.errors import InputError
 from srnn.plot.checks import Array, expect_count
-from srnn.plot.theme import dress, plain
+from srnn.plot.theme import dress, palette, plain
 from srnn.plot.trials import strengths
 
 Value = float | str | bool | None
 
-_SPREAD = 0.35  # of the distance of two categories: lines of the same one fan out so far
+_SPREAD = 0.5  # of the distance of two categories: lines of the same one fan out so far
 _TICK = 0.03  # length of a tick, in distances of two axes
 _TICKS = 5
 
@@ -88,26 +89,35 @@ def parallel(
             zorder=3 if is_best else 2 if has_result else 1,
         )
     for place, scale in enumerate(scales):
-        _axis(axes, place, scale)
+        _axis(axes, place, scale, is_last=place == len(scales) - 1)
     names = ["\n".join(map(plain, name.split("\n"))) for name in coordinates]
     axes.set_xticks(range(len(scales)), names)
     axes.set_yticks([])
     axes.tick_params(length=0)
-    axes.set_xlim(-0.6, len(scales) - 0.9)
+    axes.set_xlim(-0.7, len(scales) - 0.6)
     axes.set_ylim(-0.05, 1.05)
     for spine in axes.spines.values():
         spine.set_visible(False)
     return axes
 
 
-def _axis(axes: Axes, place: int, scale: _Scale) -> None:
-    """Draw an axis with its ticks, whose labels stand at its left."""
-    ink = axes.xaxis.label.get_color()
-    axes.plot([place, place], [0, 1], color=ink, linewidth=0.8, zorder=4)
+def _axis(axes: Axes, place: int, scale: _Scale, *, is_last: bool) -> None:
+    """Draw an axis with its ticks, whose labels stand at its left; of the last one at its right."""
+    colours = palette(axes)
+    side, alignment = (1, "left") if is_last else (-1, "right")
+    axes.plot([place, place], [0, 1], color=colours.ink, linewidth=0.8, zorder=4)
     for height, text in scale.ticks.items():
-        axes.plot([place - _TICK, place], [height, height], color=ink, linewidth=0.8, zorder=4)
+        tick = [place, place + side * _TICK]
+        axes.plot(tick, [height, height], color=colours.ink, linewidth=0.8, zorder=4)
         axes.text(
-            place - 2 * _TICK, height, plain(text), ha="right", va="center", fontsize=8, zorder=5
+            place + 2 * side * _TICK,
+            height,
+            plain(text),
+            ha=alignment,
+            va="center",
+            fontsize=8,
+            zorder=5,
+            path_effects=[withStroke(linewidth=2.5, foreground=colours.paper)],
         )
 
 
@@ -156,19 +166,16 @@ def _of_categories(
     for text in texts:
         if text is not None and text not in found:
             raise InputError(f"{name}: expected one of {', '.join(found)}, found {text}")
-    gap = 1 / max(1, len(found) - 1)
+    band = 1 / max(1, len(found))
     heights = np.full(len(texts), math.nan)
     ticks = {}
     for number, category in enumerate(found):
-        centre = 0.5 if len(found) == 1 else number * gap
+        centre = (number + 0.5) * band
         ticks[centre] = category
         members = [index for index, text in enumerate(texts) if text == category]
-        members.sort(key=lambda index: -math.inf if last[index] is None else _number(last[index]))
-        spread = _SPREAD * gap
-        # The first and the last band end with the axis.
-        low, high = max(0.0, centre - spread / 2), min(1.0, centre + spread / 2)
-        middles = (np.arange(len(members)) + 0.5) / max(1, len(members))
-        heights[members] = low + (high - low) * middles
+        members.sort(key=lambda index: _number(last[index]))
+        places = (np.arange(len(members)) + 0.5) / max(1, len(members)) - 0.5
+        heights[members] = centre + _SPREAD * band * places
     return _Scale(heights, ticks)
 
 
@@ -177,4 +184,4 @@ def _text(value: float | str | bool) -> str:
 
 
 def _number(value: Value) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) else -math.inf

@@ -23,17 +23,14 @@ _BY_CHANCE = 0.3  # opacity of a bar that tells nothing
 
 
 def strengths(results: ArrayLike) -> list[float]:
-    """Return opacities, from faint for the lowest result to 1 for the highest.
+    """Return opacities by rank, from faint for the lowest result to 1 for the highest.
 
     A result that is NaN is the faintest. (Opacities of one colour, unlike a colour map, stand out
     from light and from dark paper.)
     """
     values = np.asarray(results, np.float64)
-    found = values[np.isfinite(values)]
-    low, high = (found.min(), found.max()) if found.size else (0.0, 0.0)
-    if low == high:
-        return [1.0 if math.isfinite(value) else _FAINTEST for value in values]
-    shares = np.nan_to_num((values - low) / (high - low))
+    distinct, ranks = np.unique(np.nan_to_num(values, nan=-math.inf), return_inverse=True)
+    shares = ranks / max(1, len(distinct) - 1) if len(distinct) > 1 else np.ones(len(values))
     return [float(_FAINTEST + (1 - _FAINTEST) * share) for share in shares]
 
 

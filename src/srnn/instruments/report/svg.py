@@ -31,6 +31,9 @@ def inline(figure: Figure, name: str, tips: Mapping[str, str] | None = None) -> 
     text = _METADATA.sub("", text[text.index("<svg") :])
     for light, dark in zip(_LIGHT, _DARK, strict=True):
         text = re.sub(f": {light}", f": light-dark({light}, {dark})", text, flags=re.IGNORECASE)
+    # Outlines of text alone: a cell of a confusion matrix is an image, which stays as it is.
+    outline = f"stroke: {LIGHT.paper}"
+    text = text.replace(outline, f"stroke: light-dark({LIGHT.paper}, {DARK.paper})")
     for gid, tip in (tips or {}).items():
         opened = f'<g id="{gid}">'
         text = text.replace(opened, f"{opened}<title>{escape(tip)}</title>")

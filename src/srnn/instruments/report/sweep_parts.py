@@ -7,7 +7,7 @@ Legend: N trials.
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from srnn.plot.curves import Metrics
 from srnn.plot.parallel import Value
 from srnn.runs.directory import RunDirectory
 from srnn.runs.results import metrics_of
-from srnn.sweeps.importance import BEST, SHUFFLES, Importance
+from srnn.sweeps.importance import SHUFFLES, Importance
 from srnn.sweeps.reading import Sweep
 from srnn.sweeps.space import Choices, Range
 from srnn.sweeps.storage import run_directory
@@ -39,20 +39,23 @@ from srnn.sweeps.table import (
 )
 
 _PARETO = (
-    "Points are settings: mean and, as bars, standard deviation over seeds. The line is the highest "
-    "accuracy that is reached with at most so many spikes; numbers are those of trials."
+    "Points are settings: mean and, as bars, standard deviation over seeds. The line is the "
+    "highest accuracy that is reached with at most so many spikes; numbers are those of trials."
 )
 _NO_FRONT = "No trial is finished yet, so there is no Pareto front."
 _IMPORTANCE = (
-    f"PED-ANOVA: how far the values of a key in the best {BEST:.0%} of the finished trials (those of "
-    "the highest accuracy, or of the fewest spikes) differ from its values in all of them, as a part "
-    f"of the sum over keys. Faint bars are no longer than 95 % of those that come by chance, in "
-    f"{SHUFFLES} shuffles of the results: they say nothing."
+    "PED-ANOVA: how far the values of a key in the better half of the finished trials (those of "
+    "higher accuracy, or of fewer spikes) differ from its values in all of them, as a part of the "
+    "sum over keys. Faint bars say nothing: they are no longer than 95 % of those in "
+    f"{SHUFFLES} random shuffles of the results among the trials."
 )
 _PARALLEL = (
     "A line is a trial; the stronger it is, the higher its accuracy. In orange: the best trial, or "
     "the Pareto front. Grey and dotted: pruned and failed trials."
 )
+
+_BREAK = "\u200b"  # of no width, where a long head may be broken
+_HALF = (5.7, 3.8)  # inches: two fit beside each other
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def overview(sweep: Sweep, found: Sequence[TrialRow], file: Path, folio: Folio) 
     on_front = _on_front(sweep, finished)
     texts = [] if sweep.keys.spikes else ["Accuracy was the only objective of this sweep."]
     blocks += [
-        Block(title, texts, figures=[_pareto(sweep, finished, folio)]),
+        Block(title, texts, figures=[*_pareto(sweep, finished, folio)]),
         Block("The Pareto front", tables=[_table(sweep, on_front, file)]),
     ]
     return Tab("overview", "Overview", blocks)
@@ -101,31 +104,18 @@ def keys(
 
 def progress(sweep: Sweep, found: Sequence[TrialRow], folio: Folio) -> Tab:
     """Return the results in the order of trials, and the learning curves of all runs."""
-    objective, label = sweep.keys.objective, _words(sweep.keys.objective)
+    texts, drawn = [], []
     finished = _in_state(found, "finished")
     if finished:
-        numbers = [row.number for row in finished]
-        means = [row.mean(objective) for row in finished]
-        draw = partial(figures.panel, plot.history, numbers, means, label=label, size=_WIDE)
-        history = Block("Optimisation history", figures=[folio.draw("history", draw)])
+        drawn.append(_history(sweep, finished, folio))
     else:
-        history = Block("Optimisation history", ["No trial is finished yet."])
+        texts.append("No trial is finished yet.")
     curves, pruned = _curves(sweep, found)
     if curves:
-        draw = partial(
-            figures.panel,
-            plot.trial_curves,
-            curves,
-            f"valid_{objective}",
-            label=label,
-            pruned=pruned,
-            size=_WIDE,
-        )
-        caption = f"Validation, of the {len(curves)} runs with an epoch that are on this machine."
-        learning = Block("Learning curves", figures=[folio.draw("curves", draw, caption)])
+        drawn.append(_learning(sweep, curves, pruned, folio))
     else:
-        learning = Block("Learning curves", ["No run on this machine has an epoch yet."])
-    return Tab("progress", "Progress", [history, learning])
+        texts.append("No run on this machine has an epoch yet.")
+    return Tab("progress", "Progress", [Block(texts=texts, figures=drawn)])
 
 
 def trials(sweep: Sweep, found: Sequence[TrialRow], file: Path) -> Tab:
@@ -145,9 +135,6 @@ def configuration(sweep: Sweep) -> Tab:
     return Tab("configuration", "Configuration", [Block(sweep.file.name, code=text), versions()])
 
 
-_WIDE = (5.7, 3.4)  # inches: two fit beside each other
-
-
 def _tiles(sweep: Sweep, found: Sequence[TrialRow]) -> Iterator[tuple[str, str]]:
     planned = "" if sweep.planned is None else f" of {sweep.planned}"
     yield "trials", f"{len(found)}{planned}"
@@ -161,21 +148,27 @@ def _tiles(sweep: Sweep, found: Sequence[TrialRow]) -> Iterator[tuple[str, str]]
         yield f"best {_words(sweep.keys.objective)} (validation)", text
 
 
-def _pareto(sweep: Sweep, finished: Sequence[TrialRow], folio: Folio) -> Drawn:
+def _pareto(sweep: Sweep, finished: Sequence[TrialRow], folio: Folio) -> Iterator[Drawn]:
+    """Yield accuracy against spikes: of all settings, and of those at the front alone."""
     objective = sweep.keys.objective
-    draw = partial(
-        figures.panel,
-        plot.pareto,
-        [row.mean(objective) for row in finished],
-        [row.mean("spikes") for row in finished],
-        [f"{row.number}" for row in finished],
-        accuracy_std=[_or_nan(row.std(objective)) for row in finished],
-        spikes_std=[_or_nan(row.std("spikes")) for row in finished],
-        label=f"{_words(objective)} on validation",
-        size=(8.0, 4.6),
-    )
     tips = {f"point-{index}": _tip(sweep, row) for index, row in enumerate(finished)}
-    return folio.draw("pareto", draw, _PARETO, wide=True, tips=tips)
+    for file, caption, focus in (
+        ("pareto", _PARETO, False),
+        ("pareto-front", "The same around the front.", True),
+    ):
+        draw = partial(
+            figures.panel,
+            plot.pareto,
+            [row.mean(objective) for row in finished],
+            [row.mean("spikes") for row in finished],
+            [f"{row.number}" for row in finished],
+            accuracy_std=[_or_nan(row.std(objective)) for row in finished],
+            spikes_std=[_or_nan(row.std("spikes")) for row in finished],
+            label=f"{_words(objective)} on validation",
+            focus=focus,
+            size=_HALF,
+        )
+        yield folio.draw(file, draw, caption, tips=tips)
 
 
 def _tip(sweep: Sweep, row: TrialRow) -> str:
@@ -248,6 +241,39 @@ def _parallel(sweep: Sweep, ended: Sequence[TrialRow], folio: Folio) -> Drawn:
     return folio.draw("parallel", draw, _PARALLEL, wide=True)
 
 
+def _history(sweep: Sweep, finished: Sequence[TrialRow], folio: Folio) -> Drawn:
+    objective = sweep.keys.objective
+    draw = partial(
+        figures.panel,
+        plot.history,
+        [row.number for row in finished],
+        [row.mean(objective) for row in finished],
+        label=_words(objective),
+        size=_HALF,
+    )
+    return folio.draw("history", draw, "Finished trials in the order in which they began.")
+
+
+def _learning(
+    sweep: Sweep, curves: Sequence[Metrics], pruned: Collection[int], folio: Folio
+) -> Drawn:
+    objective = sweep.keys.objective
+    draw = partial(
+        figures.panel,
+        plot.trial_curves,
+        curves,
+        f"valid_{objective}",
+        label=_words(objective),
+        pruned=pruned,
+        size=_HALF,
+    )
+    caption = (
+        f"Learning curves, on validation, of the {len(curves)} runs with an epoch on this machine; "
+        "the stronger the higher their end."
+    )
+    return folio.draw("curves", draw, caption)
+
+
 def _curves(sweep: Sweep, found: Sequence[TrialRow]) -> tuple[list[Metrics], set[int]]:
     """Return the metrics of all runs with an epoch, and which of them ended early."""
     curves: list[Metrics] = []
@@ -274,7 +300,7 @@ def _metrics(run: RunDirectory) -> Metrics:
 
 def _table(sweep: Sweep, found: Sequence[TrialRow], file: Path) -> Table:
     """Return trials with links to their runs, relative to the report."""
-    names = ["".join(pair) if pair[0].endswith(".") else " ".join(pair) for pair in heads(sweep)]
+    names = [(_BREAK if pair[0].endswith(".") else " ").join(pair) for pair in heads(sweep)]
     rows: list[list[Cell]] = [
         [_linked(name(row), row.path, file), *cells(sweep, row), [*_runs(sweep, row, file)]]
         for row in found
