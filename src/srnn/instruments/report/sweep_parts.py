@@ -7,6 +7,7 @@ Legend: N trials.
 import logging
 import math
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,8 @@ _PARALLEL = (
 )
 
 _BREAK = "\u200b"  # of no width, where a long head may be broken
+# A report is handed on; the address of a server, USER:PASSWORD@HOST or ?password=, is in the file.
+_PASSWORD = re.compile(r"(?<=:)[^:/\s]*(?=@)|(?<=password=)[^&\"'\s]*")
 _HALF = (5.7, 3.8)  # inches: two fit beside each other
 
 _log = logging.getLogger(__name__)
@@ -131,7 +134,7 @@ def trials(sweep: Sweep, found: Sequence[TrialRow], file: Path) -> Tab:
 
 def configuration(sweep: Sweep) -> Tab:
     """Return the file of the sweep, and the versions."""
-    text = sweep.file.read_text("utf-8")
+    text = _PASSWORD.sub("...", sweep.file.read_text("utf-8"))
     return Tab("configuration", "Configuration", [Block(sweep.file.name, code=text), versions()])
 
 
