@@ -119,7 +119,10 @@ def test_a_sweep_of_every_state_has_a_page() -> None:
     assert tiles["trials"] == "6 of 100"
     assert [tiles[state] for state in ("finished", "pruned", "failed", "running")] == list("3111")
     assert tiles["best accuracy (validation)"] == "85.00% ± 7.07%"
-    assert {"pareto", "pareto-front", "parallel", "history", "curves"} == figures()
+    assert figures() == {"pareto", "pareto-front", "parallel", "history", "curves"}
+    assert any(
+        "Grey and dotted: 1 pruned and 1 failed" in each for each in shown.texts["figcaption"]
+    )
     assert [row["trial"] for row in data["trials"]][:2] == [accurate, sparse]
     assert "85.00% ± 7.07%" in shown.texts["td"]
     assert "500 ± 1" in shown.texts["td"]
@@ -158,7 +161,7 @@ def test_points_tell_their_setting() -> None:
         reported()
     text = (PLACE / "report.html").read_text()
     tip = f"<title>trial {number}\naccuracy 80.00%\n500 spikes\nsrnn.neuron = "
-    assert text.count(tip) == 2  # in both figures
+    assert text.count(tip) == 1
     assert f"srnn.threshold = {row.setting['srnn.threshold']:.4g}" in text
 
 
@@ -293,4 +296,6 @@ def test_without_optuna_one_line_says_what_is_missing(
         pass
     monkeypatch.setattr("srnn.sweeps.installation.find_spec", lambda _name: None)
     assert cli.run(["report", str(PLACE)]) == 2
-    assert "expected the package optuna, found none" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert errors.startswith("sweeps: expected the package optuna, found none")
+    assert errors.count("\n") == 1

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from srnn import plot
 from srnn.errors import InputError
 from srnn.instruments.report import figures
@@ -50,10 +52,6 @@ _IMPORTANCE = (
     "sum over keys. Faint bars say nothing: they are no longer than 95 % of those in "
     f"{SHUFFLES} random shuffles of the results among the trials."
 )
-_PARALLEL = (
-    "A line is a trial; the stronger it is, the higher its accuracy. In orange: the best trial, or "
-    "the Pareto front. Grey and dotted: pruned and failed trials."
-)
 
 _BREAK = "\u200b"  # of no width, where a long head may be broken
 # A report is handed on; the address of a server, USER:PASSWORD@HOST or ?password=, is in the file.
@@ -73,7 +71,7 @@ def overview(sweep: Sweep, found: Sequence[TrialRow], file: Path, folio: Folio) 
     on_front = _on_front(sweep, finished)
     texts = [] if sweep.keys.spikes else ["Accuracy was the only objective of this sweep."]
     blocks += [
-        Block(title, texts, figures=[*_pareto(sweep, finished, folio)]),
+        Block(title, texts, figures=[*_pareto(sweep, finished, on_front, folio)]),
         Block("The Pareto front", tables=[_table(sweep, on_front, file)]),
     ]
     return Tab("overview", "Overview", blocks)
@@ -151,27 +149,33 @@ def _tiles(sweep: Sweep, found: Sequence[TrialRow]) -> Iterator[tuple[str, str]]
         yield f"best {_words(sweep.keys.objective)} (validation)", text
 
 
-def _pareto(sweep: Sweep, finished: Sequence[TrialRow], folio: Folio) -> Iterator[Drawn]:
-    """Yield accuracy against spikes: of all settings, and of those at the front alone."""
+def _pareto(
+    sweep: Sweep,
+    finished: Sequence[TrialRow],
+    on_front: Sequence[TrialRow],
+    folio: Folio,
+) -> Iterator[Drawn]:
+    """Yield accuracy against spikes; the front once more, if others leave little space for it."""
     objective = sweep.keys.objective
+    draw = partial(
+        figures.panel,
+        plot.pareto,
+        [row.mean(objective) for row in finished],
+        [row.mean("spikes") for row in finished],
+        [f"{row.number}" for row in finished],
+        accuracy_std=[_or_nan(row.std(objective)) for row in finished],
+        spikes_std=[_or_nan(row.std("spikes")) for row in finished],
+        label=f"{_words(objective)} on validation",
+        size=_HALF,
+    )
     tips = {f"point-{index}": _tip(sweep, row) for index, row in enumerate(finished)}
-    for file, caption, focus in (
-        ("pareto", _PARETO, False),
-        ("pareto-front", "The same around the front.", True),
-    ):
-        draw = partial(
-            figures.panel,
-            plot.pareto,
-            [row.mean(objective) for row in finished],
-            [row.mean("spikes") for row in finished],
-            [f"{row.number}" for row in finished],
-            accuracy_std=[_or_nan(row.std(objective)) for row in finished],
-            spikes_std=[_or_nan(row.std("spikes")) for row in finished],
-            label=f"{_words(objective)} on validation",
-            focus=focus,
-            size=_HALF,
-        )
-        yield folio.draw(file, draw, caption, tips=tips)
+    yield folio.draw("pareto", draw, _PARETO, tips=tips)
+    all_accuracies, of_front = (
+        [_figure(row, objective) for row in rows] for rows in (finished, on_front)
+    )
+    if np.ptp(of_front) < np.ptp(all_accuracies) / 2:
+        caption = "The surroundings of the front."
+        yield folio.draw("pareto-front", partial(draw, focus=True), caption, tips=tips)
 
 
 def _tip(sweep: Sweep, row: TrialRow) -> str:
@@ -186,10 +190,10 @@ def _tip(sweep: Sweep, row: TrialRow) -> str:
 
 def _on_front(sweep: Sweep, finished: Sequence[TrialRow]) -> list[TrialRow]:
     """Return the trials of the Pareto front, fewest spikes first."""
-    figures_of = [
+    accuracies, spikes = (
         [_figure(row, each) for row in finished] for each in (sweep.keys.objective, "spikes")
-    ]
-    mask = plot.pareto_front(*figures_of)
+    )
+    mask = plot.pareto_front(accuracies, spikes)
     found = [row for row, is_best in zip(finished, mask, strict=True) if is_best]
     return sorted(found, key=partial(_figure, name="spikes"))
 
@@ -241,7 +245,12 @@ def _parallel(sweep: Sweep, ended: Sequence[TrialRow], folio: Folio) -> Drawn:
         best=[index for index, row in enumerate(ended) if row.is_best],
         size=(1.2 + 1.45 * len(coordinates), 4.2),
     )
-    return folio.draw("parallel", draw, _PARALLEL, wide=True)
+    best = "the Pareto front" if sweep.keys.spikes else "the best trial"
+    caption = f"A line is a trial: the stronger the more accurate; in orange, {best}."
+    if without := [state for state in ("pruned", "failed") if _in_state(ended, state)]:
+        counts = " and ".join(f"{len(_in_state(ended, state))} {state}" for state in without)
+        caption += f" Grey and dotted: {counts} trials."
+    return folio.draw("parallel", draw, caption, wide=True)
 
 
 def _history(sweep: Sweep, finished: Sequence[TrialRow], folio: Folio) -> Drawn:
