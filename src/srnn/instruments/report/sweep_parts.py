@@ -56,6 +56,7 @@ _IMPORTANCE = (
 _BREAK = "\u200b"  # of no width, where a long head may be broken
 # A report is handed on; the address of a server, USER:PASSWORD@HOST or ?password=, is in the file.
 _PASSWORD = re.compile(r"(?<=:)[^:/\s]*(?=@)|(?<=password=)[^&\"'\s]*")
+_WITHOUT_RESULT: tuple[State, State] = ("pruned", "failed")
 _HALF = (5.7, 3.8)  # inches: two fit beside each other
 
 _log = logging.getLogger(__name__)
@@ -247,9 +248,9 @@ def _parallel(sweep: Sweep, ended: Sequence[TrialRow], folio: Folio) -> Drawn:
     )
     best = "the Pareto front" if sweep.keys.spikes else "the best trial"
     caption = f"A line is a trial: the stronger the more accurate; in orange, {best}."
-    if without := [state for state in ("pruned", "failed") if _in_state(ended, state)]:
-        counts = " and ".join(f"{len(_in_state(ended, state))} {state}" for state in without)
-        caption += f" Grey and dotted: {counts} trials."
+    pruned, failed = (len(_in_state(ended, state)) for state in _WITHOUT_RESULT)
+    if pruned or failed:
+        caption += f" Grey and dotted: {pruned} pruned and {failed} failed trials."
     return folio.draw("parallel", draw, caption, wide=True)
 
 
