@@ -70,12 +70,7 @@ def report(
         raise InputError(f"{file}: expected a folder at {file.parent}, found none")
     set_up_logging("INFO")
     if is_sweep:
-        from srnn.sweeps.installation import expect_optuna
-
-        expect_optuna()
-        from srnn.instruments.report.sweep import write_sweep_report
-
-        folder = write_sweep_report(runs[0], file)
+        folder = _write_sweep_report(runs[0], file)
     else:
         from srnn.instruments.report import write_report
 
@@ -94,6 +89,15 @@ def report(
             streams=streams if stream else None,
         )
     logger.info("the report is {}, its figures are in {}", file, folder)
+
+
+def _write_sweep_report(directory: Path, file: Path) -> Path:
+    from srnn.sweeps.installation import expect_optuna
+
+    expect_optuna()
+    from srnn.instruments.report.sweep import write_sweep_report
+
+    return write_sweep_report(directory, file)
 
 
 def _default_file(runs: Sequence[Path]) -> Path:

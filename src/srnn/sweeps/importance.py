@@ -33,7 +33,7 @@ class Importance(NamedTuple):
     ----------
     shares : dict of str to float, 0 to 1
         By ``table.key``, the greatest first; their sum is 1.
-    chance : dict of str to float, 0 to 1
+    chance : dict of str to float >= 0
         What 95 % of `SHUFFLES` shuffles of the results among the trials do not exceed, in the same
         unit: a share below it says nothing. It may exceed 1.
     """
@@ -64,7 +64,9 @@ def importance(study: SweepStudy, rows: Sequence[TrialRow], figure: str) -> Impo
         return f"{NEEDED} finished trials or more are needed, and there are {len(values)}"
     settings = [row.setting for row in rows if row.number in values]
     keys = [
-        name for name in study.sweep.space if any(s[name] != settings[0][name] for s in settings)
+        name
+        for name in study.sweep.space
+        if any(s.get(name) != settings[0].get(name) for s in settings)
     ]
     if len(keys) < 2:
         return "two keys or more that differ between finished trials are needed"

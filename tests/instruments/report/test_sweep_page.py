@@ -205,7 +205,7 @@ def test_a_damaged_learning_curve_is_left_out(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_password_stays_here() -> None:
-    address = "postgresql://sweeper:se@cret@host/base?sslmode=require&password=hidden"
+    address = "postgresql://sweeper:a:se@cret@host/base?sslmode=require&password=hidden"
     Path("my.toml").write_text(SWEEP.format(sweep=f'storage = "{address}"'))
     text = sweep_parts.configuration(read_sweep("my.toml")).blocks[0].code
     assert 'storage = "postgresql://sweeper:...@host/base?sslmode=require&password=..."' in text

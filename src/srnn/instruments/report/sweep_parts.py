@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The parts of the report of a sweep, as blocks of text, tables and figures.
-
-Legend: N trials.
-"""
+"""The parts of the report of a sweep, as blocks of text, tables and figures."""
 
 import logging
 import math
@@ -55,7 +52,7 @@ _IMPORTANCE = (
 
 _BREAK = "\u200b"  # of no width, where a long head may be broken
 # A report is handed on; the address of a server, USER:PASSWORD@HOST or ?password=, is in the file.
-_PASSWORD = re.compile(r"(?<=:)[^:/\s]*(?=@)|(?<=password=)[^&\"'\s]*")
+_PASSWORD = re.compile(r"(://[^:/\s\"']*:)[^\s\"']*(?=@)|(password=)[^&\s\"']*")
 _WITHOUT_RESULT: tuple[State, State] = ("pruned", "failed")
 _HALF = (5.7, 3.8)  # inches: two fit beside each other
 
@@ -133,7 +130,7 @@ def trials(sweep: Sweep, found: Sequence[TrialRow], file: Path) -> Tab:
 
 def configuration(sweep: Sweep) -> Tab:
     """Return the file of the sweep, and the versions."""
-    text = _PASSWORD.sub("...", sweep.file.read_text("utf-8"))
+    text = _PASSWORD.sub(r"\1\2...", sweep.file.read_text("utf-8"))
     return Tab("configuration", "Configuration", [Block(sweep.file.name, code=text), versions()])
 
 
