@@ -22,6 +22,10 @@ class DivergenceError(Exception):
     """Training has diverged: numbers are not finite or losses beyond limits; exit code 1."""
 
 
+class LostProcessError(Exception):
+    """Another process of a job of several has ended; exit code 1."""
+
+
 def printable(text: object) -> str:
     """Return ``text`` on one line, with unprintable characters escaped."""
     return "".join(

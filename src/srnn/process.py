@@ -16,7 +16,7 @@ from typing import NoReturn
 import click
 from loguru import logger
 
-from srnn.errors import DivergenceError, InputError
+from srnn.errors import DivergenceError, InputError, LostProcessError
 from srnn.log import set_up_logging
 from srnn.training.interrupt import Interrupted, stop_signals
 
@@ -38,7 +38,7 @@ def exit_code(command: click.Command, arguments: Sequence[str]) -> int:
         return _complain(text, 2, debug)
     except Interrupted as error:
         return _complain(str(error), 128 + error.signal, debug)
-    except DivergenceError as error:
+    except (DivergenceError, LostProcessError) as error:
         return _complain(str(error), 1, debug)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

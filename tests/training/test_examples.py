@@ -28,6 +28,7 @@ from srnn.features.reference import MelSpec, fit
 from srnn.features.reference import features as reference
 from srnn.training.examples import Examples, make_examples
 from srnn.training.sources import Computed, Kept
+from srnn.training.split import Split
 from srnn.training.waveforms import Waveforms
 
 CPU = torch.device("cpu")
@@ -190,7 +191,7 @@ class _Recorder(Waveforms):
 
 def test_waveforms_are_read_one_batch_ahead(folder: Path) -> None:
     recorder = _Recorder(folder)
-    batches = Computed(recorder, MelFeatures(SPEC)).batches(torch.arange(28), 4, CPU)
+    batches = Computed(recorder, MelFeatures(SPEC)).batches(torch.arange(28), Split(28, 4), CPU)
     before = threading.active_count()
     for done in range(1, 4):
         next(batches)
@@ -204,7 +205,7 @@ def test_waveforms_are_read_one_batch_ahead(folder: Path) -> None:
 def test_an_error_in_reading_ends_the_batches(folder: Path) -> None:
     source = Computed(_Recorder(folder, refused=9), MelFeatures(SPEC))
     before = threading.active_count()
-    batches = source.batches(torch.arange(28), 4, CPU)
+    batches = source.batches(torch.arange(28), Split(28, 4), CPU)
     assert len(next(batches)) == len(next(batches)) == 4
     with pytest.raises(OSError, match="no such clip"):
         next(batches)

@@ -101,10 +101,13 @@ class Augmentation(ABC):
         Decides its stream of draws. It must not change, and no two may have the same.
     keys : type
         Its keys, in the table [augment]; the first of them turns it on, if it is not 0 or false.
+    mixes : bool
+        Whether what becomes of a clip depends on its neighbour, see `neighbours`.
     """
 
     name: ClassVar[str]
     keys: ClassVar[type[Keys]]
+    mixes: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

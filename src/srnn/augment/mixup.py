@@ -41,6 +41,7 @@ class Mixup(FeatureAugmentation):
 
     name: ClassVar[str] = "mixup"
     keys: ClassVar[type[Keys]] = MixupKeys
+    mixes: ClassVar[bool] = True
 
     def __init__(self, alpha: float) -> None:
         self.alpha = alpha

@@ -50,6 +50,7 @@ class Nonwords(WaveformAugmentation):
 
     name: ClassVar[str] = "nonwords"
     keys: ClassVar[type[Keys]] = NonwordKeys
+    mixes: ClassVar[bool] = True
     relabels: ClassVar[bool] = True
 
     def __init__(

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,15 @@ import click
 from loguru import logger
 
 from srnn.commands import options
-from srnn.errors import DivergenceError, InputError
+from srnn.errors import DivergenceError, InputError, LostProcessError
 from srnn.log import set_up_logging
 from srnn.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from srnn.config import Config
+    from srnn.parallel import Group
     from srnn.runs.directory import RunDirectory
+    from srnn.runs.plan import Plan, Request
 
 
 @click.command()
@@ -61,8 +64,8 @@ def train(
     CONFIG is a TOML file; a bare name is looked up here, in configs/, then in the package.
     """
     from srnn import config as configuration
-    from srnn.runs.plan import Request, make_plan, resuming_arguments
-    from srnn.runs.start import saved_progress
+    from srnn.parallel import job
+    from srnn.runs.plan import Request
 
     if config:
         configuration.find(config)
@@ -74,24 +77,58 @@ def train(
             click.get_current_context(),
         )
     request = Request(config, overrides, run_dir, resume, init, seeds)
+    with job() as group:
+        return _train_all(request, group) if group.is_first else _follow(request, group)
+
+
+def _follow(request: "Request", group: "Group") -> int:
+    """Train beside the first process, which reports for all, and return the exit code."""
+    set_up_logging("CRITICAL")
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        return _train_all(request, group)
+    except InputError as error:
+        raise InputError(*(f"{group}: {line}" for line in str(error).split("\n"))) from error
+    except Interrupted as error:
+        return 128 + error.signal
+    except (DivergenceError, LostProcessError):
+        return 1
+
+
+def _plan(request: "Request") -> "Plan":
+    from srnn.runs.plan import make_plan
+
     plan = make_plan(request)
-    if not resume:
+    if not request.resume:
         for run in plan.runs:
             run.expect_unused()
+    return plan
+
+
+def _train_all(request: "Request", group: "Group") -> int:
+    """Train the runs of a command line, and return the exit code."""
+    from srnn.runs.plan import resuming_arguments
+    from srnn.runs.start import saved_progress
+
+    plan = group.share(_plan(request) if group.is_first else None)
+    seeds, resume = request.seeds, request.resume
     diverged = []
     for number, (run, settings) in enumerate(plan.runs.items(), start=1):
         title = f"run {number} of {seeds}, seed {settings.srnn.seed}" if seeds else ""
         try:
-            _train_one(settings, run, resume, init, title, first=number == 1 or resume)
+            _train_one(settings, run, request, title, group, first=number == 1 or resume)
         except DivergenceError as error:
             if not seeds:
                 raise
-            logger.error("{}: {}; the other seeds go on", run.path, error)
             diverged.append(run)
+            logger.error("{}: {}; the other seeds go on", run.path, error)
         except Interrupted:
-            logger.info("{}", saved_progress(run))
-            logger.info("go on with: {}", _shell(*resuming_arguments(request, plan, run)))
+            if group.is_first:
+                logger.info("{}", saved_progress(run))
+                logger.info("go on with: {}", _shell(*resuming_arguments(request, plan, run)))
             raise
+    if not group.is_first:
+        return 1 if diverged else 0
     if seeds:
         from srnn.runs.seeds import summary
 
@@ -105,9 +142,9 @@ def train(
 def _train_one(
     settings: "Config",
     run: "RunDirectory",
-    resume: bool,
-    init: Path | None,
+    request: "Request",
     title: str,
+    group: "Group",
     *,
     first: bool,
 ) -> None:
@@ -115,18 +152,23 @@ def _train_one(
 
     ``title`` names it among several, and ``first`` is whether it is the first of them.
     """
-    from srnn.runs.start import prepared_run
+    from srnn.runs.start import Start, prepared_run
     from srnn.runs.train import train as train_run
 
-    with prepared_run(settings, run, resume=resume, init=init) as start:
+    with ExitStack() as stack:
+        start: Start | None = None
+        if group.is_first:
+            resume, init = request.resume, request.init
+            start = stack.enter_context(prepared_run(settings, run, resume=resume, init=init))
+        start = group.share(start)
+        if group.is_first:
+            set_up_logging(settings.logger.level, None if start.is_finished else run.log)
         if start.is_finished:
-            set_up_logging(settings.logger.level)
             logger.info("{}: this run is finished, nothing is left to do", run.path)
             return
-        set_up_logging(settings.logger.level, run.log)
         if title:
             logger.info("{}", title)
-        train_run(settings, run, start, first=first)
+        train_run(settings, run, start, first=first, group=group)
         logger.info("the run is in {}", run.path)
 
 

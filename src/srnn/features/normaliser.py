@@ -5,11 +5,13 @@ Legend: B batch, C channels, T frames, M mel bands.
 """
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from srnn.parallel import ALONE, Group, OfWholeBatches
 from srnn.settings import Keys, key
 
 
@@ -27,41 +29,59 @@ class NormalisationKeys(Keys):
     )
 
 
-def std(chunks: Iterable[Tensor]) -> Tensor:
+def std(chunks: Iterable[Tensor], group: Group = ALONE) -> Tensor:
     """Return the population standard deviation over examples and time, shape (C, M); 0 becomes 1.
 
     See `moments`.
     """
-    return moments(chunks)[1]
+    return moments(chunks, group)[1]
 
 
-def moments(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+def moments(chunks: Iterable[Tensor], group: Group = ALONE) -> tuple[Tensor, Tensor]:
     """Return mean and population standard deviation over examples and time, both of shape (C, M).
 
-    A standard deviation of 0 becomes 1. Only one chunk at a time is in memory. The moments of
-    chunks are combined by equation 2.1 of Chan, Golub and LeVeque (1979, "Updating formulae and
-    a pairwise algorithm for computing sample variances").
+    A standard deviation of 0 becomes 1. Only one chunk at a time is in memory.
 
     Parameters
     ----------
     chunks : iterable of Tensor, shapes (B, C, T, M)
-        The examples, at least one. Sums are taken in float64, whatever their type.
+        The examples, at least one; with several processes those that this one has, which may be
+        none of a chunk. Sums are taken in float64, whatever their type.
+    group : Group
+        The processes that have a share of the examples.
     """
-    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    total: Tensor | None = None
     for chunk in chunks:
         values = chunk.transpose(1, 2).flatten(0, 1).double()  # (B T, C, M)
-        more = len(values)
-        its_mean = values.sum(dim=0) / more
-        shift = its_mean - mean
-        squares = squares + (values - its_mean).square().sum(dim=0)
-        squares = squares + shift.square() * (count * more / (count + more))
-        mean = mean + shift * (more / (count + more))
-        count += more
+        mean = values.sum(dim=0) / max(1, len(values))
+        squares = (values - mean).square().sum(dim=0)
+        found = torch.stack([torch.full_like(mean, len(values)), mean, squares])
+        total = found if total is None else _combined(total, found)
+    assert total is not None
+    count, mean, squares = reduce(_combined, group.gather(total))
     std = (squares / count).sqrt().to(chunk.dtype)
     return mean.to(chunk.dtype), torch.where(std > 0, std, 1)
 
 
-class Normaliser(nn.Module):
+def _combined(one: Tensor, other: Tensor) -> Tensor:
+    """Combine counts, means and sums of squares around them, shape (3, C, M), of two samples.
+
+    By equation 2.1 of Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise algorithm
+    for computing sample variances").
+    """
+    (count, mean, squares), (more, its_mean, its_squares) = one, other
+    both = count + more
+    shift, fraction = its_mean - mean, more / both.clamp(min=1)
+    return torch.stack(
+        [
+            both,
+            mean + shift * fraction,
+            squares + its_squares + shift.square() * (count * fraction),
+        ]
+    )
+
+
+class Normaliser(OfWholeBatches):
     """Divides features by the standard deviation of the training partition, or of each batch.
 
     The mean of the training partition may be subtracted first.
@@ -87,5 +107,5 @@ class Normaliser(nn.Module):
         """Normalise features of shape (B, C, T, M)."""
         if self.mean is not None:
             features = features - self.mean[:, None]
-        scale = std([features]) if self.scale is None else self.scale
+        scale = std([features], self.group) if self.scale is None else self.scale
         return features / scale[:, None]

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
 """Dropout of neurons."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srnn.parallel import Share
 
-def drop(spikes: Tensor, rate: float) -> Tensor:
+
+def drop(spikes: Tensor, rate: float, share: Share | None = None) -> Tensor:
     """Drop each neuron of a clip with probability ``rate``; scale the others by 1 / (1 - rate).
 
     A neuron is dropped over the whole sequence (Gal and Ghahramani 2016,
@@ -18,5 +19,10 @@ def drop(spikes: Tensor, rate: float) -> Tensor:
     ----------
     spikes : Tensor, shape (T, B, H)
     rate : float, 0 <= rate < 1
+    share : Share, optional
+        The place of these clips in a batch of several processes. All of them draw for all clips of
+        it, so that a clip has the same draws however many there are.
     """
-    return spikes * F.dropout(torch.ones_like(spikes[0]), rate)
+    first, total = share or Share(0, spikes.shape[1])
+    kept = F.dropout(spikes.new_ones(total, spikes.shape[2]), rate)
+    return spikes * kept[first : first + spikes.shape[1]]

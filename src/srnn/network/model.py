@@ -22,6 +22,7 @@ from srnn.network.layers import AdaptiveLIF
 from srnn.network.neurons import NEURONS, AdaptiveThreshold, Neuron
 from srnn.network.readout import LeakyReadout, Readout, ReadoutKeys
 from srnn.network.surrogate import SURROGATES
+from srnn.parallel import Share
 from srnn.settings import BrokenRelation, Keys, key
 
 _Size = Annotated[int, Field(ge=1, le=4096)]
@@ -311,8 +312,14 @@ class SpikingNetwork(nn.Module):
             backend=keys.backend,
         )
 
-    def forward(self, features: Tensor) -> Output:
+    def forward(self, features: Tensor, share: Share | None = None) -> Output:
         """Classify a batch of normalised features of shape (B, C, T, M), C * M = F.
+
+        Parameters
+        ----------
+        features : Tensor
+        share : Share, optional
+            The place of these clips in the batch, if several processes share it.
 
         Raises
         ------
@@ -329,7 +336,7 @@ class SpikingNetwork(nn.Module):
         for layer in self.hidden:
             spikes, _ = layer(below)  # (T, B, H)
             hidden.append(spikes)
-            below = drop(spikes, self.dropout) if self.dropout and self.training else spikes
+            below = drop(spikes, self.dropout, share) if self.dropout and self.training else spikes
         log_probs = F.log_softmax(self.readout(below), dim=-1)
         return Output(log_probs, self.classes, inputs, tuple(hidden))
 

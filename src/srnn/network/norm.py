@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from srnn.network.learnable import Learnable
 from srnn.network.ops import BACKENDS
+from srnn.parallel import OfWholeBatches
 
 
-class CurrentNorm(nn.Module):
+class CurrentNorm(OfWholeBatches):
     """Batch normalisation of the input currents W x over time steps and clips.
 
     In training by the mean and variance of the batch, else by their running averages (exponential,
@@ -44,6 +45,8 @@ class CurrentNorm(nn.Module):
 
     def forward(self, current: Tensor) -> Tensor:
         """Normalise currents (T, B, H) of few neurons."""
+        if self.training and self.group.size > 1:
+            return self._forward_share(current)
         vectors = current.transpose(0, 1).flatten(0, 1)
         normalised = F.batch_norm(
             vectors,
@@ -57,19 +60,54 @@ class CurrentNorm(nn.Module):
         )
         return normalised.view_as(current.transpose(0, 1)).transpose(0, 1)
 
+    def _forward_share(self, current: Tensor) -> Tensor:
+        """Normalise a process's share of the currents by the moments of all."""
+        count, mean = self._mean_of_all(current.sum(dim=(0, 1)), current[..., 0].numel())
+        centred = current - mean
+        variance = self.group.total(centred.square().sum(dim=(0, 1))) / count
+        self._track(mean, variance, count)
+        return centred * (self.weight * torch.rsqrt(variance + self.epsilon)) + self.bias
+
     def weights(self, weight: Tensor, inputs: Tensor, backend: str) -> tuple[Tensor, Tensor]:
         """Return weight (H, I) and bias (H,) whose product with inputs (T, B, I) is normalised.
 
         For many neurons: their currents need not be there twice, nor go through memory at all.
         """
-        if not self.training or inputs.shape[1] == 0:  # no clips have no moments
+        if not self.training:
             return self.fold(weight)
         # The currents' moments follow from those of the inputs, which are fewer or sparse.
-        mean, covariance = BACKENDS[backend].moments(inputs)
+        if self.group.size > 1:
+            count, mean, covariance = self._moments_of_all(inputs, backend)
+        elif inputs.shape[1]:
+            count = len(inputs) * inputs.shape[1]
+            mean, covariance = BACKENDS[backend].moments(inputs)
+        else:  # no clips have no moments
+            return self.fold(weight)
         mean = weight @ mean
         variance = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
-        self._track(mean, variance, len(inputs) * inputs.shape[1])
+        self._track(mean, variance, count)
         return self._fold(weight, mean, variance)
+
+    def _moments_of_all(self, inputs: Tensor, backend: str) -> tuple[int, Tensor, Tensor]:
+        """Return number, mean (I,) and covariance (I, I) of the inputs of all processes.
+
+        ``inputs`` (T, B, I) are those of this one.
+        """
+        vectors = inputs.flatten(0, 1)
+        if len(vectors):
+            own_mean, own_covariance = BACKENDS[backend].moments(inputs)
+        else:  # zeros through which the gradients of what the others have of them flow, too
+            own_mean, own_covariance = vectors.sum(dim=0), vectors.t() @ vectors
+        count, mean = self._mean_of_all(len(vectors) * own_mean, len(vectors))
+        shift = own_mean - mean
+        own_part = len(vectors) / count * (own_covariance + torch.outer(shift, shift))
+        return count, mean, self.group.total(own_part)
+
+    def _mean_of_all(self, sums: Tensor, count: int) -> tuple[int, Tensor]:
+        """Return number and mean (I,) of vectors of which this process has sums and count."""
+        totals = self.group.total(torch.cat([sums, sums.new_tensor([count])]))
+        number = int(totals[-1].detach())
+        return number, totals[:-1] / number
 
     def fold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight and bias that normalise by the running averages."""

@@ -12,12 +12,13 @@ from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.directory import RunDirectory
 from srnn.runs.tensorboard import TensorBoard
 from srnn.training.evaluation import Evaluation
+from srnn.training.loop import Recorder
 from srnn.training.progress import EpochMetrics, TrainingState
 from srnn.training.spotter import Spotter
 
 
-class RunRecorder:
-    """Keeps checkpoints and metrics of one run; a `srnn.training.loop.Recorder`.
+class RunRecorder(Recorder):
+    """Keeps checkpoints and metrics of one run.
 
     Parameters
     ----------

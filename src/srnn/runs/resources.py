@@ -13,6 +13,7 @@ from srnn.config import Config
 from srnn.data.workers import available_cores
 from srnn.network.ops import own_cores
 from srnn.network.ops.cpu.compilation import compilation_progress
+from srnn.parallel import ALONE, Group
 from srnn.runs.parts import network_of, spec_of
 from srnn.training.interrupt import stop_on_signals
 
@@ -22,12 +23,16 @@ _NEVER = 2**31 - 1
 
 
 @contextmanager
-def resources(config: Config, device: torch.device) -> Iterator[None]:
-    """Give the cores of a CPU to the kernels that ``config`` chooses, and keep freed memory."""
+def resources(config: Config, device: torch.device, group: Group = ALONE) -> Iterator[None]:
+    """Give the cores of a CPU to the kernels that ``config`` chooses, and keep freed memory.
+
+    The first process of ``group`` compiles them, the others find them in the cache.
+    """
     keep_freed_memory()
     kernels = device.type == "cpu" and config.srnn.backend == "auto"
     if kernels:
-        _compile_kernels(config)
+        with group.first_alone():
+            _compile_kernels(config)
     with own_cores() if kernels else nullcontext():
         yield
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from srnn.augment.augmentation import FeatureContext, WaveformAugmentation, WaveformContext
 from srnn.augment.registry import augmented, feature_augmentations, waveform_augmentations
+from srnn.bars import progress_bar
 from srnn.config import Config, changes, doubtful_keys, idle_keys, is_named, to_toml
 from srnn.data import negatives
 from srnn.data.corpus import Corpus, describe
@@ -29,6 +30,7 @@ from srnn.features.normaliser import Normaliser, moments
 from srnn.features.reference import MelSpec
 from srnn.files import write_text
 from srnn.network.scaling import scale_to_firing_rate
+from srnn.parallel import ALONE, Group
 from srnn.runs.checkpoint import Checkpoint, load_checkpoint
 from srnn.runs.compatibility import (
     clips_digest,
@@ -48,7 +50,7 @@ from srnn.training.device import make_device
 from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import Examples, make_examples, memory_budget_of
 from srnn.training.interrupt import stop_on_signals
-from srnn.training.loop import Trainer, TrainingData, Watch
+from srnn.training.loop import Recorder, Trainer, TrainingData, Watch
 from srnn.training.spotter import Spotter
 from srnn.version import VERSION
 
@@ -66,6 +68,7 @@ def train(
     memory_budget: int | None = None,
     first: bool = True,
     watch: Watch | None = None,
+    group: Group = ALONE,
 ) -> None:
     """Train by a configuration, test once with the best weights, and fill ``run``.
 
@@ -82,11 +85,17 @@ def train(
         messages are logged on the terminal for the first run only.
     watch : callable, optional
         See `srnn.training.loop.Watch`.
+    group : Group
+        The processes that train it together. All have the same configuration and start; the first
+        alone writes into the run directory, and tests.
 
     Raises
     ------
     InputError
-        If the data set, the run directory or the initial weights do not fit the configuration.
+        If the data set, the run directory or the initial weights do not fit the configuration, or
+        there are more processes than clips of a batch.
+    LostProcessError
+        If another process of ``group`` has ended.
     Interrupted
         After Ctrl-C, SIGTERM or their like, with the state saved.
     DivergenceError
@@ -97,29 +106,47 @@ def train(
         expect_tensorboard()
     if start.is_missing:
         _log.warning("%s is missing: starting from the beginning", run.last)
+    if group.is_first and config.srnn.batch_size < group.size:
+        raise InputError(
+            f"srnn.batch_size: expected at least {group.size}, the number of processes, found "
+            f"{config.srnn.batch_size}"
+        )
     limit_threads()
     device = make_device(config.cuda, named=is_named(config, "cuda", "cuda"))
     where = {} if first else _TO_FILE
-    _log_header(config, device, where)
+    _log_header(config, device, group, where)
     if init:
         expect_transferable(init, config)
-    task = task_of(config)
-    if last or run.config.exists():  # written once the data sets were there
-        expect_data_sets(task, run.path)
-    corpus = make_training_corpus(task, needs_noise=config.augment.noise > 0)
+    with group.first_alone():  # downloads, and packs recordings, where the others find them
+        corpus = _corpus(config, run, begun=last is not None or run.config.exists())
+    _expect_clips_of_first(corpus, group)
     _log.info("clips in %s:\n%s", corpus.place, describe(corpus), extra=where)
     if not corpus.partitions["testing"]:
         _log.warning("%s holds no clips for testing: the run will not be tested", corpus.place)
     if last:
         expect_same_clips(corpus, last.clips, str(run.last))
-    else:
+    elif group.is_first:
         if init:
             init.save(run.init)
         run.write_config(config)
-    with resources(config, device):
+    with resources(config, device, group):
         budget = memory_budget_of(device) if memory_budget is None else memory_budget
-        examples = _make_examples(config, corpus, device, budget)
-        _train(config, corpus, examples, run, device, last, init, watch)
+        examples = _make_examples(config, corpus, device, group.share(budget), group)
+        _train(config, corpus, examples, run, device, last, init, watch, group)
+
+
+def _corpus(config: Config, run: RunDirectory, *, begun: bool) -> Corpus:
+    """Return the corpus; of a run that has begun, the data sets must be there."""
+    task = task_of(config)
+    if begun:  # its configuration was written once they were
+        expect_data_sets(task, run.path)
+    return make_training_corpus(task, needs_noise=config.augment.noise > 0)
+
+
+def _expect_clips_of_first(corpus: Corpus, group: Group) -> None:
+    """Check that all processes have the same clips: each reads them on its own machine."""
+    if group.size > 1 and group.share(clips_digest(corpus)) != clips_digest(corpus):
+        raise InputError(f"{corpus.place}: expected the clips of the first process, found others")
 
 
 def _train(
@@ -131,11 +158,12 @@ def _train(
     last: Checkpoint | None,
     init: Checkpoint | None,
     watch: Watch | None,
+    group: Group,
 ) -> None:
     torch.manual_seed(config.srnn.seed)
     network = network_of(config, len(corpus.labels))
     training, validation, testing = examples
-    normaliser = _normaliser(config, training, device, last or init)
+    normaliser = _normaliser(config, training, device, last or init, group)
     spotter = Spotter(normaliser, network).to(device)
     if init:
         transfer(init, spotter, config, corpus.labels)
@@ -145,9 +173,11 @@ def _train(
     masked = torch.zeros(channels, bands) if normaliser.mean is None else normaliser.mean
     augmentations = feature_augmentations(config.augment, FeatureContext(masked.to(device)))
     training = replace(training, augmentations=augmentations, seed=config.srnn.seed)
-    history = last.training.progress.history if last and last.training else []
-    board = make_board(config, run.tensorboard, history, validation, device)
-    recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus), board)
+    board, recorder = None, Recorder()
+    if group.is_first:
+        history = last.training.progress.history if last and last.training else []
+        board = make_board(config, run.tensorboard, history, validation, device)
+        recorder = RunRecorder(run, config, corpus.labels, clips_digest(corpus), board)
     data = TrainingData(corpus, training, validation, _order(config, corpus))
     trainer = Trainer(
         config.srnn,
@@ -158,6 +188,7 @@ def _train(
         selection=config.data.selection,
         graphs=config.cuda.graphs,
         watch=watch,
+        group=group,
     )
     _log_network(spotter, corpus.labels)
     if last:
@@ -165,9 +196,12 @@ def _train(
         trainer.restore(last.weights, last.training, str(run.last))
         done = trainer.progress
         _log.info("resuming in epoch %d after %d steps", done.epoch, done.step)
-        run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
-        run.write_config(config)
+        if group.is_first:
+            run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
+            run.write_config(config)
     else:
+        for tensor in spotter.state_dict().values():
+            group.broadcast(tensor)
         trainer.log_start()
         trainer.save()
     with board or nullcontext():
@@ -175,6 +209,8 @@ def _train(
             board.add_start(trainer.validated)
         with stop_on_signals() as stop:
             trainer.fit(stop)
+        if not group.is_first:
+            return
         best, result = _test(testing, run, device)
         if board:
             board.add_result(trainer.progress.history[best - 1], result)
@@ -189,14 +225,14 @@ def _order(config: Config, corpus: Corpus) -> Callable[[int], NDArray[np.int64]]
 
 
 def _make_examples(
-    config: Config, corpus: Corpus, device: torch.device, memory_budget: int
+    config: Config, corpus: Corpus, device: torch.device, memory_budget: int, group: Group
 ) -> tuple[Examples, Examples, Examples]:
     """Return the examples of the three partitions; testing, evaluated once, takes no memory."""
     spec, seed = spec_of(config), config.srnn.seed
     augmentations = _waveform_augmentations(config, corpus, spec, device)
     partitions, targets = ["training", "validation"], config.srnn.unknown_readouts
     made = make_examples(
-        corpus, partitions, spec, device, memory_budget, augmentations, seed, targets
+        corpus, partitions, spec, device, memory_budget, augmentations, seed, targets, group
     )
     made |= make_examples(corpus, ["testing"], spec, device, 0)
     return made["training"], made["validation"], made["testing"]
@@ -246,7 +282,11 @@ def _scale_to_firing_rate(
 
 
 def _normaliser(
-    config: Config, training: Examples, device: torch.device, earlier: Checkpoint | None
+    config: Config,
+    training: Examples,
+    device: torch.device,
+    earlier: Checkpoint | None,
+    group: Group,
 ) -> Normaliser:
     """Return the normaliser of earlier weights, or one measured on the training partition."""
     normalisation = config.data.normalisation
@@ -255,16 +295,14 @@ def _normaliser(
         return Normaliser(weights.get("normaliser.scale"), weights.get("normaliser.mean"))
     if normalisation == "batch":
         return Normaliser(None)
-    bar = tqdm(
+    bar = progress_bar(
         desc="mean and std of the features",
         total=len(training.labels),
         unit="clip",
-        leave=False,
         delay=1,
-        disable=None,
     )
     with bar:
-        mean, scale = moments(_counted(training.chunks(device), bar))
+        mean, scale = moments(_counted(training.chunks(device, group), bar), group)
     return Normaliser(scale.cpu(), mean.cpu() if normalisation == "standardise" else None)
 
 
@@ -272,7 +310,7 @@ def _counted(batches: Iterator[Batch], bar: tqdm) -> Iterator[Tensor]:
     """Yield the features of batches, and count their clips in a progress bar."""
     for batch in batches:
         yield batch.features
-        bar.update(len(batch.labels))
+        bar.update(batch.share.total)
 
 
 def _test(testing: Examples, run: RunDirectory, device: torch.device) -> tuple[int, Evaluation]:
@@ -292,7 +330,7 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> tuple[i
     return best.epoch, result
 
 
-def _log_header(config: Config, device: torch.device, where: dict[str, bool]) -> None:
+def _log_header(config: Config, device: torch.device, group: Group, where: dict[str, bool]) -> None:
     """Log configuration, device and versions; all keys only to the file."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     _log.info("configuration:\n%s", to_toml(config).rstrip(), extra=_TO_FILE)
@@ -300,7 +338,10 @@ def _log_header(config: Config, device: torch.device, where: dict[str, bool]) ->
     _log.info("keys that differ from the defaults:%s", changed or " none", extra=where)
     for sentence in (*idle_keys(config), *doubtful_keys(config)):
         _log.warning("%s", sentence, extra=where)
-    _log.info("device: %s (%s), %d threads", device, name, torch.get_num_threads(), extra=where)
+    threads = f"{torch.get_num_threads()} threads"
+    if group.size > 1:
+        threads += f" in each of {group.size} processes"
+    _log.info("device: %s (%s), %s", device, name, threads, extra=where)
     _log.info(
         "versions: srnn %s, Python %s, torch %s",
         VERSION,

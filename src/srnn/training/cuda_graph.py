@@ -74,7 +74,7 @@ class GraphedStep:
         stream.wait_stream(own)
 
     def _record(self, batch: Batch) -> None:
-        recorded = Batch(*(tensor.clone() for tensor in batch))
+        recorded = batch.map(Tensor.clone)
         self.step.optimizer.zero_grad()
         graph = torch.cuda.CUDAGraph()
         # By default torch uses one stream for the captures of all devices.
@@ -86,7 +86,7 @@ class GraphedStep:
 
     def _replay(self, graph: torch.cuda.CUDAGraph, batch: Batch) -> None:
         assert self._batch
-        for recorded, tensor in zip(self._batch, batch, strict=True):
+        for recorded, tensor in zip(self._batch.tensors, batch.tensors, strict=True):
             recorded.copy_(tensor)
         graph.replay()
 

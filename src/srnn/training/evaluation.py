@@ -12,6 +12,7 @@ from srnn.data.labels import SILENCE
 from srnn.energy import Energy, EnergyKeys, Inference, energy_of
 from srnn.errors import DivergenceError
 from srnn.network.model import Operations, Output
+from srnn.parallel import ALONE, Group
 from srnn.training.batch import Batch
 from srnn.training.examples import Examples
 from srnn.training.spotter import Spotter
@@ -219,11 +220,13 @@ def evaluate(
     held_out: Iterable[str] = (),
     costs: EnergyKeys | None = None,
     observe: Observer | None = None,
+    group: Group = ALONE,
 ) -> Evaluation:
     """Run ``spotter`` over all examples, in their order, and read the results once at the end.
 
     ``held_out`` are the names of held-out words and background recordings, ``costs`` those of
-    operations and memory accesses, the defaults if not given.
+    operations and memory accesses, the defaults if not given. Each process of ``group`` runs over
+    its share; all return the same.
 
     Raises
     ------
@@ -233,32 +236,38 @@ def evaluate(
     classes, count = len(labels), len(examples.labels)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    predictions, confidences = [], []
+    # What the others fill in is 0 here.
+    predicted = torch.zeros(count, dtype=torch.int64, device=device)
+    confidence = torch.zeros(count, device=device)
     network = spotter.network
     spikes = torch.zeros(len(network.hidden), dtype=torch.float64, device=device)
     last = torch.zeros_like(spikes)
     inputs = torch.zeros((), dtype=torch.int64, device=device)
-    for batch in examples.batches(torch.arange(count), batch_size, device):
+    start = 0
+    for batch in examples.batches(torch.arange(count), batch_size, device, group=group):
         output = spotter(batch.features)
         log_probabilities = output.log_probabilities
-        best, predicted = log_probabilities.max(dim=1)
-        confidences.append(best.exp())
-        ones = torch.ones_like(predicted)
-        predictions.append(predicted)
-        confusion.index_put_((batch.labels, predicted), ones, accumulate=True)
+        best, found = log_probabilities.max(dim=1)
+        first = start + batch.share.first
+        predicted[first : first + len(found)] = found
+        confidence[first : first + len(found)] = best.exp()
+        start += batch.share.total
+        confusion.index_put_((batch.labels, found), torch.ones_like(found), accumulate=True)
         loss += F.nll_loss(log_probabilities, batch.labels, reduction="sum")
         spikes += output.spikes.sum(dim=1)
         last += output.last_spikes.sum(dim=1)
         inputs += output.inputs.count_nonzero()
         if observe:
             observe(batch, output)
+    for sums in (confusion, loss, predicted, confidence, spikes, last, inputs):
+        group.add(sums)
     if not loss.isfinite():
         raise DivergenceError(f"{partition}: expected a finite loss, found {loss.item()}")
     _, steps, _ = examples.shape
     rows, held = tuple(tuple(row) for row in confusion.tolist()), frozenset(held_out)
     if not count:
         return Evaluation(partition, tuple(labels), rows, None, None, None, None, {}, held)
-    predicted, confidence = torch.cat(predictions).cpu(), torch.cat(confidences).cpu()
+    predicted, confidence = predicted.cpu(), confidence.cpu()
     hits = predicted == examples.labels
     spikes_a_clip, last_a_clip = (tuple((each / count).tolist()) for each in (spikes, last))
     inference = Inference(steps, inputs.item() / count, spikes_a_clip, last_a_clip)

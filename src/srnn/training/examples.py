@@ -13,19 +13,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from operator import itemgetter
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from srnn.augment.augmentation import FeatureAugmentation, WaveformAugmentation, neighbours
+from srnn.bars import progress_bar
 from srnn.data.corpus import Clip, Corpus, targets_of
 from srnn.data.labels import BACKGROUND
 from srnn.data.names import noise_of
 from srnn.features.batched import MelFeatures
 from srnn.features.reference import MelSpec
+from srnn.parallel import ALONE, Group
 from srnn.training.batch import Batch
-from srnn.training.sources import Computed, Kept, Source, ahead, parts
+from srnn.training.sources import Computed, Kept, Source, ahead
+from srnn.training.split import Split
 from srnn.training.waveforms import Waveforms
 
 _CHUNK = 128  # clips processed at a time
@@ -77,10 +80,11 @@ class Examples:
         *,
         epoch: int | None = None,
         first: int = 0,
+        group: Group = ALONE,
     ) -> Iterator[Batch]:
         """Yield the examples at ``order`` in batches of ``size``; the last may be smaller.
 
-        Nothing waits for the device.
+        Nothing waits for the device. Of each batch, it is the share of this process in ``group``.
 
         Parameters
         ----------
@@ -91,38 +95,40 @@ class Examples:
             depends on it and on their place in ``order``. None: they are as they are.
         first : int
             How many at the beginning of ``order`` are left out, as having been presented before.
+        group : Group
         """
+        applied = [] if epoch is None else [*self.source.augmentations, *self.augmentations]
+        split = Split(len(order), size, first, group, sum(each.mixes for each in applied))
         labels, targets = (
-            parts(some.to(device), size) for some in self._answers(order, size, epoch, first)
+            some.to(device).split(split.sizes) for some in self._answers(order, split, epoch)
         )
-        features = self.source.batches(order, size, device, epoch, first)
-        batches = map(Batch.unmixed, features, labels, targets)
+        features = self.source.batches(order, split, device, epoch)
+        batches = map(Batch.unmixed, features, labels, targets, split.shares)
         if epoch is not None:
             for augment in self.augmentations:
-                draws = augment.draws(self.seed, epoch, len(order))[first:].to(device)
-                batches = map(partial(_augmented, augment), batches, parts(draws, size))
-        yield from batches
+                draws = split.batches(augment.draws(self.seed, epoch, len(order)).to(device))
+                batches = map(partial(_augmented, augment), batches, draws)
+        for batch, before in zip(batches, split.before, strict=True):
+            yield batch.map(itemgetter(slice(before, None)))
 
-    def _answers(
-        self, order: Tensor, size: int, epoch: int | None, first: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return labels and targets of the examples at ``order[first:]``, see `batches`."""
-        left = order[first:]
-        labels, targets = self.labels[left], self.targets[left]
+    def _answers(self, order: Tensor, split: Split, epoch: int | None) -> tuple[Tensor, Tensor]:
+        """Return labels and targets of the examples that a split takes, see `batches`."""
+        taken = order[split.rows]
+        labels, targets = self.labels[taken], self.targets[taken]
         if epoch is None:
             return labels, targets
         for augment in (each for each in self.source.augmentations if each.relabels):
-            draws = augment.draws(self.seed, epoch, len(order))[first:]
-            batches = zip(parts(draws, size), parts(left, size), strict=True)
+            draws = augment.draws(self.seed, epoch, len(order))
+            batches = zip(split.batches(draws), split.batches(order), strict=True)
             unknown = torch.cat([augment.unknown(some, clips) for some, clips in batches])
             # The last label, and its output for words without one of their own.
             labels = labels.masked_fill(unknown, self.classes - 1)
             targets = targets.masked_fill(unknown, self.classes - 1)
         return labels, targets
 
-    def chunks(self, device: torch.device) -> Iterator[Batch]:
+    def chunks(self, device: torch.device, group: Group = ALONE) -> Iterator[Batch]:
         """Yield all examples in their order, in batches of a size that suits the memory."""
-        return self.batches(torch.arange(len(self.labels)), _CHUNK, device)
+        return self.batches(torch.arange(len(self.labels)), _CHUNK, device, group=group)
 
 
 def _augmented(augment: FeatureAugmentation, batch: Batch, draws: Tensor) -> Batch:
@@ -150,6 +156,7 @@ def make_examples(
     augmentations: Sequence[WaveformAugmentation] = (),
     seed: int = 0,
     unknown_readouts: int = 1,
+    group: Group = ALONE,
 ) -> dict[str, Examples]:
     """Make the examples of some partitions.
 
@@ -170,6 +177,8 @@ def make_examples(
         Of their draws.
     unknown_readouts : int >= 1
         See `srnn.data.corpus.targets_of`.
+    group : Group
+        Processes that share the work; all have all examples afterwards.
     """
     extract = MelFeatures(spec).to(device)
     examples = {}
@@ -181,7 +190,7 @@ def make_examples(
             targets = torch.tensor(targets_of(corpus, unknown_readouts), dtype=torch.int64)
         waveforms = Waveforms(corpus.packs_of(name), clips, spec.size, spec.sample_rate)
         computed = Computed(waveforms, extract, augmentations if name == "training" else (), seed)
-        source, taken = _choose_source(computed, waveforms, device, memory_budget, name)
+        source, taken = _choose_source(computed, waveforms, device, memory_budget, name, group)
         memory_budget -= taken
         examples[name] = Examples(
             labels, targets, source, tuple(map(_word, clips)), (), seed, len(corpus.labels)
@@ -194,17 +203,25 @@ def _word(clip: Clip) -> str:
 
 
 def _choose_source(
-    computed: Computed, waveforms: Waveforms, device: torch.device, budget: int, title: str
+    computed: Computed,
+    waveforms: Waveforms,
+    device: torch.device,
+    budget: int,
+    title: str,
+    group: Group,
 ) -> tuple[Source, int]:
     """Choose the source of features that fits into the budget; return it and its size (bytes)."""
     size = 4 * prod(computed.shape)
     everything = torch.arange(waveforms.shape[0])
+    split = Split(len(everything), _CHUNK, group=group)
     where = "on the GPU" if device.type == "cuda" else "in main memory"
     if size <= budget and not computed.augmentations:
         _log.info("%s: features are kept %s (%.0f MB)", title, where, size / 1e6)
         count, channels, frames, bands = computed.shape
         features = torch.empty(count, frames, channels, bands, device=device).transpose(1, 2)
-        _fill(features, computed.batches(everything, _CHUNK, device), f"{title} features")
+        _fill(
+            features, computed.batches(everything, split, device), f"{title} features", split, group
+        )
         return Kept(features), size
     if device.type == "cuda" and waveforms.nbytes <= budget:
         _log.info(
@@ -213,16 +230,17 @@ def _choose_source(
             waveforms.nbytes / 1e6,
         )
         whole = torch.empty(waveforms.shape, dtype=waveforms.dtype, device=device)
-        _fill(whole, ahead(map(waveforms.__getitem__, parts(everything, _CHUNK))), title)
+        chunks = map(waveforms.__getitem__, split.batches(everything))
+        _fill(whole, ahead(chunks), title, split, group)
         return computed.on_device(whole), waveforms.nbytes
     _log.info("%s: features are computed for each batch, from the pack", title)
     return computed, 0
 
 
-def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str) -> None:
-    """Copy chunks of examples into a tensor, under a progress bar."""
-    bar = tqdm(desc=title, total=len(whole), unit="clip", leave=False, disable=None)
-    with bar:
-        for part, chunk in zip(parts(whole, _CHUNK), chunks, strict=True):
-            part.copy_(chunk)
+def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str, split: Split, group: Group) -> None:
+    """Copy chunks of examples, of which each process has its share, into a tensor of all."""
+    parts = whole.split([share.total for share in split.shares])
+    with progress_bar(desc=title, total=len(whole), unit="clip") as bar:
+        for part, chunk, before in zip(parts, chunks, split.before, strict=True):
+            part.copy_(group.join_rows(chunk[before:], len(part)))
             bar.update(len(part))

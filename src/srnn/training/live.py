@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 
 from tqdm import tqdm
 
+from srnn.bars import progress_bar
 from srnn.training.display import duration, loss_text, percent
 
 _REFRESH = 0.2  # time between two states (s)
@@ -68,14 +69,12 @@ class LiveLine:
 
     def __init__(self, epoch: str, steps: int, step: int) -> None:
         self._head = f"epoch {epoch}"
-        self._bar = tqdm(
+        self._bar = progress_bar(
             total=steps,
             initial=step,
             bar_format="{desc}",
             desc=self._head,
             dynamic_ncols=True,
-            leave=False,
-            disable=None,
         )
         self.is_shown = not self._bar.disable
         self._shown = time.monotonic()

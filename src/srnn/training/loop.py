@@ -3,10 +3,11 @@
 
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NoReturn, cast
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn.utils import get_total_norm
 
 from srnn.data.corpus import Corpus
 from srnn.errors import DivergenceError, InputError
+from srnn.parallel import ALONE, Group, whole_batches
 from srnn.randomness import Purpose, SeedKeys, generator
 from srnn.settings import MANY, key
 from srnn.training.cuda_graph import GraphedStep
@@ -24,7 +26,7 @@ from srnn.training.divergence import divergence
 from srnn.training.ema import EmaKeys, WeightEma
 from srnn.training.evaluation import Evaluation, evaluate
 from srnn.training.examples import Examples
-from srnn.training.interrupt import StopRequest
+from srnn.training.interrupt import Interrupted, StopRequest
 from srnn.training.live import LiveLine, LiveState
 from srnn.training.optimizer import make_optimizer, restore_optimizer, set_learning_rates
 from srnn.training.progress import EpochMetrics, Progress, TrainingState
@@ -90,8 +92,8 @@ What it raises ends training, which can be resumed.
 """
 
 
-class Recorder(Protocol):
-    """Stores the results of training; see `srnn.runs.recorder`."""
+class Recorder:
+    """Stores the results of training, see `srnn.runs.recorder`; this one stores nothing."""
 
     def save_best(self, epoch: int, spotter: Spotter) -> None:
         """Store the weights of the best epoch so far."""
@@ -122,6 +124,8 @@ class Trainer:
     graphs : bool
         Whether a CUDA device replays its steps as a CUDA graph.
     watch : callable, optional
+    group : Group
+        The processes that share each batch. All end together.
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class Trainer:
         selection: Selection = "accuracy",
         graphs: bool,
         watch: Watch | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.keys = keys
         self._watch = watch
@@ -144,12 +149,13 @@ class Trainer:
         self.training = data.training
         self.recorder = recorder
         self.device = device
+        self.group = group
         self.optimizer = make_optimizer(spotter.network, keys)
         self.progress = Progress()
         self.steps_per_epoch = -(-len(data.training.labels) // keys.batch_size)
         self._ema = WeightEma(spotter, keys.averaging) if keys.averaging else None
-        self._step = Step(spotter, self.optimizer, keys, len(data.corpus.labels), self._ema)
-        graphed = device.type == "cuda" and graphs
+        self._step = Step(spotter, self.optimizer, keys, len(data.corpus.labels), self._ema, group)
+        graphed = device.type == "cuda" and graphs and group.size == 1
         self._train_on = GraphedStep(self._step, keys.batch_size) if graphed else self._step
         self._table = EpochTable(keys.epochs)
         self._pace = Pace(keys.epochs, self.steps_per_epoch)
@@ -177,7 +183,8 @@ class Trainer:
             order = self._train_epoch(stop)
             self._finish_epoch(order)
             self._show_watcher()
-            stop.check()
+            if self._any_process(stop.requested):
+                self._stop(stop)
 
     def _show_watcher(self) -> None:
         if self._watch and self.progress.history:
@@ -215,14 +222,16 @@ class Trainer:
         """Evaluate the current weights, or their EMA, on the validation partition."""
         started = time.monotonic()
         self.validated.eval()
-        result = evaluate(
-            self.validated,
-            self.data.validation,
-            self.data.corpus.labels,
-            "validation",
-            self.keys.batch_size,
-            self.device,
-        )
+        with whole_batches(self.validated, self.group):
+            result = evaluate(
+                self.validated,
+                self.data.validation,
+                self.data.corpus.labels,
+                "validation",
+                self.keys.batch_size,
+                self.device,
+                group=self.group,
+            )
         self._pace.validation = time.monotonic() - started
         return result
 
@@ -244,6 +253,7 @@ class Trainer:
         self._step.start_epoch(progress, self.steps_per_epoch)
         self._live = LiveState()
         started = saved = now = time.monotonic()
+        due = False
         before = progress.seconds
         batches = self.training.batches(
             torch.from_numpy(order),
@@ -251,6 +261,7 @@ class Trainer:
             self.device,
             epoch=progress.epoch,
             first=progress.step * keys.batch_size,
+            group=self.group,
         )
         number = epoch_of(progress.epoch, keys.epochs)
         with LiveLine(number, self.steps_per_epoch, progress.step) as line:
@@ -261,25 +272,49 @@ class Trainer:
                 self._step.measures_firing = shows if on_cpu else line.is_shown
                 self._set_learning_rates(progress.step)
                 self._seed_dropout(progress.step)
+                self._step.wants = stop.requested, due
                 self._train_on(batch)
                 progress.step += 1
                 last, now = now, time.monotonic()
                 self._pace.add_step(now - last)
                 progress.seconds = before + now - started
                 due = 0 < keys.checkpoint_minutes * 60 <= now - saved
-                requested = stop.requested
-                if requested or due or progress.step % _CHECK_INTERVAL == 0:
+                checks = progress.step % _CHECK_INTERVAL == 0
+                stops, saves = self._wanted(stop, due=due, checks=checks)
+                if stops or saves or checks:
                     self._check_results(order)
-                if requested or due:
+                if stops or saves:
                     self.save()
                     saved = now
-                if requested:
-                    stop.check()
+                if stops:
+                    self._stop(stop)
                 if shows:
                     line.show(progress.step, self._live_state())
         self._check_results(order)
         progress.seconds = before + time.monotonic() - started
         return order
+
+    def _wanted(self, stop: StopRequest, *, due: bool, checks: bool) -> tuple[bool, bool]:
+        """Return whether to stop, and whether to save the state, after the last step.
+
+        Several processes agree on it in the step. A GPU is waited for only where its results are
+        read anyway.
+        """
+        if self.group.size == 1:
+            return stop.requested, due
+        if not checks and self.device.type != "cpu":
+            return False, False
+        stops, saves = self._step.wanted.tolist()
+        return stops > 0, saves > 0
+
+    def _any_process(self, requested: bool) -> bool:
+        """Return whether any process was asked to stop."""
+        return self.group.add(torch.tensor(float(requested), device=self.device)).item() > 0
+
+    def _stop(self, stop: StopRequest) -> NoReturn:
+        """Raise `Interrupted`, also where only another process received a signal."""
+        stop.check()
+        raise Interrupted(signal.SIGTERM)
 
     def _set_learning_rates(self, step: int) -> None:
         """Set them for a step (from 0) of the current epoch."""
@@ -343,6 +378,7 @@ class Trainer:
             self.device,
             epoch=self.progress.epoch,
             first=first,
+            group=self.group,
         )
         self.spotter.train()
         self._seed_dropout(step)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srnn.network.model import Output
+from srnn.parallel import ALONE, Group, Share
 from srnn.settings import Keys, key
 from srnn.training.batch import Batch
 
@@ -73,26 +74,32 @@ class LossLimits:
         )
 
 
+# Of a share of a batch a loss is its part of that of the whole batch: the sum over the processes is
+# the loss, and the sum of their gradients is its gradient.
+
+
 def cross_entropy(log_probs: Tensor, batch: Batch) -> Tensor:
     """Return the mean cross entropy of log-probabilities (B, R), mixed as the examples are."""
     own, other = (
         F.nll_loss(log_probs, right, reduction="none")
         for right in (batch.targets, batch.mixed_targets)
     )
-    return torch.lerp(other, own, batch.weights).mean()
+    return torch.lerp(other, own, batch.weights).sum() / batch.share.total
 
 
-def objective(loss: Tensor, output: Output, keys: LossKeys) -> Tensor:
+def objective(
+    loss: Tensor, output: Output, keys: LossKeys, share: Share, group: Group = ALONE
+) -> Tensor:
     """Return the loss: the cross entropy with smoothed labels plus the firing penalty.
 
     Label smoothing is that of Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567).
     """
     if keys.label_smoothing:
-        evenly = -output.log_probs.mean()
+        evenly = -output.log_probs.sum() / (share.total * output.log_probs.shape[1])
         loss = torch.lerp(loss, evenly, keys.label_smoothing)
     if keys.firing_penalty:
-        sizes = [spikes.shape[-1] for spikes in output.hidden]
-        spikes = sum(size * rate for size, rate in zip(sizes, output.firing_rates, strict=True))
-        excess = F.relu(spikes / sum(sizes) - keys.firing_target)
-        loss = loss + keys.firing_penalty * excess
+        spikes = group.total(torch.stack([spikes.sum() for spikes in output.hidden]).sum())
+        size, steps = sum(each.shape[-1] for each in output.hidden), len(output.hidden[0])
+        excess = F.relu(spikes / (share.total * steps * size) - keys.firing_target)
+        loss = loss + keys.firing_penalty * excess / group.size
     return loss

@@ -14,6 +14,7 @@ from torch import Tensor
 from srnn.augment.augmentation import WaveformAugmentation
 from srnn.data.levels import FULL_SCALE
 from srnn.features.batched import MelFeatures
+from srnn.training.split import Split
 
 
 class Indexed(Protocol):
@@ -37,15 +38,10 @@ class Kept:
         self.shape = features.shape
 
     def batches(
-        self,
-        order: Tensor,
-        size: int,
-        device: torch.device,
-        epoch: int | None = None,
-        first: int = 0,
+        self, order: Tensor, split: Split, device: torch.device, epoch: int | None = None
     ) -> Iterator[Tensor]:
-        """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`."""
-        for indices in parts(order[first:].to(self.features.device), size):
+        """Yield the features at ``order``, batch by batch, on ``device``; see `Examples`."""
+        for indices in split.batches(order.to(self.features.device)):
             yield self.features.transpose(1, 2)[indices].transpose(1, 2).to(device)
 
 
@@ -81,44 +77,32 @@ class Computed:
         return Computed(waveforms, self.extract, self.augmentations, self.seed)
 
     def batches(
-        self,
-        order: Tensor,
-        size: int,
-        device: torch.device,
-        epoch: int | None = None,
-        first: int = 0,
+        self, order: Tensor, split: Split, device: torch.device, epoch: int | None = None
     ) -> Iterator[Tensor]:
-        """Yield the features at ``order``, ``size`` at a time, on ``device``; see `Examples`.
+        """Yield the features at ``order``, batch by batch, on ``device``; see `Examples`.
 
         A thread of its own works one batch ahead: on a CPU it computes the features, for a GPU it
         reads from disk.
         """
-        left = order[first:]
         waveforms: Iterator[Tensor]
         if isinstance(self.waveforms, Tensor):
-            indices = parts(left.to(self.waveforms.device), size)
+            indices = split.batches(order.to(self.waveforms.device))
             waveforms = map(self.waveforms.__getitem__, indices)
         else:
-            waveforms = map(self.waveforms.__getitem__, parts(left, size))
+            waveforms = map(self.waveforms.__getitem__, split.batches(order))
             if device.type == "cuda":
                 waveforms = (_on_device(some, device) for some in ahead(waveforms))
         if self.augmentations and epoch is not None:
             where = self.extract.window.device
             waveforms = map(as_floats, waveforms)
             for augment in self.augmentations:
-                draws = augment.draws(self.seed, epoch, len(order))[first:].to(where)
-                clips = left.to(where)
-                waveforms = map(augment, waveforms, parts(draws, size), parts(clips, size))
+                draws = split.batches(augment.draws(self.seed, epoch, len(order)).to(where))
+                waveforms = map(augment, waveforms, draws, split.batches(order.to(where)))
         features = map(self.extract, waveforms)
         yield from features if device.type == "cuda" else ahead(features)
 
 
 Source = Kept | Computed
-
-
-def parts(whole: Tensor, size: int) -> Iterator[Tensor]:
-    """Yield a tensor in parts of ``size``; the last may be smaller."""
-    return (whole[first : first + size] for first in range(0, len(whole), size))
 
 
 def ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:

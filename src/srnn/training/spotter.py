@@ -11,6 +11,7 @@ from srnn.errors import InputError
 from srnn.features.normaliser import Normaliser
 from srnn.network.learnable import learnables
 from srnn.network.model import Output, SpikingNetwork
+from srnn.parallel import Share
 
 
 class Spotter(nn.Module):
@@ -21,9 +22,9 @@ class Spotter(nn.Module):
         self.normaliser = normaliser
         self.network = network
 
-    def forward(self, features: Tensor) -> Output:
-        """Normalise and classify a batch of features."""
-        output: Output = self.network(self.normaliser(features))
+    def forward(self, features: Tensor, share: Share | None = None) -> Output:
+        """Normalise and classify a batch of features, or a process's share of it."""
+        output: Output = self.network(self.normaliser(features), share)
         return output
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from srnn.parallel import ALONE, Group, whole_batches
 from srnn.training.batch import Batch
 from srnn.training.ema import WeightEma
 from srnn.training.loss import LossKeys, LossLimits, cross_entropy, objective
@@ -36,6 +37,8 @@ class Step:
         Classes K, which decide the limits of the loss.
     ema : WeightEma, optional
         Updated after each step.
+    group : Group
+        The processes that share each batch. All take the same steps.
 
     Attributes
     ----------
@@ -50,8 +53,12 @@ class Step:
         Whether the next step sets `firing_rate`; a step that is captured as a graph always does
         what it did then.
     firing_rate : Tensor, shape (), float32
-        Spikes per neuron and time step of the last batch that was measured, all hidden layers
-        together, on the device; NaN before.
+        Spikes per neuron and time step of the last batch, or share of it, that was measured, all
+        hidden layers together, on the device; NaN before.
+    wants : (bool, bool)
+        Whether this process was asked to stop, and to save its state; the next step tells all.
+    wanted : Tensor, shape (2,), float32
+        How many processes were, before the last step, on the device; zeros if there is one.
     """
 
     def __init__(
@@ -61,11 +68,13 @@ class Step:
         keys: StepKeys,
         classes: int,
         ema: WeightEma | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.spotter = spotter
         self.optimizer = optimizer
         self.keys = keys
         self.ema = ema
+        self.group = group
         self.limits = LossLimits(classes)
         device = next(spotter.parameters()).device
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
@@ -73,6 +82,8 @@ class Step:
         self.earlier = torch.zeros((), dtype=torch.int64, device=device)
         self.measures_firing = False
         self.firing_rate = torch.full((), math.nan, device=device)
+        self.wants = False, False
+        self.wanted = torch.zeros(2, device=device)
 
     def start_epoch(self, progress: Progress, steps: int) -> None:
         """Begin, or continue, an epoch of ``steps`` steps."""
@@ -96,11 +107,11 @@ class Step:
         clamp_parameters(self.optimizer)
         if self.ema:
             self.ema.update(self.spotter, self.earlier + self.taken)
-        self.totals += torch.stack([loss.double() * len(batch.labels), hits.double()])
+        self.totals += torch.stack([loss.double() * batch.share.total, hits.double()])
         self.taken += 1 - self.failed.long()
 
     def differentiate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Leave the gradients of a batch in the parameters.
+        """Leave the gradients of a batch, that of all processes, in the parameters.
 
         Returns
         -------
@@ -111,12 +122,27 @@ class Step:
         norm : Tensor, shape ()
             Norm of the gradient of all parameters.
         """
-        output = self.spotter(batch.features)
-        if self.measures_firing:
-            self.firing_rate.copy_(output.firing_rate)
-        loss = cross_entropy(output.log_probs, batch)
-        self.optimizer.zero_grad()
-        objective(loss, output, self.keys).backward()
-        norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
+        with whole_batches(self.spotter, self.group):
+            output = self.spotter(batch.features, batch.share)
+            if self.measures_firing:
+                self.firing_rate.copy_(output.firing_rate)
+            loss = cross_entropy(output.log_probs, batch)
+            self.optimizer.zero_grad()
+            objective(loss, output, self.keys, batch.share, self.group).backward()
         hits = (output.log_probabilities.argmax(dim=1) == batch.labels).sum()
-        return loss.detach(), hits, norm
+        loss = loss.detach()
+        if self.group.size > 1:
+            loss, hits = self._add_up(loss, hits)
+        norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
+        return loss, hits, norm
+
+    def _add_up(self, loss: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
+        """Add gradients, loss, hits and wants of all processes, in one message."""
+        gradients = [p.grad for p in self.spotter.parameters() if p.grad is not None]
+        wants = torch.tensor(self.wants, dtype=loss.dtype, device=loss.device)
+        parts = [*gradients, loss, hits.to(loss.dtype), wants]
+        whole = self.group.add(torch.cat([part.flatten() for part in parts]))
+        *totals, loss, hits, self.wanted = whole.split([part.numel() for part in parts])
+        for gradient, total in zip(gradients, totals, strict=True):
+            gradient.copy_(total.view_as(gradient))
+        return loss[0], hits[0]

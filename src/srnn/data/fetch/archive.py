@@ -8,8 +8,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tqdm import tqdm
-
+from srnn.bars import progress_bar
 from srnn.errors import InputError
 
 _CHUNK = 1 << 20  # bytes read at once
@@ -58,13 +57,11 @@ def extract(archive: Path, folder: Path) -> int:
             archive.open("rb") as raw,
             _decompressed(raw) as stream,
             tarfile.open(fileobj=stream, mode="r:") as tar,
-            tqdm(
+            progress_bar(
                 desc=f"unpacking {archive.name}",
                 total=archive.stat().st_size,
                 unit="B",
                 unit_scale=True,
-                leave=False,
-                disable=None,
             ) as bar,
         ):
             for member in tar:

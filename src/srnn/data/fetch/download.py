@@ -17,9 +17,9 @@ from typing import NamedTuple
 import requests
 from requests.exceptions import ConnectionError as ConnectionBroke
 from requests.exceptions import HTTPError, RequestException
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError as TransportError
 
+from srnn.bars import progress_bar
 from srnn.errors import InputError
 from srnn.files import sync_directory, sync_file
 
@@ -167,14 +167,12 @@ def _save(response: requests.Response, partial: Path, length: int | None) -> Non
     """Append the body of a response to the partial file."""
     with (
         partial.open("ab") as file,
-        tqdm(
+        progress_bar(
             desc=f"downloading {partial.name[1:].removesuffix('.part')}",
             initial=file.tell(),
             total=length,
             unit="B",
             unit_scale=True,
-            leave=False,
-            disable=None,
         ) as bar,
     ):
         for chunk in response.raw.stream(_CHUNK, decode_content=False):

@@ -14,8 +14,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
+from srnn.bars import progress_bar
 from srnn.data import audio
 from srnn.data.pack.file import SAMPLE, Decoded, Recording, place_of
 from srnn.data.workers import (
@@ -62,7 +61,7 @@ def decode(
         alone = partial(job, taken=_Counter())
         results = (alone(task) for task in tasks)
     decoded = Decoded([], {})
-    bar = tqdm(desc="packing", total=len(names), unit="clip", leave=False, disable=None)
+    bar = progress_bar(desc="packing", total=len(names), unit="clip")
     with contextlib.closing(results), bar:
         for some in results:
             decoded.recordings.extend(some.recordings)

@@ -14,8 +14,8 @@ import soundfile
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
+from srnn.bars import progress_bar
 from srnn.config import Config
 from srnn.data.names import is_recording
 from srnn.data.partitions import partition_of_speaker
@@ -106,7 +106,7 @@ def epoch_records(recordings: Recordings, device: torch.device, plan: Plan) -> l
     eager: dict[int, list[float]] = {place: [] for place in range(len(TORCH))}
     own: dict[str, list[float]] = {"package": [], "kept": []}
     rates: list[float] = []
-    for epoch in tqdm(range(plan.epochs), "epochs", leave=False, disable=None):
+    for epoch in progress_bar(range(plan.epochs), "epochs"):
         for place, regime in enumerate(TORCH):
             with regime():
                 eager[place].append(_eager_epoch(spotter, recordings, device, plan))

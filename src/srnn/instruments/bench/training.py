@@ -2,8 +2,8 @@
 """Training steps of networks of several sizes and of baselines, in turns."""
 
 import torch
-from tqdm import tqdm
 
+from srnn.bars import progress_bar
 from srnn.instruments.bench.baselines import DenseProducts
 from srnn.instruments.bench.firing import firing_rates
 from srnn.instruments.bench.memory import step_memory
@@ -37,7 +37,7 @@ def step_records(device: torch.device, plan: Plan) -> list[Record]:
     ]
     return [
         record
-        for case in tqdm(cases, "training steps", leave=False, disable=None)
+        for case in progress_bar(cases, "training steps")
         for record in _step_records(case, plan)
     ]
 
@@ -76,7 +76,7 @@ def growth_records(device: torch.device, plan: Plan) -> list[Record]:
     }
     return [
         record
-        for what, cases in tqdm(lines.items(), "growth", leave=False, disable=None)
+        for what, cases in progress_bar(lines.items(), "growth")
         for record in _growth_records(what, cases, device, plan)
     ]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
-from tqdm import tqdm
 
+from srnn.bars import progress_bar
 from srnn.data.corpus import Corpus
 from srnn.data.labels import keywords
 from srnn.data.selection import select_recordings
@@ -160,7 +160,7 @@ class Measurer:
             *without_keywords(self._recogniser, self._keys, negatives),
         ]
         misses = []
-        for snr in tqdm(SNRS, desc="scenes", leave=False, disable=None):
+        for snr in progress_bar(SNRS, desc="scenes"):
             scene = lay(corpus, partition, spec, snr=snr)
             trace = trace_of(self._recogniser, self._keys, scene)
             misses.append(self._misses(_name(snr), trace, scene.utterances))
@@ -244,7 +244,7 @@ def without_keywords(
     rate = recogniser.config.srnn.sample_rate
     groups = [(str(name), select_recordings(name)) for name in negatives]
     total = sum(len(files) for _, files in groups)
-    with tqdm(desc="sounds", total=total, leave=False, disable=None) as bar:
+    with progress_bar(desc="sounds", total=total) as bar:
         for name, files in groups:
             traces = []
             for file in files:

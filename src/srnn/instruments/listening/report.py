@@ -17,6 +17,7 @@ import soundfile
 from torch import Tensor
 from tqdm import tqdm
 
+from srnn.bars import progress_bar
 from srnn.detection import Detection
 from srnn.errors import InputError, printable
 from srnn.instruments.listening.session import Moment, Session
@@ -72,7 +73,7 @@ class Reporter:
 
     def __enter__(self) -> Self:
         """Show the live line, if stderr is a terminal."""
-        self._line = tqdm(bar_format="{desc}", leave=False, disable=None, dynamic_ncols=True)
+        self._line = progress_bar(bar_format="{desc}", dynamic_ncols=True)
         return self
 
     def __exit__(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from srnn.bars import progress_bar
 from srnn.data.corpus import Corpus
 from srnn.data.labels import SILENCE
 from srnn.data.official import has_background, with_silence_of
@@ -143,4 +144,4 @@ def _under(
 
 
 def _bar(total: int) -> tqdm:
-    return tqdm(desc="conditions", total=total, leave=False, disable=None)
+    return progress_bar(desc="conditions", total=total)

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from srnn.bars import progress_bar
 from srnn.data.fetch.dataroot import (
     CORPORA,
     SYNTHETIC_WORDS,
@@ -265,9 +264,7 @@ def _record(
             background = folder / BACKGROUND
             jobs[pool.submit(record_background, background, speakers, sample_rate, seed)] = 0
         try:
-            bar = tqdm(
-                desc="voices", total=sum(jobs.values()), unit="clip", leave=False, disable=None
-            )
+            bar = progress_bar(desc="voices", total=sum(jobs.values()), unit="clip")
             with bar:
                 for job in as_completed(jobs):
                     job.result()

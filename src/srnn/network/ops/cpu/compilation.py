@@ -21,6 +21,7 @@ from numba.core.caching import (
 )
 from tqdm import tqdm
 
+from srnn.bars import progress_bar
 from srnn.caches import load_or_discard, named_cache, user_cache, writable
 from srnn.errors import printable
 from srnn.network.neurons import registry
@@ -57,14 +58,12 @@ def compilation_progress(on_kernel: Callable[[], None] | None = None) -> Iterato
 
     ``on_kernel`` is called after each kernel that is loaded or compiled; its exceptions propagate.
     """
-    bar = tqdm(
+    bar = progress_bar(
         desc="compiling kernels",
         total=_KERNELS,
         bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
         dynamic_ncols=True,
-        leave=False,
         delay=1e-3,  # not before the first has been compiled
-        disable=None,
     )
     with bar:
         _Progress.bar, _Progress.on_kernel = bar, on_kernel

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Processes that train one network together, each on its share of every batch.
+
+``torchrun`` starts them, and torch.distributed connects them: gloo on CPUs, NCCL on GPUs. All hold
+the same weights and take the same steps, as the gradients are those of the whole batch. The first
+process alone writes.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from srnn.errors import InputError, LostProcessError
+
+# Of waiting for another process, as for one that downloads the data set. The end of a process is
+# noticed at once, without it.
+_TIMEOUT = timedelta(hours=12)
+
+_T = TypeVar("_T")
+
+
+class Share(NamedTuple):
+    """The clips of a batch that a process has.
+
+    Attributes
+    ----------
+    first : int
+        Place of the first of them in the batch.
+    total : int >= 1
+        Clips of the batch, those of all processes.
+    """
+
+    first: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a job; by default there is one.
+
+    Each method that communicates waits until all processes have called it, and raises
+    `LostProcessError` if one of them is gone.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process, from 0.
+    size : int
+        Number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def __str__(self) -> str:
+        return f"process {self.rank} of {self.size} ({socket.gethostname()})"
+
+    def rows(self, count: int) -> slice:
+        """Return the rows of this process among ``count``; they may be none."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+    def share(self, value: _T | None) -> _T:
+        """Return the first process's value of any kind; what the others pass is ignored."""
+        if self.size == 1:
+            return cast(_T, value)
+        values = [value if self.is_first else None]
+        with _connected():
+            dist.broadcast_object_list(values, src=0)
+        return cast(_T, values[0])
+
+    def broadcast(self, tensor: Tensor) -> None:
+        """Overwrite a tensor by that of the first process."""
+        if self.size > 1:
+            with _connected():
+                dist.broadcast(tensor, src=0)
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Overwrite a contiguous tensor by its sum over the processes; return it."""
+        if self.size > 1:
+            with _connected():
+                dist.all_reduce(tensor)
+        return tensor
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """Return the sum of a tensor over the processes, differentiable.
+
+        Gradients are those of the sum of what the processes differentiate.
+        """
+        return tensor if self.size == 1 else cast(Tensor, _Total.apply(tensor, self))
+
+    def join_rows(self, own: Tensor, count: int) -> Tensor:
+        """Return all rows (count, ...), of which each process has those of `rows`."""
+        if self.size == 1:
+            return own
+        rows = own.new_zeros(count, *own.shape[1:])
+        rows[self.rows(count)] = own
+        self.add(rows.view(torch.uint8))  # bytes: whatever the type, nothing is rounded
+        return rows
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all processes, which have the same shape, shape (size, ...)."""
+        return self.join_rows(tensor[None], self.size)
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Within the context, let the first process go before the others."""
+        if not self.is_first:
+            self.share(None)
+        yield
+        if self.is_first:
+            self.share(None)
+
+
+ALONE = Group()
+"""One process."""
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, group: Group) -> Tensor:
+        ctx.group = group
+        return group.add(tensor.clone(memory_format=torch.contiguous_format))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        group: Group = ctx.group
+        return group.add(gradient.clone(memory_format=torch.contiguous_format)), None
+
+
+class OfWholeBatches(nn.Module):
+    """A module with a result that depends on the other clips of a batch.
+
+    Attributes
+    ----------
+    group : Group
+        The processes that share the current batch, see `whole_batches`.
+    """
+
+    group = ALONE
+
+
+@contextmanager
+def whole_batches(module: nn.Module, group: Group) -> Iterator[None]:
+    """Within the context, let a module compute with the shares of all processes."""
+    parts = [each for each in module.modules() if isinstance(each, OfWholeBatches)]
+    if group.size > 1:
+        for part in parts:
+            part.group = group
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.group = ALONE
+
+
+@contextmanager
+def job() -> Iterator[Group]:
+    """Join the processes that torchrun has started, within the context; else there is one.
+
+    On a machine with GPUs each process gets one, by its number on that machine.
+
+    Raises
+    ------
+    InputError
+        If there are more processes than GPUs.
+    """
+    environment = os.environ
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= environment.keys():
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        own, gpus = int(environment.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        if own >= gpus:
+            raise InputError(
+                f"--nproc-per-node: expected at most {gpus}, the GPUs of {socket.gethostname()}, "
+                f"found {environment.get('LOCAL_WORLD_SIZE', own + 1)}"
+            )
+        torch.cuda.set_device(own)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    with _connected():
+        dist.init_process_group(backend, timeout=_TIMEOUT)
+    group = Group(dist.get_rank(), dist.get_world_size())
+    try:
+        yield group
+    finally:
+        with contextlib.suppress(RuntimeError):  # of a process that is gone: it was reported
+            dist.destroy_process_group()
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Tell the end of another process from other errors."""
+    try:
+        yield
+    except (RuntimeError, dist.DistError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LostProcessError(f"another process of the job is gone ({reason})") from error
