@@ -53,6 +53,7 @@ ALLOWED = {
         "errors",
         "files",
         "log",
+        "parallel",
         "config",
         "data",
         "detection",

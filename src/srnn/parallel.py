@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from srnn.errors import InputError, LostProcessError
 
@@ -193,7 +195,14 @@ def job() -> Iterator[Group]:
         torch.cuda.set_device(own)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _connected():
-        dist.init_process_group(backend, timeout=_TIMEOUT)
+        store, rank, size = next(rendezvous("env://"))
+        if environment.get("GROUP_WORLD_SIZE") == "1":
+            # torchrun keeps the store when it restarts processes, with the addresses of those that
+            # are gone (https://github.com/pytorch/pytorch/issues/135712). On several machines the
+            # number of restarts may differ.
+            attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
+            store = PrefixStore(f"attempt {attempt}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     group = Group(dist.get_rank(), dist.get_world_size())
     try:
         yield group
