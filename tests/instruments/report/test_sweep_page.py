@@ -254,8 +254,11 @@ def test_the_keys_that_matter_exceed_chance() -> None:
             assert sum(found.shares.values()) == pytest.approx(1)
             above = [name for name, share in found.shares.items() if share > found.chance[name]]
             assert above == [f"srnn.{key}"]
-        reported()
+        shown, _ = reported()
     assert "importance" in figures()
+    texts = " ".join(shown.texts["p"])
+    assert "PED-ANOVA: " in texts
+    assert "sampler tpe" not in texts  # of which the page warns
 
 
 # What the command takes.
