@@ -19,11 +19,11 @@ NEEDED = 20
 """Finished trials without which nothing is said."""
 
 SHUFFLES = 100
-# The fraction of the trials that counts as good. Optuna's 0.1 is for many more trials. In 20 simulated
-# studies each of 20 and of 40 random trials, a numeric and a categorical key that matter exceeded
-# chance in 28 and 7 of 40 cases with 0.1, in 39 and 17 with 0.25, in 40 and 34 with 0.5. Keys that do
-# not matter exceeded it in 14 of 160 cases with 0.5; in 27 of 160 with TPE, whose draws depend on
-# earlier results, so that shuffled ones are not quite what chance is.
+# The fraction of the trials that counts as good. Optuna's 0.1 is for many more trials. In simulated
+# studies, 20 of 20 and 20 of 40 random trials, a numeric and a categorical key that matter exceeded
+# chance in 28 and 7 of 40 cases with 0.1, in 39 and 17 with 0.25, in 40 and 34 with 0.5. Keys that
+# do not matter exceeded it in 14 of 160 cases with 0.5; in 27 of 160 with TPE, whose draws depend
+# on earlier results, so that shuffled ones are not quite what chance is.
 _GOOD = 0.5
 _LEVEL = 0.95  # quantile of the importances by chance
 _SEED = 0
