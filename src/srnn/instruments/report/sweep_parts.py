@@ -50,8 +50,8 @@ _IMPORTANCE = (
     f"{SHUFFLES} random shuffles of the results among the trials."
 )
 _TPE = (
-    "The sampler tpe draws settings near good ones, and keys without influence are less often faint "
-    "then: in simulations one of six was not, and one of eleven with the sampler random."
+    "The sampler tpe draws settings near good ones, and keys without influence are less often "
+    "faint then: in simulations one of six was not, and one of eleven with the sampler random."
 )
 
 _BREAK = "\u200b"  # of no width, where a long head may be broken
