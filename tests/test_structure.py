@@ -42,6 +42,7 @@ ALLOWED = {
         "plot",
         "training",
         "runs",
+        "sweeps",
         "version",
     },
     "sweeps": {"errors", "files", "settings", "config", "data", "runs", "training"},

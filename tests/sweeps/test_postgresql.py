@@ -93,6 +93,8 @@ def test_a_killed_workers_trial_goes_on_and_each_is_trained_once(
     assert {row["state"] for row in found} == {"finished"}
     for run in place.glob("trial-*/seed-0"):
         assert_same_results(Path("sweeps/alone") / run.relative_to(place), run)
+    assert cli.run(["report", str(place)]) == 0
+    assert "4 of 4 trials: 4 finished" in (place / "report.html").read_text()
 
 
 def test_a_lock_ends_with_its_connection(server: str) -> None:

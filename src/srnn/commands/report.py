@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MPL-2.0
-"""``srnn report``: a page about one run or several."""
+"""``srnn report``: a page about one run, several, or a sweep."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 from loguru import logger
 
 from srnn.commands import options
@@ -50,36 +52,80 @@ def report(
     stream: bool,
     negatives: tuple[Path, ...],
 ) -> None:
-    """Write a page about RUN, or about several runs side by side.
+    """Write a page about RUN, or about several runs side by side; or about a sweep, its directory.
 
     It has learning curves, confusions, precision and recall, the clips that were most surely wrong,
-    spikes and potentials of a clip, time constants, firing rates, energy and the configuration.
+    spikes and potentials of a clip, time constants, firing rates, energy and the configuration. Of
+    a sweep: accuracy against spikes, what keys matter, all trials and why some failed.
     """
-    several = len(runs) > 1
-    for name, given in (("clip", clip), ("stream", stream)):
-        if given and several:
-            raise InputError(f"--{name}: expected one RUN with it, found {len(runs)}")
-    if negatives and not stream:
-        raise InputError("--negatives: expected --stream with it")
-    file = output or (runs[0] / "report.html" if not several and runs[0].is_dir() else None)
-    file = file or Path("report.html")
+    file = output or _default_file(runs)
+    is_sweep = _is_sweep(runs)
+    if not is_sweep:
+        for name, given in (("clip", clip), ("stream", stream)):
+            if given and len(runs) > 1:
+                raise InputError(f"--{name}: expected one RUN with it, found {len(runs)}")
+        if negatives and not stream:
+            raise InputError("--negatives: expected --stream with it")
     if not file.parent.is_dir():
         raise InputError(f"{file}: expected a folder at {file.parent}, found none")
     set_up_logging("INFO")
-    from srnn.instruments.report import write_report
+    if is_sweep:
+        folder = _write_sweep_report(runs[0], file)
+    else:
+        from srnn.instruments.report import write_report
 
-    def streams(recogniser: "Recogniser") -> "Curves":
-        from srnn.instruments.listening.calibration import measurer_of
+        def streams(recogniser: "Recogniser") -> "Curves":
+            from srnn.instruments.listening.calibration import measurer_of
 
-        measurer = measurer_of(runs[0], recogniser, recogniser.config.listen)
-        return measurer.scenes(partition, dataroot, negatives)
+            measurer = measurer_of(runs[0], recogniser, recogniser.config.listen)
+            return measurer.scenes(partition, dataroot, negatives)
 
-    folder = write_report(
-        runs,
-        file,
-        partition=partition,
-        dataroot=dataroot,
-        clip=clip,
-        streams=streams if stream else None,
-    )
+        folder = write_report(
+            runs,
+            file,
+            partition=partition,
+            dataroot=dataroot,
+            clip=clip,
+            streams=streams if stream else None,
+        )
     logger.info("the report is {}, its figures are in {}", file, folder)
+
+
+def _write_sweep_report(directory: Path, file: Path) -> Path:
+    from srnn.sweeps.installation import expect_optuna
+
+    expect_optuna()
+    from srnn.instruments.report.sweep import write_sweep_report
+
+    return write_sweep_report(directory, file)
+
+
+def _default_file(runs: Sequence[Path]) -> Path:
+    name = "report.html"
+    return runs[0] / name if len(runs) == 1 and runs[0].is_dir() else Path(name)
+
+
+def _is_sweep(runs: Sequence[Path]) -> bool:
+    """Whether a sweep is reported on.
+
+    Raises
+    ------
+    InputError
+        If there is something else beside it, or an option that only reports of runs have.
+    """
+    from srnn.sweeps.reading import FILE
+
+    sweeps = [path for path in runs if (path / FILE).is_file()]
+    if not sweeps:
+        return False
+    if len(runs) > 1:
+        raise InputError(
+            f"{sweeps[0]}: expected a sweep alone, or runs, found a sweep and {len(runs) - 1} more"
+        )
+    context = click.get_current_context()
+    for name in ("partition", "dataroot", "clip", "stream", "negatives"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise InputError(
+                f"--{name}: expected a RUN with it, found the directory of a sweep, {sweeps[0]}"
+            )
+    return True

@@ -19,10 +19,13 @@ from srnn.plot.curves import accuracy, firing, loss
 from srnn.plot.decisions import decision, decision_step
 from srnn.plot.energies import energy
 from srnn.plot.files import picture_format, save
+from srnn.plot.fronts import pareto, pareto_front
 from srnn.plot.neurons import SATURATED, firing_by_neuron, neuron, raster, time_constants
+from srnn.plot.parallel import parallel
 from srnn.plot.sounds import features, inputs, waveform
 from srnn.plot.theme import Palette, dress, palette, plain, theme
 from srnn.plot.tradeoffs import tradeoff
+from srnn.plot.trials import history, importance, trial_curves
 
 __all__ = [
     "SATURATED",
@@ -39,10 +42,15 @@ __all__ = [
     "firing",
     "firing_by_class",
     "firing_by_neuron",
+    "history",
+    "importance",
     "inputs",
     "loss",
     "neuron",
     "palette",
+    "parallel",
+    "pareto",
+    "pareto_front",
     "per_class",
     "picture_format",
     "plain",
@@ -51,5 +59,6 @@ __all__ = [
     "theme",
     "time_constants",
     "tradeoff",
+    "trial_curves",
     "waveform",
 ]

@@ -18,6 +18,6 @@ def expect_optuna(*, postgresql: bool = False) -> None:
     for name in needed:
         if find_spec(name) is None:
             raise InputError(
-                f"srnn sweep: expected the package {name}, found none: run `pip install optuna "
+                f"sweeps: expected the package {name}, found none: run `pip install optuna "
                 "'psycopg[binary]' sqlalchemy` (or `pdm sync --prod -G sweep`)"
             )

@@ -32,8 +32,13 @@ JOURNAL = "study.journal"
 
 
 def trial_directory(sweep: Sweep, number: int) -> Path:
-    """Return the directory of a trial; its runs are in ``seed-N`` below it."""
+    """Return the directory of a trial; its runs lie below it."""
     return sweep.directory / f"trial-{number:04d}"
+
+
+def run_directory(trial: Path, seed: int) -> Path:
+    """Return the directory of a run in the directory of its trial."""
+    return trial / f"seed-{seed}"
 
 
 class Locks(Protocol):

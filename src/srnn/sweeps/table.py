@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from srnn.config import toml_value
 from srnn.runs.results import mean, std
 from srnn.runs.tables import cell, text_table
+from srnn.sweeps.reading import Sweep
 from srnn.sweeps.results import RunResult
 from srnn.sweeps.storage import trial_directory
 from srnn.sweeps.study import FAILURE, SECONDS, SweepStudy, results_of
@@ -23,7 +24,9 @@ _STATES: dict[TrialState, State] = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
 }
-_ORDER = list(_STATES.values())
+STATES: list[State] = list(_STATES.values())
+"""In the order of the table."""
+
 _WIDEST = 24  # characters of a value
 
 
@@ -101,34 +104,46 @@ def rows(study: SweepStudy) -> list[TrialRow]:
 
     def order(row: TrialRow) -> tuple[int, bool, float, int]:
         figure = row.mean(objective) if row.state == "finished" else row.last
-        return _ORDER.index(row.state), not row.is_best, -(figure or 0.0), row.number
+        return STATES.index(row.state), not row.is_best, -(figure or 0.0), row.number
 
     return sorted(found, key=order)
 
 
 def status(study: SweepStudy) -> str:
     """Return the table of the trials, best first, and how far the sweep has come."""
-    sweep, found = study.sweep, rows(study)
-    counts = [(state, sum(row.state == state for row in found)) for state in _ORDER]
-    planned = "" if sweep.planned is None else f" of {sweep.planned}"
-    listed = ", ".join(f"{count} {state}" for state, count in counts if count)
-    head = f"study {sweep.name}: {len(found)}{planned} trials{': ' if listed else ''}{listed}"
+    found = rows(study)
     if not found:
-        return head
-    lines = [["", *upper] for upper in _heads(study)]
-    lines += [[f"{row.number}{'*' * row.is_best}", *_cells(study, row)] for row in found]
+        return headline(study, found)
+    lines = [["", *line] for line in zip(*heads(study.sweep), strict=True)]
+    lines += [[name(row), *cells(study.sweep, row)] for row in found]
+    notes = [
+        *legend(study.sweep),
+        *(f"trial {number} failed: {line}" for number, line in failures(found)),
+    ]
+    return "\n".join([headline(study, found), "", text_table(lines, keys=1), "", *notes])
+
+
+def headline(study: SweepStudy, found: Sequence[TrialRow]) -> str:
+    """Return the name of a study and the number of its trials in each state."""
+    counts = [(state, sum(row.state == state for row in found)) for state in STATES]
+    planned = "" if study.sweep.planned is None else f" of {study.sweep.planned}"
+    listed = ", ".join(f"{count} {state}" for state, count in counts if count)
+    return f"study {study.sweep.name}: {len(found)}{planned} trials{': ' if listed else ''}{listed}"
+
+
+def legend(sweep: Sweep) -> list[str]:
+    """Return what the cells of the table mean."""
     best = "the Pareto front" if sweep.keys.spikes else "the best trial"
-    legend = [
-        f"*: {best}; validation: {sweep.base.data.selection.replace('_', ' ')} chose the epoch",
+    chosen_by = sweep.base.data.selection.replace("_", " ")
+    return [
+        f"*: {best}; validation: {chosen_by} chose the epoch",
         "mean ± standard deviation over the seeds; in brackets: of a trial that is not finished",
     ]
-    failures = [
-        f"trial {row.number} failed: {line}"
-        for row in found
-        if row.failure
-        for line in row.failure.splitlines()
-    ]
-    return "\n".join([head, "", text_table(lines, keys=1), "", *legend, *failures])
+
+
+def failures(found: Sequence[TrialRow]) -> list[tuple[int, str]]:
+    """Return why trials failed: their numbers, and the lines of the reasons."""
+    return [(row.number, line) for row in found for line in (row.failure or "").splitlines()]
 
 
 def _best(study: SweepStudy) -> Sequence[FrozenTrial]:
@@ -155,9 +170,9 @@ def _row(study: SweepStudy, trial: FrozenTrial, is_best: bool) -> TrialRow:
     )
 
 
-def _columns(study: SweepStudy) -> dict[str, tuple[str, str, str]]:
+def _columns(sweep: Sweep) -> dict[str, tuple[str, str, str]]:
     """Return the figures that are shown: heads, one below the other, and the format of values."""
-    objective = study.sweep.keys.objective
+    objective = sweep.keys.objective
     return {
         objective: ("validation", objective.removesuffix("_accuracy"), ".2%"),
         "spikes": ("", "spikes", ",.0f"),
@@ -165,32 +180,48 @@ def _columns(study: SweepStudy) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def _heads(study: SweepStudy) -> list[list[str]]:
-    names = [name.split(".") for name in study.sweep.space]
-    above = [above for above, _, _ in _columns(study).values()]
-    below = [below for _, below, _ in _columns(study).values()]
+def heads(sweep: Sweep) -> list[tuple[str, str]]:
+    """Return the heads of `cells`: each in two parts, one below the other."""
+    keys = [key.partition(".") for key in sweep.space]
+    figures = [(above, below) for above, below, _ in _columns(sweep).values()]
     return [
-        ["", *(f"{table}." for table, _ in names), *above, "", ""],
-        ["", *(key for _, key in names), *below, "seeds", "min"],
+        ("", "state"),
+        *((f"{table}.", key) for table, _, key in keys),
+        *figures,
+        ("", "seeds"),
+        ("", "min"),
     ]
 
 
-def _cells(study: SweepStudy, row: TrialRow) -> list[str]:
-    values = (row.setting.get(name) for name in study.sweep.space)
-    cells = [row.state, *("-" if value is None else _short(toml_value(value)) for value in values)]
-    for name, (_, _, style) in _columns(study).items():
-        average, spread = row.mean(name), row.std(name)
-        text = cell(average, style)
-        if average is None and name == study.sweep.keys.objective and row.last is not None:
+def name(row: TrialRow) -> str:
+    """Return the number of a trial, with an asterisk if it is the best or on the Pareto front."""
+    return f"{row.number}{'*' * row.is_best}"
+
+
+def cells(sweep: Sweep, row: TrialRow) -> list[str]:
+    """Return what the table has of a trial: state, keys, results, finished seeds and minutes."""
+    values = (row.setting.get(key) for key in sweep.space)
+    setting = ["-" if value is None else short(value) for value in values]
+    figures = []
+    for figure, (_, _, style) in _columns(sweep).items():
+        text = with_std(row, figure, style)
+        if row.mean(figure) is None and figure == sweep.keys.objective and row.last is not None:
             text = f"({row.last:{style}})"
-        cells.append(text if spread is None else f"{text} ± {spread:{style}}")
-    return [*cells, f"{len(row.results)}", f"{row.seconds / 60:.1f}" if row.seconds else "-"]
+        figures.append(text)
+    minutes = f"{row.seconds / 60:.1f}" if row.seconds else "-"
+    return [row.state, *setting, *figures, f"{len(row.results)}", minutes]
 
 
-def _short(text: str) -> str:
-    """Return a value that is not too wide for a table; of a number four digits."""
-    try:
-        text = f"{float(text):.4g}" if "." in text or "e" in text else text
-    except ValueError:
-        text = text.strip('"')
+def with_std(row: TrialRow, figure: str, style: str) -> str:
+    """Return the mean of a figure of `RunResult`, and its standard deviation if there is one."""
+    text, spread = cell(row.mean(figure), style), row.std(figure)
+    return text if spread is None else f"{text} ± {spread:{style}}"
+
+
+def short(value: Any) -> str:
+    """Return the value of a key, not too wide for a table; of a number four digits."""
+    if isinstance(value, float):
+        text = f"{value:.4g}"
+    else:
+        text = value if isinstance(value, str) else toml_value(value)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."

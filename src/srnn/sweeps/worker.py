@@ -5,7 +5,6 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import optuna
 
@@ -15,7 +14,7 @@ from srnn.runs.directory import RunDirectory
 from srnn.runs.start import prepared_run
 from srnn.runs.train import train
 from srnn.sweeps.results import RunResult, figure_so_far, result_of
-from srnn.sweeps.storage import trial_directory
+from srnn.sweeps.storage import run_directory, trial_directory
 from srnn.sweeps.study import Claim, SweepStudy
 from srnn.training.interrupt import stop_on_signals
 from srnn.training.progress import EpochMetrics
@@ -158,7 +157,7 @@ class _TrialRuns:
             config = sweep.config(self.claim.params, seed)
         except InputError as error:
             raise _InvalidError(str(error)) from error
-        path: Path = trial_directory(sweep, self.claim.number) / f"seed-{seed}"
+        path = run_directory(trial_directory(sweep, self.claim.number), seed)
         run = RunDirectory(path, sweep.overrides(self.claim.params, seed))
         with prepared_run(config, run, resume=path.exists(), init=None) as start:
             if not start.is_finished:

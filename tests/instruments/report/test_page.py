@@ -2,7 +2,6 @@
 """Reports as pages: what they say, that they need nothing else, and that wrong input is named."""
 
 import base64
-import html.parser
 import io
 import json
 import re
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from pages import Page, page_of
 
 from srnn import cli, load
 from srnn.instruments.report import compare
@@ -37,50 +37,14 @@ def runs(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class _Page(html.parser.HTMLParser):
-    """Collects ids, addresses and the texts of the elements of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.addresses: list[str] = []
-        self.open: list[str] = []
-        self.texts: dict[str, list[str]] = {}
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open.append(tag)
-        for name, value in attrs:
-            if name == "id" and value:
-                self.ids.append(value)
-            if name in ("src", "href", "xlink:href", "action") and value:
-                self.addresses.append(value)
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.texts.setdefault(self.open[-1], []).append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        while self.open and self.open.pop() != tag:
-            pass
-
-
-def page_of(file: Path) -> tuple[_Page, dict[str, Any]]:
-    text = file.read_text("utf-8")
-    page = _Page(text)
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found
-    return page, json.loads(found[1])
-
-
 @pytest.fixture(scope="module")
-def page(runs: Path) -> tuple[_Page, dict[str, Any]]:
+def page(runs: Path) -> tuple[Page, dict[str, Any]]:
     assert cli.run(["report", str(runs / "a")]) == 0
     return page_of(runs / "a" / "report.html")
 
 
 def test_the_page_holds_the_numbers_of_test_json(
-    page: tuple[_Page, dict[str, Any]], runs: Path
+    page: tuple[Page, dict[str, Any]], runs: Path
 ) -> None:
     shown, data = page
     test = json.loads((runs / "a" / "test.json").read_text())
@@ -101,7 +65,7 @@ def test_the_page_holds_the_numbers_of_test_json(
 
 
 def test_the_page_needs_nothing_from_elsewhere(
-    page: tuple[_Page, dict[str, Any]], runs: Path
+    page: tuple[Page, dict[str, Any]], runs: Path
 ) -> None:
     shown, _ = page
     for address in shown.addresses:
@@ -113,7 +77,7 @@ def test_the_page_needs_nothing_from_elsewhere(
     assert len(text) < 5 * MEGABYTE
 
 
-def test_ids_are_unique_and_references_have_targets(page: tuple[_Page, dict[str, Any]]) -> None:
+def test_ids_are_unique_and_references_have_targets(page: tuple[Page, dict[str, Any]]) -> None:
     shown, _ = page
     assert len(shown.ids) == len(set(shown.ids))
     for address in shown.addresses:
@@ -130,7 +94,7 @@ def test_colours_follow_the_page_from_light_to_dark(runs: Path, page: object) ->
         assert ": #1a1a1a" not in svg  # ink, which dark paper would hide
 
 
-def test_wrong_clips_can_be_heard(page: tuple[_Page, dict[str, Any]], runs: Path) -> None:
+def test_wrong_clips_can_be_heard(page: tuple[Page, dict[str, Any]], runs: Path) -> None:
     shown, data = page
     sounds = [each for each in shown.addresses if each.startswith("data:audio/wav;base64,")]
     test = data["a"]["test"]

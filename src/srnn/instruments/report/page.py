@@ -3,15 +3,19 @@
 
 import base64
 import io
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
+from srnn.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,27 @@ class PlayableClip:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A link to a file or a folder, by its path relative to the page."""
+
+    text: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return quote(self.path)
+
+
+Cell = str | Sequence[Link]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table: the heads of its columns, and its rows, whose first cell is the name of the row."""
 
     heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Cell]]
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,11 @@ def render(title: str, subtitle: str, tabs: Sequence[Tab], data: dict[str, Any])
     )
     template = environment.get_template("page.html.jinja")
     return template.render(title=title, subtitle=subtitle, tabs=tabs, data=data)
+
+
+def subtitle(names: str) -> str:
+    """Return what a report is about, and by which version and when it was written."""
+    return f"{names}; srnn {VERSION}, {time.strftime('%Y-%m-%d %H:%M')}"
 
 
 def wav_url(samples: NDArray[np.float32], sample_rate: int) -> str:

@@ -214,22 +214,27 @@ def streams(curves: Curves, folio: Folio) -> Tab:
 
 def configuration(run: Run) -> Tab:
     """Return the keys that differ from the defaults, all keys, and the versions."""
-    versions = [
-        ["srnn", VERSION],
-        ["Python", platform.python_version()],
-        ["torch", torch.__version__],
-        ["numpy", np.__version__],
-        ["machine", platform.platform()],
-    ]
     return Tab(
         "configuration",
         "Configuration",
         [
             Block("Keys that differ from the defaults", code="\n".join(changes(run.config))),
             Block("All keys", code=to_toml(run.config)),
-            Block("Versions that wrote this report", tables=[Table([], versions)]),
+            versions(),
         ],
     )
+
+
+def versions() -> Block:
+    """Return the versions of what writes the report."""
+    rows = [
+        ["srnn", VERSION],
+        ["Python", platform.python_version()],
+        ["torch", torch.__version__],
+        ["numpy", np.__version__],
+        ["machine", platform.platform()],
+    ]
+    return Block("Versions that wrote this report", tables=[Table([], rows)])
 
 
 def comparison(runs: Sequence[Run], folio: Folio) -> Tab:

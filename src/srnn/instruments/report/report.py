@@ -2,7 +2,6 @@
 """Reports: one HTML file, which needs nothing else, about one run or several."""
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,12 +19,11 @@ from srnn.instruments.report.collect import (
     measure,
     read_run,
 )
-from srnn.instruments.report.folio import Folio
-from srnn.instruments.report.page import Tab, render
+from srnn.instruments.report.folio import Folio, figures_folder
+from srnn.instruments.report.page import Tab, render, subtitle
 from srnn.runs.evaluation import Partition
 from srnn.runs.recogniser import Recogniser
 from srnn.runs.results import Json
-from srnn.version import VERSION
 
 _WRONG = 12  # clips that are shown at most
 
@@ -72,11 +70,7 @@ def write_report(
     """
     found = _with_unique_names([read_run(each) for each in runs], runs)
     shown = classify_file(found[0].recogniser, clip) if clip else None
-    folder = file.with_name(f"{file.stem}-figures")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder, found {error.strerror}") from error
+    folder = figures_folder(file)
     one = len(found) == 1
     measured = [_measured(run, partition, dataroot, _WRONG if one else 0) for run in found]
     if one:
@@ -88,9 +82,8 @@ def write_report(
         tabs = _of_several(found, measured, folder)
         title = f"{len(found)} runs"
     names = ", ".join(run.name for run in found)
-    subtitle = f"{names}; srnn {VERSION}, {time.strftime('%Y-%m-%d %H:%M')}"
     data = {run.name: _data(run, each) for run, each in zip(found, measured, strict=True)}
-    write_text(file, render(title, subtitle, tabs, data))
+    write_text(file, render(title, subtitle(names), tabs, data))
     return folder
 
 
