@@ -4,6 +4,7 @@
 The interpreter is chosen by an environment variable before Triton is imported, for a whole process.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,8 @@ def _instead_of_the_cpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(selfcheck, "_results", selfcheck._Results())
     selfcheck._noted.cache_clear()
-    with torch.library._scoped_library("srnn", "IMPL") as library:
+    with torch.library._scoped_library("srnn", "IMPL") as library, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Warning only once")  # of what is replaced
         for name, (arguments, _) in OPERATORS.items():
             kernel = _unpacked(getattr(cuda, name), arguments)
             library.impl(name, kernel, "CPU", allow_override=True)

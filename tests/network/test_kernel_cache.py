@@ -105,7 +105,7 @@ def test_what_is_compiled_counts_in_a_progress_bar_that_otherwise_never_appears(
             super().update(n)
             told.append((self.n, self.total))
 
-    monkeypatch.setattr(compilation, "tqdm", Bar)
+    monkeypatch.setattr(compilation, "progress_bar", Bar)
     monkeypatch.setattr(compilation, "_KERNELS", 1)
     for _ in range(2):
         with compilation.compilation_progress():

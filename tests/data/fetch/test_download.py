@@ -98,7 +98,7 @@ def test_the_bar_begins_where_the_download_does(
         begun.append((options["initial"], options["total"]))
         return tqdm(**options)
 
-    monkeypatch.setattr(module, "tqdm", bar)
+    monkeypatch.setattr(module, "progress_bar", bar)
     get(server, tmp_path)
     assert begun == [(DROP, len(BODY))]
 
@@ -258,13 +258,14 @@ import sys
 from pathlib import Path
 from srnn.data.fetch import download
 from srnn.data.fetch.dataroot import sole_use
+from tqdm import tqdm
 
-class Bar(download.tqdm):
+class Bar(tqdm):
     def update(self, n):
         super().update(n)
         print(n, flush=True)
 
-download.tqdm = Bar
+download.progress_bar = Bar
 with sole_use(Path(sys.argv[2]), "x"):
     download.download(sys.argv[1], Path(sys.argv[2], "x.tar"), "data.gsc_url", print)
 """
