@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A trained network as modules that `torch.export` takes, in PyTorch's own operators alone.
+
+Both are traced from the definitions of the package, so that any kind of neuron can be exported. A
+clip is a loop over the step, `torch.scan`: its program does not grow with the length of a clip.
+
+Legend: B clips, S samples, C channels, T time steps, M mel bands, H neurons, R outputs, K classes.
+"""
+
+import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan  # its interface is that of jax.lax.scan
+from torch.export import Dim, ExportedProgram
+
+from srnn.features.batched import MelFeatures
+from srnn.network.layers import AdaptiveLIF
+from srnn.network.model import SpikingNetwork, of_classes
+from srnn.network.neurons import State
+from srnn.network.steps import NetworkState, advance
+from srnn.runs.recogniser import Recogniser
+
+_EXAMPLES = 2  # clips of the example; with one, the number of clips would be a constant
+
+
+class Step(nn.Module):
+    """One time step of a trained network: state in, state out.
+
+    Its state is a tuple of tensors, `state_names` and `initial_state` describe it. It begins with
+    what `srnn.network.steps.NetworkState` has; ``score`` (B, R) is mean, maximum or last value of
+    the potentials of the readout over ``steps`` (B, 1) time steps. With both at 0, a new clip
+    begins; the state of neurons and readout may go on.
+
+    Parameters
+    ----------
+    recogniser : Recogniser
+        It is copied.
+    """
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        super().__init__()
+        self.normaliser = copy.deepcopy(recogniser.spotter.normaliser)
+        self.network: SpikingNetwork = copy.deepcopy(recogniser.spotter.network)
+        for module in self.network.modules():
+            if hasattr(module, "backend"):
+                module.backend = "reference"  # the kernels are no operators of PyTorch
+        self.requires_grad_(False)
+
+    @property
+    def layers(self) -> list[AdaptiveLIF]:
+        """The hidden layers."""
+        return [layer for layer in self.network.hidden if isinstance(layer, AdaptiveLIF)]
+
+    @property
+    def state_names(self) -> list[str]:
+        """Names of the tensors of the state, in their order."""
+        depths = range(1, len(self.network.hidden) + 1)
+        hidden = [f"hidden_{depth}_{name}" for depth in depths for name in State._fields]
+        return [*hidden, "readout_potential", "score", "steps"]
+
+    def initial_state(self, clips: int) -> tuple[Tensor, ...]:
+        """Return the state before the first step, tensors of shape (clips, ...)."""
+        scale = self.normaliser.scale
+        assert scale is not None
+        state: list[Tensor] = []
+        for layer, size in zip(self.layers, self.network.hidden_sizes, strict=True):
+            state += layer.neuron.initial_state(scale.new_zeros(clips, size))
+        outputs = self.network.outputs
+        return *state, *(scale.new_zeros(clips, size) for size in (outputs, outputs, 1))
+
+    def forward(self, features: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Compute one time step.
+
+        Parameters
+        ----------
+        features : Tensor, shape (B, C, M)
+            Those of this time step, not normalised.
+        *state : Tensor
+            After the step before.
+
+        Returns
+        -------
+        probabilities : Tensor, shape (B, K)
+            Of the labels, if the clip ended here.
+        *state : Tensor
+            After this step.
+        """
+        *hidden, potential, score, steps = state
+        size = len(State._fields)
+        states = tuple(State(*hidden[at : at + size]) for at in range(0, len(hidden), size))
+        normalised = self.normaliser(features[:, :, None])
+        _, after = advance(self.network, normalised, NetworkState(states, potential))
+        steps = steps + 1
+        score = self._score(score, after.potential, steps)
+        flat = [tensor for each in after.hidden for tensor in each]
+        return self.probabilities(score), *flat, after.potential, score, steps
+
+    def _score(self, score: Tensor, potential: Tensor, steps: Tensor) -> Tensor:
+        """Return the score with the potentials (B, R) of one step more."""
+        match self.network.readout.readout.over_time:
+            case "mean":
+                return score + (potential - score) / steps
+            case "max":
+                return torch.where(steps == 1, potential, torch.maximum(score, potential))
+            case "last":
+                return potential.clone()  # an output of a loop must be no other output
+
+    def probabilities(self, score: Tensor) -> Tensor:
+        """Map scores (B, R) to probabilities of the labels (B, K)."""
+        log_probs = torch.log_softmax(self.network.readout.readout.scale * score, dim=-1)
+        return of_classes(log_probs, self.network.classes).exp()
+
+
+class Clip(nn.Module):
+    """A trained network that classifies clips.
+
+    Parameters
+    ----------
+    recogniser : Recogniser
+        It is copied.
+    with_features : bool
+        Whether it takes samples (B, S), float32 in [-1, 1), instead of features (B, C, T, M),
+        which are not normalised.
+    """
+
+    def __init__(self, recogniser: Recogniser, with_features: bool) -> None:
+        super().__init__()
+        self.extract: MelFeatures | None = recogniser.extract if with_features else None
+        self.step = Step(recogniser)
+
+    def forward(self, sound: Tensor) -> Tensor:
+        """Map samples or features to probabilities of the labels, shape (B, K)."""
+        features = sound if self.extract is None else self.extract(sound)
+        frames = features.permute(2, 0, 1, 3)  # (T, B, C, M)
+        state = tuple(each.clone() for each in self.step.initial_state(frames.shape[1]))
+        after, _ = scan(self._one, state, frames)
+        return self.step.probabilities(after[-2])
+
+    def _one(self, state: tuple[Tensor, ...], frame: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the state after a frame (B, C, M), and what is stacked: a scan has something."""
+        _, *after = self.step(frame, *state)
+        return tuple(after), after[-1].clone()
+
+
+class Traced(NamedTuple):
+    """A program, and what its inputs and outputs are called, in their order."""
+
+    program: ExportedProgram
+    inputs: list[str]
+    outputs: list[str]
+
+
+def trace_clip(recogniser: Recogniser, with_features: bool) -> Traced:
+    """Trace `Clip`; the number of clips stays open."""
+    spec = recogniser.extract.spec
+    shape = (spec.size,) if with_features else spec.shape
+    program = _trace(Clip(recogniser, with_features), [torch.zeros(_EXAMPLES, *shape)])
+    return Traced(program, ["samples" if with_features else "features"], ["probabilities"])
+
+
+def trace_step(recogniser: Recogniser) -> Traced:
+    """Trace `Step`; the number of clips stays open."""
+    channels, _, bands = recogniser.extract.spec.shape
+    step = Step(recogniser)
+    features = torch.zeros(_EXAMPLES, channels, bands)
+    program = _trace(step, [features, *step.initial_state(_EXAMPLES)])
+    states = step.state_names
+    outputs = ["probabilities", *(f"next_{name}" for name in states)]
+    return Traced(program, ["features", *states], outputs)
+
+
+@torch.no_grad()
+def _trace(module: nn.Module, inputs: list[Tensor]) -> ExportedProgram:
+    clips = Dim("clips", min=1)
+    shapes = {"sound": {0: clips}} if len(inputs) == 1 else _step_shapes(inputs, clips)
+    with _quiet():
+        program = torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=shapes)
+    for graph in program.graph_module.modules():
+        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # has the paths of this machine, for each node
+    return program
+
+
+def _step_shapes(inputs: list[Tensor], clips: Any) -> dict[str, Any]:
+    first, *others = ({0: clips} for _ in inputs)
+    return {"features": first, "state": tuple(others)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    yield
