@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan  # its interface is that of jax.lax.scan
 from torch.export import Dim, ExportedProgram
 
-from srnn.features.batched import MelFeatures
+from srnn.export.features import Features
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork, of_classes
 from srnn.network.neurons import State
@@ -130,7 +130,7 @@ class Clip(nn.Module):
 
     def __init__(self, recogniser: Recogniser, with_features: bool) -> None:
         super().__init__()
-        self.extract: MelFeatures | None = recogniser.extract if with_features else None
+        self.extract = Features(recogniser.extract) if with_features else None
         self.step = Step(recogniser)
 
     def forward(self, sound: Tensor) -> Tensor:

@@ -127,8 +127,6 @@ def _is_smooth(length: int) -> bool:
 
 def _split(tensor: Tensor, nbytes: int) -> tuple[Tensor, ...]:
     """Split clips into parts by the bytes that each of them needs."""
-    if torch.compiler.is_exporting():  # the number of clips is not known then
-        return (tensor,)
     part = _CPU_PART if tensor.device.type == "cpu" else _PART
     parts: tuple[Tensor, ...] = tensor.split(max(1, part // nbytes))
     return parts
