@@ -8,7 +8,6 @@ Legend: B clips, S samples, C channels, T time steps, M mel bands, H neurons, R 
 """
 
 import copy
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
