@@ -8,14 +8,14 @@ Legend: B clips, S samples, C channels, T time steps, M mel bands, H neurons, R 
 """
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan  # its interface is that of jax.lax.scan
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 from srnn.export.features import Features
 from srnn.network.layers import AdaptiveLIF
@@ -23,8 +23,12 @@ from srnn.network.model import SpikingNetwork, of_classes
 from srnn.network.neurons import State
 from srnn.network.steps import NetworkState, advance
 from srnn.runs.recogniser import Recogniser
+from srnn.version import VERSION
 
-_EXAMPLES = 2  # clips of the example; with one, the number of clips would be a constant
+_CLIPS = 2  # of the example; with one, the number of clips would be a constant
+
+# What tracing notes of each operation: with the paths of this machine, and larger than the network.
+_NOTES = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
 
 
 class Step(nn.Module):
@@ -146,50 +150,70 @@ class Clip(nn.Module):
         return tuple(after), after[-1].clone()
 
 
-class Traced(NamedTuple):
-    """A program, and what its inputs and outputs are called, in their order."""
+class Program(NamedTuple):
+    """A traced module.
 
-    program: ExportedProgram
+    Attributes
+    ----------
+    traced : ExportedProgram
+        Its number of clips is open.
+    inputs, outputs : list of str
+        Names, in their order.
+    """
+
+    traced: ExportedProgram
     inputs: list[str]
     outputs: list[str]
 
 
-def trace_clip(recogniser: Recogniser, with_features: bool) -> Traced:
-    """Trace `Clip`; the number of clips stays open."""
+def clip_program(recogniser: Recogniser, with_features: bool) -> Program:
+    """Trace a `Clip`; its only input is ``samples`` or ``features``."""
     spec = recogniser.extract.spec
-    shape = (spec.size,) if with_features else spec.shape
-    program = _trace(Clip(recogniser, with_features), [torch.zeros(_EXAMPLES, *shape)])
-    return Traced(program, ["samples" if with_features else "features"], ["probabilities"])
+    example = torch.zeros(_CLIPS, *((spec.size,) if with_features else spec.shape))
+    traced = _trace(Clip(recogniser, with_features), (example,), {"sound": _open()})
+    return Program(traced, ["samples" if with_features else "features"], ["probabilities"])
 
 
-def trace_step(recogniser: Recogniser) -> Traced:
-    """Trace `Step`; the number of clips stays open."""
+def step_program(recogniser: Recogniser) -> Program:
+    """Trace a `Step`; ``next_`` precedes the name of what its state becomes."""
     channels, _, bands = recogniser.extract.spec.shape
     step = Step(recogniser)
-    features = torch.zeros(_EXAMPLES, channels, bands)
-    program = _trace(step, [features, *step.initial_state(_EXAMPLES)])
-    states = step.state_names
-    outputs = ["probabilities", *(f"next_{name}" for name in states)]
-    return Traced(program, ["features", *states], outputs)
+    state, names = step.initial_state(_CLIPS), step.state_names
+    example = torch.zeros(_CLIPS, channels, bands)
+    shapes = {"features": _open(), "state": tuple(_open() for _ in state)}
+    traced = _trace(step, (example, *state), shapes)
+    return Program(
+        traced, ["features", *names], ["probabilities", *(f"next_{name}" for name in names)]
+    )
+
+
+def _open() -> dict[int, Any]:
+    return {0: Dim("clips", min=1)}
 
 
 @torch.no_grad()
-def _trace(module: nn.Module, inputs: list[Tensor]) -> ExportedProgram:
-    clips = Dim("clips", min=1)
-    shapes = {"sound": {0: clips}} if len(inputs) == 1 else _step_shapes(inputs, clips)
-    with _quiet():
-        program = torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=shapes)
+def _trace(module: nn.Module, example: tuple[Tensor, ...], shapes: Any) -> ExportedProgram:
+    program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
     for graph in program.graph_module.modules():
-        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
-            node.meta.pop("stack_trace", None)  # has the paths of this machine, for each node
+        for node in graph.graph.nodes if isinstance(graph, GraphModule) else ():
+            for note in _NOTES:
+                node.meta.pop(note, None)
+    program.example_inputs = None  # a file would have them
     return program
 
 
-def _step_shapes(inputs: list[Tensor], clips: Any) -> dict[str, Any]:
-    first, *others = ({0: clips} for _ in inputs)
-    return {"features": first, "state": tuple(others)}
+def description(recogniser: Recogniser) -> dict[str, Any]:
+    """Return what a user of a program needs to know, for the metadata of its file.
 
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    yield
+    ``labels`` are in the order of the probabilities, ``sample_rate`` is in Hz, ``clip`` in samples,
+    ``step`` (of time) in ms, ``features`` are the fields of `srnn.features.reference.MelSpec`.
+    """
+    spec = recogniser.extract.spec
+    return {
+        "srnn": VERSION,
+        "labels": list(recogniser.labels),
+        "sample_rate": spec.sample_rate,
+        "clip": spec.size,
+        "step": spec.step,
+        "features": asdict(spec),
+    }
