@@ -35,10 +35,9 @@ INPUT, OUTPUT = "input", "output"
 """Names of the first and the last node."""
 
 _INTEGRATION = (
-    "forward Euler with the time step dt (s): v += dt / tau * (v_leak - v + r * input); tau in s; "
-    "input, weights and potentials have no unit; on an edge of a cycle, a leaky integrator receives "
-    "the value of the time step before, on any other edge that of the same time step; all start at "
-    "0"
+    "forward Euler with the time step dt (s): v += dt / tau * (v_leak - v + r * input), from v = 0;"
+    " tau in s; input, weights and potentials have no unit; on an edge of a cycle an LI receives "
+    "the value of the time step before, on any other edge that of the same time step"
 )
 
 
@@ -84,11 +83,15 @@ class _Graph:
 
         return self.add(name, nir.Threshold(_array(threshold)), *sources)
 
-    def scale(self, source: str, factor: Tensor, target: str) -> None:
-        """Add an edge with factors (H,)."""
+    def scale(self, name: str, factor: Tensor, source: str) -> str:
+        """Add factors (H,)."""
         import nir
 
-        between = self.add(f"{source}_to_{target}", nir.Scale(_array(factor)), source)
+        return self.add(name, nir.Scale(_array(factor)), source)
+
+    def connect(self, source: str, factor: Tensor, target: str) -> None:
+        """Add an edge with factors (H,)."""
+        between = self.scale(f"{source}_to_{target}", factor, source)
         self.edges.append((between, target))
 
 
@@ -135,18 +138,11 @@ def graph_of(recogniser: Recogniser) -> "NIRGraph":
 
 def _encode(graph: _Graph, threshold: Tensor, scale: Tensor, mean: Tensor) -> list[str]:
     """Add the ternary encoder; the normalisation (x - mean) / scale goes into its thresholds."""
+    minus = -torch.ones_like(scale)
     above = graph.threshold("above", threshold * scale + mean, INPUT)
-    graph.threshold("below", threshold * scale - mean)
-    graph.scale(INPUT, -torch.ones_like(scale), "below")
-    events = graph.add("events", _identity(len(scale)), above)
-    graph.scale("below", -torch.ones_like(scale), events)
-    return [events]
-
-
-def _identity(size: int) -> Any:
-    import nir
-
-    return nir.Scale(_array(torch.ones(size)))
+    negative = graph.scale("negative", minus, INPUT)
+    below = graph.threshold("below", threshold * scale - mean, negative)
+    return [above, graph.scale("below_negative", minus, below)]
 
 
 def _denormalised(
@@ -165,7 +161,7 @@ def _lif(graph: _Graph, name: str, neuron: Any, parameters: Tensor, current: str
     potential = graph.integrator(f"{name}_potential", alpha, current)
     threshold = torch.full_like(alpha, neuron.threshold)
     spikes = graph.threshold(f"{name}_spikes", threshold, potential)
-    graph.scale(spikes, -threshold / (1 - alpha), potential)  # the reset
+    graph.connect(spikes, -threshold / (1 - alpha), potential)  # the reset
     return spikes
 
 
@@ -181,11 +177,11 @@ def _adaptive_current(
     potential = graph.integrator(f"{name}_potential", alpha, current)
     spikes = graph.threshold(f"{name}_spikes", torch.ones_like(alpha), potential)
     adaptation = graph.integrator(f"{name}_adaptation", rho)
-    graph.scale(potential, a / (1 - rho), adaptation)
-    graph.scale(spikes, c / (1 - rho), adaptation)
-    graph.scale(adaptation, -rho, potential)
-    graph.scale(potential, -a, potential)
-    graph.scale(spikes, -c - alpha / (1 - alpha), potential)  # the reset, too
+    graph.connect(potential, a / (1 - rho), adaptation)
+    graph.connect(spikes, c / (1 - rho), adaptation)
+    graph.connect(adaptation, -rho, potential)
+    graph.connect(potential, -a, potential)
+    graph.connect(spikes, -c - alpha / (1 - alpha), potential)  # the reset, too
     return spikes
 
 
