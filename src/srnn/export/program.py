@@ -18,9 +18,11 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
 from srnn.export.features import Features
+from srnn.network.encoder import TernaryEncoder
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork, of_classes
 from srnn.network.neurons import State
+from srnn.network.readout import LeakyReadout
 from srnn.network.steps import NetworkState, advance
 from srnn.runs.recogniser import Recogniser
 from srnn.version import VERSION
@@ -50,7 +52,7 @@ class Step(nn.Module):
         self.normaliser = copy.deepcopy(recogniser.spotter.normaliser)
         self.network: SpikingNetwork = copy.deepcopy(recogniser.spotter.network)
         for module in self.network.modules():
-            if hasattr(module, "backend"):
+            if isinstance(module, TernaryEncoder | AdaptiveLIF | LeakyReadout):
                 module.backend = "reference"  # the kernels are no operators of PyTorch
         self.requires_grad_(False)
 

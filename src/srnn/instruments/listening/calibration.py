@@ -79,7 +79,9 @@ class Calibration(BaseModel):
         path = _place(run)
         if not run.is_dir():
             kept = load_checkpoint(checkpoint_path(run)).calibration
-            return kept and parse_json(cls, json.dumps(kept), str(path), "a calibration")
+            if kept is None:
+                return None
+            return parse_json(cls, json.dumps(kept), str(path), "a calibration")
         if not path.is_file():
             return None
         return parse_json(cls, path.read_bytes(), str(path), "a calibration")
