@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-nir = pytest.importorskip("nir", reason="needs nir, group `export`")
-
 from exported import CASES, LABELS, Changes, clips, expect_equal, recogniser_of
 
 from srnn import cli
@@ -22,6 +19,8 @@ from srnn.export.nir import run
 from srnn.export.nir.evaluation import evaluate
 from srnn.export.nir.graph import INPUT, OUTPUT, graph_of
 from tone_runs import train_on_tones
+
+nir = pytest.importorskip("nir", reason="needs nir, group `export`")
 
 MORE: dict[str, Changes] = {
     "events, recurrent, shifted": {

@@ -9,12 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-
-pytest.importorskip("onnxscript", reason="needs onnx, group `export`")
-pytest.importorskip("onnxruntime", reason="needs onnxruntime, group `export`")
-
-import onnx
-import onnxruntime
 from exported import CASES, LABELS, RATE, SIZE, clips, expect_equal, recogniser_of
 
 from srnn import cli
@@ -22,6 +16,10 @@ from srnn.export.clips import probabilities
 from srnn.export.onnx import OPSET, model, run_clips, run_steps
 from srnn.export.program import Step, clip_program, description, step_program
 from tone_runs import train_on_tones
+
+onnx = pytest.importorskip("onnx", reason="needs onnx, group `export`")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime, group `export`")
+pytest.importorskip("onnxscript", reason="needs onnxscript, group `export`")
 
 
 def metadata(some: Any) -> dict[str, Any]:
