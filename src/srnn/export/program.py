@@ -8,6 +8,7 @@ Legend: B clips, S samples, C channels, T time steps, M mel bands, H neurons, R 
 """
 
 import copy
+import warnings
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -113,7 +114,7 @@ class Step(nn.Module):
             case "max":
                 return torch.where(steps == 1, potential, torch.maximum(score, potential))
             case "last":
-                return potential.clone()  # an output of a loop must be no other output
+                return potential
 
     def probabilities(self, score: Tensor) -> Tensor:
         """Map scores (B, R) to probabilities of the labels (B, K)."""
@@ -149,7 +150,8 @@ class Clip(nn.Module):
     def _one(self, state: tuple[Tensor, ...], frame: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return the state after a frame (B, C, M), and what is stacked: a scan has something."""
         _, *after = self.step(frame, *state)
-        return tuple(after), after[-1].clone()
+        # Each is cloned: a scan permits no output that is an input, or another output, itself.
+        return tuple(each.clone() for each in after), after[-1].clone()
 
 
 class Program(NamedTuple):
@@ -195,7 +197,9 @@ def _open() -> dict[int, Any]:
 
 @torch.no_grad()
 def _trace(module: nn.Module, example: tuple[Tensor, ...], shapes: Any) -> ExportedProgram:
-    program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about itself
+        program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
     for graph in program.graph_module.modules():
         for node in graph.graph.nodes if isinstance(graph, GraphModule) else ():
             for note in _NOTES:
