@@ -32,8 +32,8 @@ def test_clips_are_classified_as_the_package_does(case: str) -> None:
     expected = probabilities(recogniser, some.samples)
     with_features = model(clip_program(recogniser, True), description(recogniser))
     expect_equal(run_clips(with_features, some.sounds(recogniser, True)), expected)
-    one = some.sounds(recogniser, True)[9:10]  # the number of clips is open
-    expect_equal(run_clips(with_features, one.expand(3, -1)), expected[9:10].expand(3, -1) * 1)
+    one = run_clips(with_features, some.sounds(recogniser, True)[9:10])  # the number is open
+    torch.testing.assert_close(one, expected[9:10], atol=1e-3, rtol=0)
     (opset,) = with_features.opset_import
     assert (opset.domain, opset.version) == ("", OPSET)
     assert metadata(with_features)["labels"] == LABELS

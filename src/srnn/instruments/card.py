@@ -40,13 +40,13 @@ _SPEECH_COMMANDS = (
 def public(checkpoint: Checkpoint) -> Checkpoint:
     """Return the weights and the configuration of a network, without what training goes on from.
 
-    It has no card, and the calibration that it had. Paths of the machine that trained it are
-    replaced by their defaults.
+    It has neither card nor calibration. Paths of the machine that trained it are replaced by their
+    defaults.
     """
     config = checkpoint.parsed_config()
     data = _with_defaults(config.data, "dataroot", "cache")
     plain = config.model_copy(update={"data": data}).model_dump(mode="json")
-    return replace(checkpoint, config=plain, training=None, card="")
+    return replace(checkpoint, config=plain, training=None, card="", calibration=None)
 
 
 def card(
@@ -174,7 +174,7 @@ def _network(checkpoint: Checkpoint, config: Config) -> Iterator[str]:
     if checkpoint.calibration:
         alarms = checkpoint.calibration["false_alarms"]
         yield _wrapped(
-            f"- The file has thresholds of the keywords for {alarms} false alarms an hour, which "
+            f"- The file has thresholds of the keywords for {alarms:g} false alarms an hour, which "
             "`srnn listen` uses."
         )
 
