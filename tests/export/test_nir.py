@@ -4,7 +4,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,60 @@ def test_the_graph_has_the_spikes_of_the_network(case: str, tmp_path: Path) -> N
     assert metadata["labels"] == LABELS
     assert metadata["dt"] == pytest.approx(recogniser.step / 1000)
     assert "forward Euler" in metadata["integration"]
+
+
+class LeakyIntegrator(torch.nn.Module):
+    """An LI by forward Euler, for nirtorch, which has none."""
+
+    def __init__(self, node: Any, step: float) -> None:
+        super().__init__()
+        self.gain = torch.from_numpy(step / node.tau)
+        self.r, self.leak = torch.from_numpy(node.r), torch.from_numpy(node.v_leak)
+
+    def forward(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+        potential = torch.zeros(()) if state is None else state
+        potential = potential + self.gain * (self.leak - potential + self.r * x)
+        return potential, potential
+
+
+class Function(torch.nn.Module):
+    """A node without state, for nirtorch."""
+
+    def __init__(self, compute: Callable[..., torch.Tensor], **values: Any) -> None:
+        super().__init__()
+        self.compute = compute
+        self.values = {name: torch.from_numpy(value) for name, value in values.items()}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.compute(x, **self.values)
+
+
+@pytest.mark.parametrize("case", composed())
+def test_nirtorch_computes_the_same_with_the_nodes_that_it_lacks(case: str, tmp_path: Path) -> None:
+    nirtorch = pytest.importorskip("nirtorch", reason="needs nirtorch, group `test`")
+    recogniser, some = recogniser_of(composed()[case]), clips()
+    nir.write(tmp_path / "word.nir", graph_of(recogniser))
+    graph = nir.read(tmp_path / "word.nir")
+    dt, linear = json.loads(graph.metadata["dt"]), torch.nn.functional.linear
+    nodes = {
+        nir.LI: lambda node: LeakyIntegrator(node, dt),
+        nir.Scale: lambda node: Function(lambda x, scale: scale * x, scale=node.scale),
+        nir.Threshold: lambda node: Function(
+            lambda x, threshold: (x > threshold).float(), threshold=node.threshold
+        ),
+        # Its own loses the bias.
+        nir.Affine: lambda node: Function(linear, weight=node.weight, bias=node.bias),
+    }
+    module = nirtorch.nir_to_torch(graph, nodes)
+    frames = some.sounds(recogniser, False).permute(2, 0, 1, 3).flatten(2)
+    state, found = None, []
+    with torch.inference_mode():
+        for frame in frames:
+            potentials, state = module(frame, state)
+            found.append(potentials)
+    expected = evaluate(graph, frames, [OUTPUT])[OUTPUT]
+    differences = (torch.stack(found) - expected).abs().amax(dim=(0, 2))  # (N,)
+    assert (differences < 1e-5).float().mean() >= 0.9  # a spike that rounding moves
 
 
 def test_time_constants_are_in_seconds() -> None:

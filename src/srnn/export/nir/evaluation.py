@@ -2,7 +2,8 @@
 """A plain evaluation of a NIR graph: the nodes that an export has, one time step after another.
 
 No public simulator has all of these nodes, so that the graph that was read back from its file is
-computed here, from what it says alone.
+computed here, from what it says alone. (nirtorch computes the same, given modules for the nodes
+that it lacks; a test does so.)
 
 Legend: T time steps, N clips, I inputs.
 """

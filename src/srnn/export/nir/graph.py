@@ -90,9 +90,14 @@ class _Graph:
         return self.add(name, nir.Scale(_array(factor)), source)
 
     def connect(self, source: str, factor: Tensor, target: str) -> None:
-        """Add an edge with factors (H,)."""
-        between = self.scale(f"{source}_to_{target}", factor, source)
-        self.edges.append((between, target))
+        """Add an edge with factors (H,) between nodes of a layer.
+
+        nirtorch takes nodes in the order of their names, and has values of the time step before
+        only where a node comes later: a factor comes after the integrators, and before the spikes.
+        """
+        layer, _, of = target.rpartition("_")
+        between = f"{layer}_scale_{source.removeprefix(f'{layer}_')}_to_{of}"
+        self.edges.append((self.scale(between, factor, source), target))
 
 
 @torch.no_grad()
