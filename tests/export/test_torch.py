@@ -81,6 +81,29 @@ def test_neurons_from_outside_the_package_can_be_exported(monkeypatch: pytest.Mo
     expect_equal(computed, probabilities(recogniser, some.samples))
 
 
+class Branching(Resetting):
+    """A neuron whose operations depend on values."""
+
+    name: ClassVar[str] = "branching"
+
+    def step(self, current: Tensor, state: State, parameters: Tensor) -> State:
+        if state.spikes.sum() > 0:
+            current = current - 1
+        return super().step(current, state, parameters)
+
+
+def test_neurons_that_cannot_be_traced_are_an_error_on_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registry._kinds, "branching", Branching)
+    recogniser = recogniser_of({"srnn": {"neuron": "branching"}})
+    with pytest.raises(
+        RuntimeError, match=r"^torch\.export cannot trace the network: \w"
+    ) as caught:
+        clip_program(recogniser, True)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_command_checks_what_it_writes(
     tones: Path,
     tmp_path: Path,

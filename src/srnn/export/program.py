@@ -171,7 +171,13 @@ class Program(NamedTuple):
 
 
 def clip_program(recogniser: Recogniser, with_features: bool) -> Program:
-    """Trace a `Clip`; its only input is ``samples`` or ``features``."""
+    """Trace a `Clip`; its only input is ``samples`` or ``features``.
+
+    Raises
+    ------
+    RuntimeError
+        If the operations of its neurons depend on values.
+    """
     spec = recogniser.extract.spec
     example = torch.zeros(_CLIPS, *((spec.size,) if with_features else spec.shape))
     traced = _trace(Clip(recogniser, with_features), (example,), {"sound": _open()})
@@ -179,7 +185,13 @@ def clip_program(recogniser: Recogniser, with_features: bool) -> Program:
 
 
 def step_program(recogniser: Recogniser) -> Program:
-    """Trace a `Step`; ``next_`` precedes the name of what its state becomes."""
+    """Trace a `Step`; ``next_`` precedes the name of what its state becomes.
+
+    Raises
+    ------
+    RuntimeError
+        If the operations of its neurons depend on values.
+    """
     channels, _, bands = recogniser.extract.spec.shape
     step = Step(recogniser)
     state, names = step.initial_state(_CLIPS), step.state_names
@@ -197,9 +209,20 @@ def _open() -> dict[int, Any]:
 
 @torch.no_grad()
 def _trace(module: nn.Module, example: tuple[Tensor, ...], shapes: Any) -> ExportedProgram:
+    """Trace a module, whose inputs have the ``shapes`` of `torch.export.export`.
+
+    Raises
+    ------
+    RuntimeError
+        If its operations depend on values.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about itself
-        program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
+        try:
+            program = torch.export.export(module.eval(), example, dynamic_shapes=shapes)
+        except RuntimeError as error:  # of a neuron of the user's own: pages with the whole graph
+            first = str(error).strip().partition("\n")[0]
+            raise RuntimeError(f"torch.export cannot trace the network: {first}") from error
     for graph in program.graph_module.modules():
         for node in graph.graph.nodes if isinstance(graph, GraphModule) else ():
             for note in _NOTES:
