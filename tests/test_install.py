@@ -264,7 +264,7 @@ def test_each_script_installs_once_before_anything_else(name: str) -> None:
     assert first[:3] == ["python", "-I", ".ci/install.py"]
     needed = {"srnn": "prod", "bench": "prod", "quickstart": "prod,synthetic"}
     assert first[3:5] == [
-        needed.get(name, "prod,synthetic,tensorboard,neurobench,sweep,dev"),
+        needed.get(name, "prod,synthetic,tensorboard,neurobench,sweep,export,dev"),
         "{pdm}",
     ]
     for command, *arguments in rest:

@@ -256,7 +256,7 @@ def test_a_run_is_measured_on_its_data_set_as_by_evaluate(
 def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "neurobench.models", None)
     monkeypatch.setitem(sys.modules, "neurobench", None)
-    with pytest.raises(srnn.InputError, match=r"pdm install -G neurobench, or pip") as caught:
+    with pytest.raises(srnn.InputError, match=r"the package neurobench, found none") as caught:
         srnn.neurobench.model("gsc8-small")
     assert "\n" not in str(caught.value)
 

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from srnn.errors import InputError, printable
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import Output, SpikingNetwork
 from srnn.network.neurons import State
 from srnn.network.norm import linear
+from srnn.packages import expect_packages
 from srnn.runs.evaluation import Partition, corpus_of
 from srnn.runs.parts import spec_of
 from srnn.runs.recogniser import Recogniser, load
@@ -174,13 +174,9 @@ def model(run: str | Path | Recogniser | SpikingNetwork) -> "TorchModel":
     InputError
         If the package ``neurobench`` is not installed, or there is no checkpoint.
     """
-    try:
-        from neurobench.models import TorchModel
-    except ImportError as error:
-        raise InputError(
-            "srnn.neurobench needs the package neurobench (pdm install -G neurobench, or pip "
-            f"install neurobench); found {printable(error)}"
-        ) from error
+    expect_packages("srnn.neurobench", "neurobench")
+    from neurobench.models import TorchModel
+
     if not isinstance(run, SpikingNetwork):
         run = _recogniser(run).spotter.network
     adapted = TorchModel(StepwiseNetwork(run))

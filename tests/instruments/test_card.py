@@ -2,10 +2,12 @@
 """Model cards, and the networks that travel with the package."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import soundfile
 import torch
 
@@ -58,6 +60,110 @@ def test_a_card_has_figures_and_the_file_has_the_network(
     assert made.config["data"]["dataroot"] == "google"
     assert str(tones).encode() not in (tmp_path / "run.safetensors").read_bytes()
     assert cli.run(["card", str(run), "--into", str(tmp_path / "none")]) == 2
+
+
+@pytest.fixture(scope="module")
+def shared(run: Path, tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run as one file, with thresholds, far from the run and its data."""
+    place = tmp_path_factory.mktemp("shared")
+    quiet = place / "quiet.wav"
+    soundfile.write(quiet, np.random.default_rng(1).normal(0, 1e-3, 20 * 8000), 8000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tones)
+        assert cli.run(["calibrate", str(run), "--negatives", str(quiet)]) == 0
+        file = place / "tones.srnn"
+        options = ["--partition", "validation", "--into", str(file)]
+        assert cli.run(["card", str(run), *options]) == 0
+    return file
+
+
+def test_a_run_becomes_one_file(
+    run: Path,
+    tones: Path,
+    shared: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "b.srnn"
+    file.write_bytes(shared.read_bytes())
+    made, trained = load_checkpoint(file), load_checkpoint(run / "best.safetensors")
+    for name, weights in made.weights.items():
+        assert torch.equal(weights, trained.weights[name])
+    assert made.labels == trained.labels
+    assert made.config["data"]["dataroot"] == "google"
+    capsys.readouterr()
+    assert cli.run(["models", "b.srnn"]) == 0
+    card = capsys.readouterr().out
+    assert card == made.card
+    assert card.startswith("# tones.srnn\n")
+    assert "thresholds of the keywords for 1 false alarms an hour" in card
+    # What is done with a run can be done with the file.
+    clip = str(next((tones / "tones" / "low").iterdir()))
+    assert cli.run(["predict", "b.srnn", clip]) == 0
+    answer = capsys.readouterr().out
+    assert cli.run(["predict", str(run), clip]) == 0
+    assert capsys.readouterr().out == answer
+    root = ["--dataroot", str(tones / "tones")]
+    assert cli.run(["evaluate", "b.srnn", *root, "--json"]) == 0
+    assert cli.run(["evaluate", "b.srnn", *root, "--stream", "--partition", "validation"]) == 0
+    assert "at the calibrated thresholds: " in capsys.readouterr().out
+    assert cli.run(["listen", "b.srnn", clip]) == 0
+    assert "listening: windows, calibrated thresholds" in capsys.readouterr().err
+    assert cli.run(["listen", "b.srnn", clip, "--mode", "stateful"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("b.srnn: expected a calibration for listen.mode = stateful")
+    assert cli.run(["report", "b.srnn", "-o", "page.html", *root]) == 0
+    # It can be passed on again, and thresholds are kept.
+    Path("again").mkdir()
+    options = ["--partition", "validation", *root, "--into", "again"]
+    assert cli.run(["card", "b.srnn", *options]) == 0
+    again = load_checkpoint(Path("again/b.safetensors"))
+    assert again.calibration == made.calibration
+    assert again.card == ""
+    with safetensors.safe_open(file, "numpy") as content:
+        assert {"card", "calibration", "sha256", "labels"} <= content.metadata().keys()
+
+
+def test_a_file_that_was_passed_on_is_checked(
+    shared: Path,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refusal(*arguments: str) -> str:
+        capsys.readouterr()
+        assert cli.run(list(arguments)) == 2
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    checkpoint = load_checkpoint(shared)
+    replace(checkpoint, calibration={"thresholds": 1}).save(Path("a.srnn"))
+    assert "a.srnn: expected a calibration, found " in refusal("listen", "a.srnn", "a.wav")
+    replace(checkpoint, card="\x1b[2Ja card\n").save(Path("a.srnn"))
+    assert cli.run(["models", "a.srnn"]) == 0
+    assert capsys.readouterr().out == "\\x1b[2Ja card\n"
+    plain = str(run / "best.safetensors")
+    assert "or a file with a model card, found none" in refusal("models", plain)
+    for place in ("none/a.srnn", "none"):
+        expected = "expected a folder, or a file NAME.srnn in one, found none"
+        assert f"--into {place}: {expected}" in refusal("card", str(run), "--into", place)
+    damaged = shared.read_bytes().replace(b"false alarms an hour", b"false alarms a month")
+    Path("b.srnn").write_bytes(damaged)
+    assert refusal("predict", "b.srnn", "a.wav") == (
+        "b.srnn: expected a checkpoint of srnn, found a damaged file"
+    )
+    # Thresholds of another network are not passed on.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "calibration.json").write_bytes((run / "calibration.json").read_bytes())
+    replace(checkpoint, epoch=1, card="", calibration=None).save(other / "best.safetensors")
+    message = refusal("card", "other", "--into", "c.srnn")
+    assert "expected a calibration of the network in other, found one of another" in message
+    assert not Path("c.srnn").exists()
 
 
 def test_networks_of_the_package_recognise_without_training(

@@ -139,7 +139,7 @@ def test_the_command_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("srnn.sweeps.installation.find_spec", lambda _name: None)
+    monkeypatch.setattr("srnn.packages.find_spec", lambda _name: None)
     assert cli.run(["sweep", "my.toml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (

@@ -13,6 +13,7 @@ from srnn.errors import InputError
 from srnn.log import set_up_logging
 
 if TYPE_CHECKING:
+    from srnn.export.clips import Chosen
     from srnn.runs.recogniser import Recogniser
 
 
@@ -24,29 +25,56 @@ class _Asked:
     kind: str
     output: Path
     weights: Literal["float32", "int8"] | None
+    features: bool | None
     dataroot: Path | None
     clips: tuple[Path, ...]
     count: int
 
+    def chosen(self) -> "Chosen":
+        """Return the clips that the result is compared on."""
+        from srnn.export.clips import Chosen
 
-def _to_c(recogniser: "Recogniser", output: Path, asked: _Asked) -> None:
+        return Chosen(self.dataroot, self.clips, self.count)
+
+
+def _to_c(recogniser: "Recogniser", asked: _Asked) -> str:
     from srnn.export.c import export_c
 
-    text = export_c(
-        recogniser,
-        output,
-        weights=asked.weights or "float32",
-        dataroot=asked.dataroot,
-        recordings=asked.clips,
-        count=asked.count,
+    weights = asked.weights or "float32"
+    return export_c(recogniser, asked.output, weights=weights, chosen=asked.chosen())
+
+
+def _to_onnx(recogniser: "Recogniser", asked: _Asked) -> str:
+    from srnn.export.onnx import export_onnx
+
+    with_features = asked.features is not False
+    return export_onnx(recogniser, asked.output, with_features=with_features, chosen=asked.chosen())
+
+
+def _to_torch(recogniser: "Recogniser", asked: _Asked) -> str:
+    from srnn.export.torch import export_torch
+
+    with_features = asked.features is not False
+    return export_torch(
+        recogniser, asked.output, with_features=with_features, chosen=asked.chosen()
     )
-    click.echo(text)
 
 
-_KINDS: dict[str, Callable[["Recogniser", Path, _Asked], None]] = {"c": _to_c}
+def _to_nir(recogniser: "Recogniser", asked: _Asked) -> str:
+    from srnn.export.nir import export_nir
+
+    return export_nir(recogniser, asked.output, chosen=asked.chosen())
+
+
+_KINDS: dict[str, Callable[["Recogniser", _Asked], str]] = {
+    "c": _to_c,
+    "onnx": _to_onnx,
+    "torch": _to_torch,
+    "nir": _to_nir,
+}
 
 # The kinds that each option is for, where it is not for all.
-_OPTIONS = {"weights": ("c",)}
+_OPTIONS = {"weights": ("c",), "features": ("onnx", "torch")}
 
 
 @click.command()
@@ -58,13 +86,19 @@ _OPTIONS = {"weights": ("c",)}
     type=click.Path(path_type=Path),
     required=True,
     metavar="PATH",
-    help="Where to write it; for c, a folder.",
+    help="Where to write it: for c a folder, else a file NAME.onnx, .pt2 or .nir.",
 )
 @click.option(
     "--weights",
     type=click.Choice(["float32", "int8"]),
     help="c: how weights are stored; 8-bit integers have a scale for each neuron.  "
     "[default: float32]",
+)
+@click.option(
+    "--features/--no-features",
+    default=None,
+    help="onnx, torch: whether it takes samples, or features that somebody else computes.  "
+    "[default: --features]",
 )
 @options.dataroot
 @click.option(
@@ -91,6 +125,14 @@ def export(**given: Any) -> None:
 
     c: a header and a source in C99 with features and network, that allocate nothing; and an example
     that reads raw sound and prints words.
+
+    onnx: NAME.onnx of whole clips, and NAME-step.onnx of one time step, its state an input and an
+    output.
+
+    torch: a program of torch.export, of whole clips.
+
+    nir: a graph of the Neuromorphic Intermediate Representation, from features to the potentials of
+    the readout.
     """
     asked = _Asked(**given)
     for option, kinds in _OPTIONS.items():
@@ -100,4 +142,4 @@ def export(**given: Any) -> None:
 
     recogniser = load(asked.run)
     set_up_logging(recogniser.config.logger.level)
-    _KINDS[asked.kind](recogniser, asked.output, asked)
+    click.echo(_KINDS[asked.kind](recogniser, asked))

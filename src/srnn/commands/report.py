@@ -92,9 +92,9 @@ def report(
 
 
 def _write_sweep_report(directory: Path, file: Path) -> Path:
-    from srnn.sweeps.installation import expect_optuna
+    from srnn.packages import expect_packages
 
-    expect_optuna()
+    expect_packages("srnn report", "sweep", "optuna")
     from srnn.instruments.report.sweep import write_sweep_report
 
     return write_sweep_report(directory, file)

@@ -38,10 +38,10 @@ def sweep(sweep: Path, jobs: int, status: bool, worker: bool, as_json: bool) -> 
     It names a configuration, the keys that are varied, and a budget. Any number of these commands,
     on any machines, work on the same sweep; after an interruption it goes on where it was.
     """
-    from srnn.sweeps.installation import expect_optuna
+    from srnn.packages import expect_packages
     from srnn.sweeps.reading import read_sweep
 
-    expect_optuna()
+    expect_packages("srnn sweep", "sweep", "optuna")
     plan = read_sweep(sweep)
     from srnn.sweeps.study import join
     from srnn.sweeps.table import rows

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MPL-2.0
 """Clips that an exported network is compared on, and what the package itself answers.
 
-Legend: N clips, S samples of a clip, K labels.
+Legend: N clips, S samples of a clip, C channels, T frames, M mel bands, K labels.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,42 @@ class Clips(NamedTuple):
     samples: Tensor
     labels: Tensor | None
     origin: str
+
+    def sounds(self, recogniser: Recogniser, with_features: bool) -> Tensor:
+        """Return what a program takes, float32.
+
+        With features in the program, the samples (N, S), in [-1, 1); else the features of the
+        clips (N, C, T, M), not normalised.
+        """
+        if with_features:
+            return self.samples.float() / FULL_SCALE
+        return torch.cat([recogniser.extract(each) for each in self.samples.split(_BATCH)])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The clips that a user has chosen for the comparison.
+
+    Attributes
+    ----------
+    dataroot : Path, optional
+        Where the data set lies whose validation clips they are; where the network was trained on
+        it if not given.
+    recordings : tuple of Path
+        Files, folders and patterns: these instead, if there are any.
+    count : int >= 1
+        The most clips.
+    """
+
+    dataroot: Path | None = None
+    recordings: tuple[Path, ...] = ()
+    count: int = 200
+
+    def clips(self, recogniser: Recogniser) -> Clips:
+        """Return them; errors are those of `validation_clips` and `clips_of`."""
+        if self.recordings:
+            return clips_of(recogniser, self.recordings, self.count)
+        return validation_clips(recogniser, self.dataroot, self.count)
 
 
 def validation_clips(recogniser: Recogniser, dataroot: Path | None, count: int) -> Clips:

@@ -12,6 +12,7 @@ from pathlib import Path
 from srnn.config import Config
 from srnn.data.labels import SILENCE, UNKNOWN, keywords
 from srnn.data.negatives import SYNTHETIC
+from srnn.errors import InputError
 from srnn.files import write_text
 from srnn.instruments.listening.measure import Curves
 from srnn.instruments.listening.stream_report import RATES, at_rate
@@ -25,6 +26,9 @@ from srnn.runs.restore import restore_spotter
 from srnn.settings import Keys
 from srnn.version import VERSION
 
+SHARED = ".srnn"
+"""Suffix of a file with a network and its card."""
+
 _SPEECH_COMMANDS = (
     "Speech Commands (`{name}`; Warden 2018, https://arxiv.org/abs/1804.03209), by Google and its "
     "contributors, licence CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/). The weights "
@@ -36,12 +40,13 @@ _SPEECH_COMMANDS = (
 def public(checkpoint: Checkpoint) -> Checkpoint:
     """Return the weights and the configuration of a network, without what training goes on from.
 
-    Paths of the machine that trained it are replaced by their defaults.
+    It has neither card nor calibration. Paths of the machine that trained it are replaced by their
+    defaults.
     """
     config = checkpoint.parsed_config()
     data = _with_defaults(config.data, "dataroot", "cache")
     plain = config.model_copy(update={"data": data}).model_dump(mode="json")
-    return replace(checkpoint, config=plain, training=None)
+    return replace(checkpoint, config=plain, training=None, card="", calibration=None)
 
 
 def card(
@@ -98,15 +103,42 @@ def card(
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, name: str, checkpoint: Checkpoint, text: str) -> Path:
-    """Write a network and its card into a folder; return the file of the network.
+def expect_place(into: Path) -> None:
+    """Check that `write` can write there.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    """
+    folder = into.parent if into.suffix == SHARED else into
+    if not folder.is_dir() or (into.suffix == SHARED and into.is_dir()):
+        expected = f"a folder, or a file NAME{SHARED} in one"
+        raise InputError(f"--into {into}: expected {expected}, found none")
+
+
+def write(into: Path, name: str, checkpoint: Checkpoint, text: str) -> Path:
+    """Write a network and its card; return the file of the network.
+
+    Parameters
+    ----------
+    into : Path
+        A file ``NAME.srnn``, which then has the card, too; or a folder, for two files.
+    name : str
+        Of the files in a folder.
+    checkpoint : Checkpoint
+    text : str
+        The card.
 
     Raises
     ------
     InputError
         If the disk does not take them.
     """
-    path = folder / f"{name}.safetensors"
+    if into.suffix == SHARED:
+        replace(checkpoint, card=text).save(into)
+        return into
+    path = into / f"{name}.safetensors"
     checkpoint.save(path)
     write_text(card_of(path), text)
     return path
@@ -139,6 +171,12 @@ def _network(checkpoint: Checkpoint, config: Config) -> Iterator[str]:
         "file has its whole configuration (`srnn.load(...).config`). File and card were written "
         "by `srnn card`."
     )
+    if checkpoint.calibration:
+        alarms = checkpoint.calibration["false_alarms"]
+        yield _wrapped(
+            f"- The file has thresholds of the keywords for {alarms:g} false alarms an hour, which "
+            "`srnn listen` uses."
+        )
 
 
 def _data(config: Config) -> Iterator[str]:

@@ -56,6 +56,10 @@ class Checkpoint:
         `srnn.augment.augmentation.DRAWS` of the version that trained them.
     training : TrainingState, or None
         What else resuming needs (``last.safetensors`` only).
+    card : str
+        A model card, in Markdown; empty if there is none.
+    calibration : dict, or None
+        Thresholds of the keywords, a `srnn.instruments.listening.calibration.Calibration`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -67,6 +71,8 @@ class Checkpoint:
     weights: dict[str, Tensor]
     training: TrainingState | None = None
     draws: int = 1
+    card: str = ""
+    calibration: dict[str, JsonValue] | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to ``path``, whole or not at all.
@@ -91,6 +97,11 @@ class Checkpoint:
             "epoch": self.epoch,
             "draws": self.draws,
         }
+        # Only where they are: versions that do not know them can read all other files.
+        if self.card:
+            fields["card"] = self.card
+        if self.calibration is not None:
+            fields["calibration"] = self.calibration
         if self.training:
             fields["progress"] = asdict(self.training.progress)
             tensors |= {

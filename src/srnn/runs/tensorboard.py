@@ -17,6 +17,7 @@ from torch import Tensor
 from srnn.config import Config, fixed_on_resume, toml_value
 from srnn.errors import InputError, printable
 from srnn.network.learnable import learnables
+from srnn.packages import expect_packages
 from srnn.runs.parts import spec_of
 from srnn.training.evaluation import Evaluation
 from srnn.training.examples import Examples
@@ -216,14 +217,8 @@ class TensorBoard:
 
 
 def expect_tensorboard() -> None:
-    """Raise an `InputError` if TensorBoard is not installed."""
-    try:
-        import tensorboard  # noqa: F401 (torch's writer needs it)
-    except ModuleNotFoundError as missing:
-        raise InputError(
-            "logger.tensorboard: expected the package tensorboard, found none: run `pip install "
-            "tensorboard` (or `pdm install -G tensorboard`)"
-        ) from missing
+    """Raise an `InputError` if TensorBoard, which torch's writer needs, is not installed."""
+    expect_packages("logger.tensorboard", "tensorboard")
 
 
 def make_board(

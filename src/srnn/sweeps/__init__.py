@@ -5,6 +5,6 @@
 joins the study of a sweep, hands out its trials and stores their results, in a `storage`. `worker`
 trains trials, `jobs` starts several workers, `table` returns trials as rows and prints them.
 
-Optuna is an optional package: `installation.expect_optuna` comes before `storage`, `study` and what
-imports them.
+Optuna is an optional package: `srnn.packages.expect_packages` comes before `storage`, `study` and
+what imports them.
 """

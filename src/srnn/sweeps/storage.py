@@ -21,7 +21,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from srnn.data.fetch.locks import locked
 from srnn.errors import InputError
-from srnn.sweeps.installation import expect_optuna
+from srnn.packages import expect_packages
 from srnn.sweeps.keys import POSTGRESQL
 from srnn.sweeps.reading import Sweep
 
@@ -129,7 +129,7 @@ class _FileLocks:
 
 
 def _open_server(sweep: Sweep, address: str) -> tuple[BaseStorage, Locks]:
-    expect_optuna(postgresql=True)
+    expect_packages("srnn sweep", "sweep")
     import psycopg
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -297,8 +297,8 @@ def test_without_optuna_one_line_says_what_is_missing(
 ) -> None:
     with studied():
         pass
-    monkeypatch.setattr("srnn.sweeps.installation.find_spec", lambda _name: None)
+    monkeypatch.setattr("srnn.packages.find_spec", lambda _name: None)
     assert cli.run(["report", str(PLACE)]) == 2
     errors = capsys.readouterr().err
-    assert errors.startswith("sweeps: expected the package optuna, found none")
+    assert errors.startswith("srnn report: expected the package optuna, found none")
     assert errors.count("\n") == 1

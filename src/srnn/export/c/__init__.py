@@ -3,13 +3,12 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from srnn.errors import InputError
+from srnn.export.agreement import Agreement, accuracy_lines, time_line
 from srnn.export.c.check import FLAGS, Comparison, compare, find_compiler
 from srnn.export.c.program import Program, program_of
 from srnn.export.c.weights import Weights
-from srnn.export.clips import Clips, clips_of, validation_clips
+from srnn.export.clips import Chosen, Clips
 from srnn.runs.recogniser import Recogniser
 
 
@@ -17,10 +16,8 @@ def export_c(
     recogniser: Recogniser,
     output: Path,
     *,
-    weights: Weights = "float32",
-    dataroot: Path | None = None,
-    recordings: tuple[Path, ...] = (),
-    count: int = 200,
+    weights: Weights,
+    chosen: Chosen,
 ) -> str:
     """Write a trained network as a C program, compile it, and compare it with ``srnn predict``.
 
@@ -30,12 +27,8 @@ def export_c(
     output : Path
         A folder; made if missing, files of the same names are replaced.
     weights : "float32" or "int8"
-    dataroot : Path, optional
-        Where the data set lies whose validation clips it is compared on.
-    recordings : tuple of Path
-        Files, folders and patterns: it is compared on these instead, if given.
-    count : int >= 1
-        Clips that it is compared on, at most.
+    chosen : Chosen
+        The clips that it is compared on.
 
     Returns
     -------
@@ -54,13 +47,7 @@ def export_c(
         raise InputError(f"--output {output}: expected a folder, found a file")
     program = program_of(recogniser, weights)
     compiler = find_compiler()
-    clips = None
-    if compiler:
-        clips = (
-            clips_of(recogniser, recordings, count)
-            if recordings
-            else validation_clips(recogniser, dataroot, count)
-        )
+    clips = chosen.clips(recogniser) if compiler else None
     program.write(output)
     lines = [
         f"{output}: {', '.join(program.files)}; weights: {weights}",
@@ -88,37 +75,16 @@ def _findings(
     recogniser: Recogniser,
 ) -> list[str]:
     """Return what the check has found, in lines."""
-    number, keys = len(clips.samples), recogniser.config.srnn
     code = f"{comparison.code:,} bytes of code (this machine)" if comparison.code else "the code"
-    computed = comparison.computed
+    computed, predicted = comparison.computed, comparison.predicted
     lines = [
         f"flash: {program.tables:,} bytes of tables, and {code}",
         f"compiled: {Path(compiler).name} {' '.join(FLAGS)}",
-        f"checked on {number:,} clips: {clips.origin}",
-        _difference("`srnn predict`", computed, comparison.predicted),
+        f"checked on {len(clips.samples):,} clips: {clips.origin}",
+        Agreement.of(computed, predicted).line("C"),
     ]
     if program.weights == "int8":
-        lines.append(_difference("the same 8-bit weights", computed, comparison.expected))
-    if clips.labels is not None:
-        accuracies = [
-            float((each.argmax(dim=1) == clips.labels).float().mean())
-            for each in (computed, comparison.predicted)
-        ]
-        lines.append("accuracy: C {:.2%}, `srnn predict` {:.2%}".format(*accuracies))
-    seconds, length = comparison.seconds / number, keys.size / keys.sample_rate
-    lines.append(
-        f"time: {1000 * seconds:.2f} ms a clip of {length:g} s on this machine, real-time factor "
-        f"{seconds / length:.4f}"
-    )
-    return lines
-
-
-def _difference(name: str, computed: Tensor, others: Tensor) -> str:
-    """Return how two probabilities (N, K) differ, on a line."""
-    differences = (computed - others).abs().amax(dim=1)
-    same = int((computed.argmax(dim=1) == others.argmax(dim=1)).sum())
-    return (
-        f"against {name}: {same:,} of {len(computed):,} labels agree; difference of the "
-        f"probabilities of a clip: largest {differences.max():.2g}, median "
-        f"{differences.median():.2g}"
-    )
+        agreement = Agreement.of(computed, comparison.expected)
+        lines.append(agreement.line("C", "the same 8-bit weights"))
+    lines += accuracy_lines("C", computed, predicted, clips)
+    return [*lines, time_line(comparison.seconds, clips, recogniser.config.srnn.sample_rate)]

@@ -16,15 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srnn.export.agreement import Agreement
 from srnn.export.c.program import Program
 from srnn.export.clips import Clips, probabilities
 from srnn.runs.recogniser import Recogniser
 
 FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror")
-
-# What rounding errors may do: a spike that one of them moves changes a few clips a little.
-_MEDIAN = 1e-3  # of the largest difference of a probability in each clip
-_AGREEMENT = 0.98
 
 
 @dataclass(frozen=True)
@@ -52,23 +49,8 @@ class Comparison:
     code: int
 
     def expect_equal(self) -> None:
-        """Raise a RuntimeError unless the C program computes what it is meant to.
-
-        Rounding errors may change the spikes of a few clips.
-        """
-        differences = (self.computed - self.expected).abs().amax(dim=1)
-        agreement, median = agreement_of(self.computed, self.expected), float(differences.median())
-        if not (agreement >= _AGREEMENT and median <= _MEDIAN):
-            raise RuntimeError(
-                "the C program computes something else than the network with its weights: expected "
-                f"{_AGREEMENT:.0%} of the labels and a median difference of {_MEDIAN:g}, found "
-                f"{agreement:.1%} and {median:.2g}"
-            )
-
-
-def agreement_of(some: Tensor, others: Tensor) -> float:
-    """Return the fraction of clips with the same label in two probabilities (N, K)."""
-    return float((some.argmax(dim=1) == others.argmax(dim=1)).float().mean())
+        """Raise a RuntimeError unless the C program computes what it is meant to."""
+        Agreement.of(self.computed, self.expected).expect("the C program")
 
 
 def find_compiler() -> str | None:

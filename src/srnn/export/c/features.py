@@ -12,6 +12,7 @@ import torch
 
 from srnn.errors import InputError
 from srnn.export.c.tables import Member, Part, Table, constant
+from srnn.export.requirements import scale_of
 from srnn.features.batched import MelFeatures
 from srnn.features.filters import slope
 from srnn.features.normaliser import Normaliser
@@ -28,15 +29,10 @@ def feature_code(extract: MelFeatures, normaliser: Normaliser) -> Part:
     InputError
         If a clip cannot be normalised by itself, or the features are of another kind.
     """
-    spec, scale = extract.spec, normaliser.scale
+    spec, scale = extract.spec, scale_of(normaliser, "c")
     if spec.kind not in _KINDS:
         expected = " or ".join(f'"{kind}"' for kind in _KINDS)
         raise InputError(f'mel.features: --to c expects {expected}, found "{spec.kind}"')
-    if scale is None:
-        raise InputError(
-            'data.normalisation: --to c expects "standardise" or "dataset", found "batch", which '
-            "divides by the standard deviation of a batch"
-        )
     real = "double" if extract.window.dtype == torch.float64 else "float"
     constants = _constants(extract, real)
     constants["has_mean"] = normaliser.mean is not None

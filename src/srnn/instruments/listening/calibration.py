@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The thresholds of the keywords for a wanted number of false alarms, kept with a run."""
+"""The thresholds of the keywords for a wanted number of false alarms, kept with a run.
+
+They lie in a file of the run directory, or in the checkpoint file that a run is passed on as.
+"""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,7 +19,7 @@ from srnn.errors import InputError
 from srnn.files import write_text
 from srnn.instruments.listening.measure import Measurer
 from srnn.instruments.listening.tradeoff import THRESHOLDS, Trace, alarms
-from srnn.runs.checkpoint import checkpoint_path
+from srnn.runs.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from srnn.runs.recogniser import Recogniser
 from srnn.runs.results import parse_json
 
@@ -33,7 +38,8 @@ class Calibration(BaseModel):
     mode, interval, average, refractory
         The keys that they hold for, see `ListenKeys`.
     network : str
-        SHA-256 of the checkpoint that they hold for; empty until they are saved.
+        SHA-256 of the checkpoint that they hold for; empty until they are saved, and in a
+        checkpoint file, which is that of the network.
     false_alarms : float
         False alarms an hour that were wanted.
     thresholds : dict of str to float
@@ -60,19 +66,29 @@ class Calibration(BaseModel):
     def of(cls, run: Path) -> Self | None:
         """Return the calibration that is kept with a run; None if there is none.
 
+        Parameters
+        ----------
+        run : Path
+            A run directory, or what else `checkpoint_path` takes.
+
         Raises
         ------
         InputError
-            If the file is no calibration.
+            If what is kept is no calibration.
         """
-        path = run / FILE
+        path = _place(run)
+        if not run.is_dir():
+            kept = load_checkpoint(checkpoint_path(run)).calibration
+            if kept is None:
+                return None
+            return parse_json(cls, json.dumps(kept), str(path), "a calibration")
         if not path.is_file():
             return None
         return parse_json(cls, path.read_bytes(), str(path), "a calibration")
 
     def holds_for(self, keys: ListenKeys, run: Path) -> bool:
         """Return whether it was made for these keys, and for the network that is in the run."""
-        return not self._different(keys) and self.network == _digest(run)
+        return not self._different(keys) and self._is_of(run)
 
     def expect(self, keys: ListenKeys, run: Path) -> None:
         """Check that it was made for these keys, and for the network that is in the run.
@@ -84,14 +100,17 @@ class Calibration(BaseModel):
         """
         for name in self._different(keys):
             raise InputError(
-                f"{run / FILE}: expected a calibration for listen.{name} = {getattr(keys, name)}, "
+                f"{_place(run)}: expected a calibration for listen.{name} = {getattr(keys, name)}, "
                 f"found one for {getattr(self, name)}: calibrate anew, or set --threshold"
             )
-        if self.network != _digest(run):
+        if not self._is_of(run):
             raise InputError(
-                f"{run / FILE}: expected a calibration of the network in {run}, found one of "
+                f"{_place(run)}: expected a calibration of the network in {run}, found one of "
                 "another: calibrate anew, or set --threshold"
             )
+
+    def _is_of(self, run: Path) -> bool:
+        return not run.is_dir() or self.network == _digest(run)
 
     def _different(self, keys: ListenKeys) -> list[str]:
         names = ("mode", "interval", "average", "refractory")
@@ -102,6 +121,34 @@ class Calibration(BaseModel):
         made = self.model_copy(update={"network": _digest(run)})
         write_text(run / FILE, made.model_dump_json(indent=1) + "\n")
         return run / FILE
+
+
+def kept_with(checkpoint: Checkpoint, run: Path) -> Checkpoint:
+    """Return a checkpoint with the calibration that is kept with a run, if it holds for it.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network that is in the run.
+    run : Path
+        As `Calibration.of` takes it.
+
+    Raises
+    ------
+    InputError
+        If what is kept is no calibration, or one of another network or way of listening.
+    """
+    calibration = Calibration.of(run)
+    if calibration is None:
+        return replace(checkpoint, calibration=None)
+    calibration.expect(checkpoint.parsed_config().listen, run)
+    kept = calibration.model_copy(update={"network": ""}).model_dump(mode="json")
+    return replace(checkpoint, calibration=kept)
+
+
+def _place(run: Path) -> Path:
+    """Return the file that has the calibration of a run."""
+    return run / FILE if run.is_dir() else run
 
 
 def _digest(run: Path) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The report of a sweep. It needs Optuna: `srnn.sweeps.installation.expect_optuna` comes first."""
+"""The report of a sweep. It needs Optuna: `srnn.packages.expect_packages` comes first."""
 
 from pathlib import Path
 

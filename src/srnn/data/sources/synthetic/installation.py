@@ -5,7 +5,7 @@ import importlib.metadata
 import importlib.util
 from pathlib import Path
 
-from srnn.errors import InputError
+from srnn.packages import expect_packages
 
 
 def is_installed() -> bool:
@@ -27,11 +27,7 @@ def version() -> str:
 
 def find_espeak() -> tuple[Path, Path]:
     """Return eSpeak NG's shared library and its data, both in a wheel that nothing else needs."""
-    try:
-        import espeakng_loader
-    except ModuleNotFoundError as missing:
-        raise InputError(
-            "data.gsc_url or data.synthetic_unknown: synthetic voices need eSpeak NG, which is not "
-            "installed: run `pip install espeakng-loader` (or `pdm sync --prod -G synthetic`)"
-        ) from missing
+    expect_packages("data.gsc_url or data.synthetic_unknown", "synthetic")
+    import espeakng_loader
+
     return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
