@@ -62,11 +62,13 @@ class CurrentNorm(OfWholeBatches):
 
     def _forward_share(self, current: Tensor) -> Tensor:
         """Normalise a process's share of the currents by the moments of all."""
-        count, mean = self._mean_of_all(current.sum(dim=(0, 1)), current[..., 0].numel())
-        centred = current - mean
-        variance = self.group.total(centred.square().sum(dim=(0, 1))) / count
-        self._track(mean, variance, count)
-        return centred * (self.weight * torch.rsqrt(variance + self.epsilon)) + self.bias
+        vectors = current.flatten(0, 1).double()
+        sums = vectors.sum(dim=0), vectors.square().sum(dim=0)
+        count, mean, square = self._means_of_all(len(vectors), *sums)
+        variance = (square - mean.square()).clamp(min=0).to(current.dtype)
+        mean = mean.to(current.dtype)
+        self._track(mean, variance, count / (count - 1).clamp(min=1))
+        return (current - mean) * (self.weight * torch.rsqrt(variance + self.epsilon)) + self.bias
 
     def weights(self, weight: Tensor, inputs: Tensor, backend: str) -> tuple[Tensor, Tensor]:
         """Return weight (H, I) and bias (H,) whose product with inputs (T, B, I) is normalised.
@@ -76,38 +78,49 @@ class CurrentNorm(OfWholeBatches):
         if not self.training:
             return self.fold(weight)
         # The currents' moments follow from those of the inputs, which are fewer or sparse.
+        correction: float | Tensor
         if self.group.size > 1:
-            count, mean, covariance = self._moments_of_all(inputs, backend)
+            number, mean, covariance = self._moments_of_all(inputs, backend)
+            correction = number / (number - 1).clamp(min=1)
         elif inputs.shape[1]:
             count = len(inputs) * inputs.shape[1]
+            correction = count / max(1, count - 1)
             mean, covariance = BACKENDS[backend].moments(inputs)
         else:  # no clips have no moments
             return self.fold(weight)
         mean = weight @ mean
         variance = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
-        self._track(mean, variance, count)
+        self._track(mean, variance, correction)
         return self._fold(weight, mean, variance)
 
-    def _moments_of_all(self, inputs: Tensor, backend: str) -> tuple[int, Tensor, Tensor]:
-        """Return number, mean (I,) and covariance (I, I) of the inputs of all processes.
+    def _moments_of_all(self, inputs: Tensor, backend: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return number (), mean (I,) and covariance (I, I) of the inputs of all processes.
 
         ``inputs`` (T, B, I) are those of this one.
         """
         vectors = inputs.flatten(0, 1)
         if len(vectors):
-            own_mean, own_covariance = BACKENDS[backend].moments(inputs)
+            mean, covariance = BACKENDS[backend].moments(inputs)
         else:  # zeros through which the gradients of what the others have of them flow, too
-            own_mean, own_covariance = vectors.sum(dim=0), vectors.t() @ vectors
-        count, mean = self._mean_of_all(len(vectors) * own_mean, len(vectors))
-        shift = own_mean - mean
-        own_part = len(vectors) / count * (own_covariance + torch.outer(shift, shift))
-        return count, mean, self.group.total(own_part)
+            mean, covariance = vectors.sum(dim=0), vectors.t() @ vectors
+        # In float64 the difference of two squares is no rounding error.
+        mean, covariance = mean.double(), covariance.double()
+        sums = len(vectors) * mean, len(vectors) * (covariance + torch.outer(mean, mean))
+        count, mean, square = self._means_of_all(len(vectors), *sums)
+        covariance = square - torch.outer(mean, mean)
+        return count, mean.to(inputs.dtype), covariance.to(inputs.dtype)
 
-    def _mean_of_all(self, sums: Tensor, count: int) -> tuple[int, Tensor]:
-        """Return number and mean (I,) of vectors of which this process has sums and count."""
-        totals = self.group.total(torch.cat([sums, sums.new_tensor([count])]))
-        number = int(totals[-1].detach())
-        return number, totals[:-1] / number
+    def _means_of_all(self, count: int, *sums: Tensor) -> list[Tensor]:
+        """Return the number of vectors of all processes, and means, from this one's; one message.
+
+        Each message waits for the slowest process.
+        """
+        numbers = sums[0].new_tensor([count])
+        parts = [numbers, *sums]
+        total = self.group.total(torch.cat([part.flatten() for part in parts]))
+        number, *totals = total.split([part.numel() for part in parts])
+        means = (total.view_as(own) / number for total, own in zip(totals, sums, strict=True))
+        return [number[0].detach(), *means]
 
     def fold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight and bias that normalise by the running averages."""
@@ -118,9 +131,10 @@ class CurrentNorm(OfWholeBatches):
         return scale[:, None] * weight, self.bias - scale * mean
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+    def _track(self, mean: Tensor, variance: Tensor, correction: float | Tensor) -> None:
+        """Move the running averages; ``correction`` is N / (N - 1), of Bessel."""
         self.mean.lerp_(mean, self.momentum)
-        self.variance.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+        self.variance.lerp_((variance * correction).to(variance.dtype), self.momentum)
 
 
 def zero_bias(layer: nn.Linear) -> None:

@@ -98,8 +98,11 @@ def objective(
         evenly = -output.log_probs.sum() / (share.total * output.log_probs.shape[1])
         loss = torch.lerp(loss, evenly, keys.label_smoothing)
     if keys.firing_penalty:
-        spikes = group.total(torch.stack([spikes.sum() for spikes in output.hidden]).sum())
+        own = torch.stack([spikes.sum() for spikes in output.hidden]).sum()
+        spikes = group.add(own.detach().clone())
         size, steps = sum(each.shape[-1] for each in output.hidden), len(output.hidden[0])
-        excess = F.relu(spikes / (share.total * steps * size) - keys.firing_target)
-        loss = loss + keys.firing_penalty * excess / group.size
+        count = share.total * steps * size
+        exceeds = spikes / count > keys.firing_target
+        part = own / count - keys.firing_target / group.size
+        loss = loss + keys.firing_penalty * exceeds * part
     return loss
