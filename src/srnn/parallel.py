@@ -23,9 +23,12 @@ from torch.distributed.rendezvous import rendezvous
 
 from srnn.errors import InputError, LostProcessError
 
-# Of waiting for another process, as for one that downloads the data set. The end of a process is
-# noticed at once, without it.
-_TIMEOUT = timedelta(hours=12)
+# A process waits so long for another one, such as the first while it downloads the data set. The
+# end of a process is noticed at once on CPUs, and by torchrun.
+_TIMEOUT = timedelta(hours=2)
+
+_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+"""Environment variables that torchrun sets."""
 
 _T = TypeVar("_T")
 
@@ -58,10 +61,16 @@ class Group:
         Number of this process, from 0.
     size : int
         Number of processes.
+    on_machine : int
+        How many of them are on this machine.
+    number : int
+        Number of this process among them, from 0.
     """
 
     rank: int = 0
     size: int = 1
+    on_machine: int = 1
+    number: int = 0
 
     @property
     def is_first(self) -> bool:
@@ -71,11 +80,11 @@ class Group:
     def __str__(self) -> str:
         return f"process {self.rank} of {self.size} ({socket.gethostname()})"
 
-    def rows(self, count: int) -> slice:
-        """Return the rows of this process among ``count``; they may be none."""
+    def share_of(self, count: int) -> slice:
+        """Return the share of this process in ``count`` clips; it may be empty."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
-    def share(self, value: _T | None) -> _T:
+    def broadcast_object(self, value: _T | None) -> _T:
         """Return the first process's value of any kind; what the others pass is ignored."""
         if self.size == 1:
             return cast(_T, value)
@@ -90,41 +99,57 @@ class Group:
             with _connected():
                 dist.broadcast(tensor, src=0)
 
-    def add(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """Overwrite a contiguous tensor by its sum over the processes; return it."""
         if self.size > 1:
             with _connected():
                 dist.all_reduce(tensor)
         return tensor
 
-    def total(self, tensor: Tensor) -> Tensor:
+    def differentiable_sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over the processes, differentiable.
 
         Gradients are those of the sum of what the processes differentiate.
         """
         return tensor if self.size == 1 else cast(Tensor, _Total.apply(tensor, self))
 
-    def join_rows(self, own: Tensor, count: int) -> Tensor:
-        """Return all rows (count, ...), of which each process has those of `rows`."""
+    def gather_shares(self, own: Tensor, count: int) -> Tensor:
+        """Return a tensor (count, ...) of which each process has its share, see `share_of`."""
         if self.size == 1:
             return own
         rows = own.new_zeros(count, *own.shape[1:])
-        rows[self.rows(count)] = own
-        self.add(rows.view(torch.uint8))  # bytes: whatever the type, nothing is rounded
+        rows[self.share_of(count)] = own
+        self.all_reduce(rows.view(torch.uint8))  # bytes: whatever the type, nothing is rounded
         return rows
 
-    def gather(self, tensor: Tensor) -> Tensor:
+    def all_gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all processes, which have the same shape, shape (size, ...)."""
-        return self.join_rows(tensor[None], self.size)
+        return self.gather_shares(tensor[None], self.size)
+
+    def choose_gpu(self) -> None:
+        """Make the GPU of this process's number on its machine the current one.
+
+        Raises
+        ------
+        InputError
+            If there are more processes than GPUs.
+        """
+        gpus = torch.cuda.device_count()
+        if self.number >= gpus:
+            raise InputError(
+                f"--nproc-per-node: expected at most {gpus}, the GPUs of {socket.gethostname()}, "
+                f"found {self.on_machine}"
+            )
+        torch.cuda.set_device(self.number)
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
         """Within the context, let the first process go before the others."""
         if not self.is_first:
-            self.share(None)
+            self.broadcast_object(None)
         yield
         if self.is_first:
-            self.share(None)
+            self.broadcast_object(None)
 
 
 ALONE = Group()
@@ -135,13 +160,13 @@ class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, group: Group) -> Tensor:
         ctx.group = group
-        return group.add(tensor.clone(memory_format=torch.contiguous_format))
+        return group.all_reduce(tensor.clone(memory_format=torch.contiguous_format))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
         group: Group = ctx.group
-        return group.add(gradient.clone(memory_format=torch.contiguous_format)), None
+        return group.all_reduce(gradient.clone(memory_format=torch.contiguous_format)), None
 
 
 class OfWholeBatches(nn.Module):
@@ -174,26 +199,15 @@ def whole_batches(module: nn.Module, group: Group) -> Iterator[None]:
 def job() -> Iterator[Group]:
     """Join the processes that torchrun has started, within the context; else there is one.
 
-    On a machine with GPUs each process gets one, by its number on that machine.
-
     Raises
     ------
-    InputError
-        If there are more processes than GPUs.
+    LostProcessError
+        If the others cannot be reached.
     """
     environment = os.environ
-    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= environment.keys():
+    if not environment.keys() >= _VARIABLES:
         yield ALONE
         return
-    if torch.cuda.is_available():
-        own, gpus = int(environment.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-        if own >= gpus:
-            raise InputError(
-                f"--nproc-per-node: expected at most {gpus}, the GPUs of {socket.gethostname()}, "
-                f"found {environment.get('LOCAL_WORLD_SIZE', own + 1)}"
-            )
-        torch.cuda.set_device(own)
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _connected():
         store, rank, size = next(rendezvous("env://"))
         if environment.get("GROUP_WORLD_SIZE") == "1":
@@ -202,8 +216,10 @@ def job() -> Iterator[Group]:
             # number of restarts may differ.
             attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
             store = PrefixStore(f"attempt {attempt}", store)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
-    group = Group(dist.get_rank(), dist.get_world_size())
+    on_machine = int(environment.get("LOCAL_WORLD_SIZE", 1))
+    group = Group(rank, size, on_machine, int(environment.get("LOCAL_RANK", 0)))
     try:
         yield group
     finally:
@@ -213,9 +229,11 @@ def job() -> Iterator[Group]:
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """Tell the end of another process from other errors."""
+    """Tell the end of another process from other errors; gloo's have no class of their own."""
     try:
         yield
-    except (RuntimeError, dist.DistError) as error:
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
+            raise
         reason = str(error).partition("\n")[0]
         raise LostProcessError(f"another process of the job is gone ({reason})") from error

@@ -105,6 +105,7 @@ def test_a_batch_has_the_labels_of_what_was_joined(examples: Examples) -> None:
         changed += int(joined.sum())
     assert {3} < set(torch.cat([batch.targets for batch in plain]).tolist()) == {0, 1, 3}
     assert changed == pytest.approx(len(order) * 0.5 * 2 / 3, rel=0.35)
+    assert not list(examples.batches(order, 16, CPU, epoch=1, first=len(order)))  # none is left
     rest = list(examples.batches(order, 16, CPU, epoch=1, first=32))
     assert torch.equal(rest[0].labels, varied[2].labels)
     assert torch.equal(rest[0].features, varied[2].features)

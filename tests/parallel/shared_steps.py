@@ -76,7 +76,7 @@ def batches(backend: str, group: Group = ALONE) -> list[Batch]:
         labels = torch.arange(size) % CLASSES
         weights = torch.rand(size, generator=generator).to(kind)
         whole = Batch(features, labels, labels, neighbours(labels), weights, Share(0, size))
-        own = group.rows(size)
+        own = group.share_of(size)
         found.append(whole.map(itemgetter(own))._replace(share=Share(own.start, size)))
     return found
 

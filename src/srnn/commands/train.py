@@ -82,8 +82,11 @@ def train(
 
 
 def _follow(request: "Request", group: "Group") -> int:
-    """Train beside the first process, which reports for all, and return the exit code."""
-    set_up_logging("CRITICAL")
+    """Train beside the first process, which reports for all, and return the exit code.
+
+    Warnings of another machine are shown, as its processor or packages may be others.
+    """
+    set_up_logging("WARNING" if group.number == 0 else "CRITICAL")
     os.environ["TQDM_DISABLE"] = "1"
     try:
         return _train_all(request, group)
@@ -110,7 +113,7 @@ def _train_all(request: "Request", group: "Group") -> int:
     from srnn.runs.plan import resuming_arguments
     from srnn.runs.start import saved_progress
 
-    plan = group.share(_plan(request) if group.is_first else None)
+    plan = group.broadcast_object(_plan(request) if group.is_first else None)
     seeds, resume = request.seeds, request.resume
     diverged = []
     for number, (run, settings) in enumerate(plan.runs.items(), start=1):
@@ -160,7 +163,7 @@ def _train_one(
         if group.is_first:
             resume, init = request.resume, request.init
             start = stack.enter_context(prepared_run(settings, run, resume=resume, init=init))
-        start = group.share(start)
+        start = group.broadcast_object(start)
         if group.is_first:
             set_up_logging(settings.logger.level, None if start.is_finished else run.log)
         if start.is_finished:

@@ -58,7 +58,7 @@ def moments(chunks: Iterable[Tensor], group: Group = ALONE) -> tuple[Tensor, Ten
         found = torch.stack([torch.full_like(mean, len(values)), mean, squares])
         total = found if total is None else _combined(total, found)
     assert total is not None
-    count, mean, squares = reduce(_combined, group.gather(total))
+    count, mean, squares = reduce(_combined, group.all_gather(total))
     std = (squares / count).sqrt().to(chunk.dtype)
     return mean.to(chunk.dtype), torch.where(std > 0, std, 1)
 

@@ -61,7 +61,7 @@ class CurrentNorm(OfWholeBatches):
         return normalised.view_as(current.transpose(0, 1)).transpose(0, 1)
 
     def _forward_share(self, current: Tensor) -> Tensor:
-        """Normalise a process's share of the currents by the moments of all."""
+        """Normalise a process's share (T, B, H) of the currents by the moments of all."""
         vectors = current.flatten(0, 1).double()
         sums = vectors.sum(dim=0), vectors.square().sum(dim=0)
         count, mean, square = self._means_of_all(len(vectors), *sums)
@@ -117,7 +117,7 @@ class CurrentNorm(OfWholeBatches):
         """
         numbers = sums[0].new_tensor([count])
         parts = [numbers, *sums]
-        total = self.group.total(torch.cat([part.flatten() for part in parts]))
+        total = self.group.differentiable_sum(torch.cat([part.flatten() for part in parts]))
         number, *totals = total.split([part.numel() for part in parts])
         means = (total.view_as(own) / number for total, own in zip(totals, sums, strict=True))
         return [number[0].detach(), *means]

@@ -113,13 +113,15 @@ def train(
         )
     limit_threads()
     device = make_device(config.cuda, named=is_named(config, "cuda", "cuda"))
+    if device.type == "cuda" and group.size > 1:
+        group.choose_gpu()
     where = {} if first else _TO_FILE
     _log_header(config, device, group, where)
     if init:
         expect_transferable(init, config)
     with group.first_alone():  # downloads, and packs recordings, where the others find them
         corpus = _corpus(config, run, begun=last is not None or run.config.exists())
-    _expect_clips_of_first(corpus, group)
+    _expect_same_as_first(corpus, device, group)
     _log.info("clips in %s:\n%s", corpus.place, describe(corpus), extra=where)
     if not corpus.partitions["testing"]:
         _log.warning("%s holds no clips for testing: the run will not be tested", corpus.place)
@@ -131,8 +133,10 @@ def train(
         run.write_config(config)
     with resources(config, device, group):
         budget = memory_budget_of(device) if memory_budget is None else memory_budget
-        examples = _make_examples(config, corpus, device, group.share(budget), group)
-        _train(config, corpus, examples, run, device, last, init, watch, group)
+        if device.type == "cpu":
+            budget //= group.on_machine
+        examples = _make_examples(config, corpus, device, group.broadcast_object(budget), group)
+        _train(config, corpus, examples, run, device, start, watch, group)
 
 
 def _corpus(config: Config, run: RunDirectory, *, begun: bool) -> Corpus:
@@ -143,10 +147,18 @@ def _corpus(config: Config, run: RunDirectory, *, begun: bool) -> Corpus:
     return make_training_corpus(task, needs_noise=config.augment.noise > 0)
 
 
-def _expect_clips_of_first(corpus: Corpus, group: Group) -> None:
-    """Check that all processes have the same clips: each reads them on its own machine."""
-    if group.size > 1 and group.share(clips_digest(corpus)) != clips_digest(corpus):
+def _expect_same_as_first(corpus: Corpus, device: torch.device, group: Group) -> None:
+    """Check that all processes have the same clips, and the same kind of device."""
+    if group.size == 1:
+        return
+    own = clips_digest(corpus), device.type
+    clips, kind = group.broadcast_object(own)
+    if clips != own[0]:
         raise InputError(f"{corpus.place}: expected the clips of the first process, found others")
+    if kind != device.type:
+        raise InputError(
+            f"cuda.cuda: expected {kind}, the device of the first process, found {device.type}"
+        )
 
 
 def _train(
@@ -155,11 +167,11 @@ def _train(
     examples: tuple[Examples, Examples, Examples],
     run: RunDirectory,
     device: torch.device,
-    last: Checkpoint | None,
-    init: Checkpoint | None,
+    start: Start,
     watch: Watch | None,
     group: Group,
 ) -> None:
+    last, init = start.state, start.weights
     torch.manual_seed(config.srnn.seed)
     network = network_of(config, len(corpus.labels))
     training, validation, testing = examples
@@ -200,8 +212,6 @@ def _train(
             run.test.unlink(missing_ok=True)  # of fewer epochs, if the run is being extended
             run.write_config(config)
     else:
-        for tensor in spotter.state_dict().values():
-            group.broadcast(tensor)
         trainer.log_start()
         trainer.save()
     with board or nullcontext():

@@ -236,7 +236,7 @@ def evaluate(
     classes, count = len(labels), len(examples.labels)
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    # What the others fill in is 0 here.
+    # 0 where another process has the clip: the sum over the processes is complete.
     predicted = torch.zeros(count, dtype=torch.int64, device=device)
     confidence = torch.zeros(count, device=device)
     network = spotter.network
@@ -260,7 +260,7 @@ def evaluate(
         if observe:
             observe(batch, output)
     for sums in (confusion, loss, predicted, confidence, spikes, last, inputs):
-        group.add(sums)
+        group.all_reduce(sums)
     if not loss.isfinite():
         raise DivergenceError(f"{partition}: expected a finite loss, found {loss.item()}")
     _, steps, _ = examples.shape

@@ -120,7 +120,8 @@ class Examples:
         for augment in (each for each in self.source.augmentations if each.relabels):
             draws = augment.draws(self.seed, epoch, len(order))
             batches = zip(split.batches(draws), split.batches(order), strict=True)
-            unknown = torch.cat([augment.unknown(some, clips) for some, clips in batches])
+            found = [augment.unknown(some, clips) for some, clips in batches]
+            unknown = torch.cat([torch.zeros(0, dtype=torch.bool), *found])
             # The last label, and its output for words without one of their own.
             labels = labels.masked_fill(unknown, self.classes - 1)
             targets = targets.masked_fill(unknown, self.classes - 1)
@@ -242,5 +243,5 @@ def _fill(whole: Tensor, chunks: Iterator[Tensor], title: str, split: Split, gro
     parts = whole.split([share.total for share in split.shares])
     with progress_bar(desc=title, total=len(whole), unit="clip") as bar:
         for part, chunk, before in zip(parts, chunks, split.before, strict=True):
-            part.copy_(group.join_rows(chunk[before:], len(part)))
+            part.copy_(group.gather_shares(chunk[before:], len(part)))
             bar.update(len(part))

@@ -155,7 +155,10 @@ class Trainer:
         self.steps_per_epoch = -(-len(data.training.labels) // keys.batch_size)
         self._ema = WeightEma(spotter, keys.averaging) if keys.averaging else None
         self._step = Step(spotter, self.optimizer, keys, len(data.corpus.labels), self._ema, group)
-        graphed = device.type == "cuda" and graphs and group.size == 1
+        if device.type == "cuda" and graphs and group.size > 1:
+            _log.info("cuda.graphs: steps of several processes run without a CUDA graph")
+            graphs = False
+        graphed = device.type == "cuda" and graphs
         self._train_on = GraphedStep(self._step, keys.batch_size) if graphed else self._step
         self._table = EpochTable(keys.epochs)
         self._pace = Pace(keys.epochs, self.steps_per_epoch)
@@ -235,8 +238,18 @@ class Trainer:
         self._pace.validation = time.monotonic() - started
         return result
 
+    def _synchronise(self) -> None:
+        """Give all processes the weights, and their EMA, of the first.
+
+        They have the same anyway, but for the last bits where processors differ.
+        """
+        for module in {self.spotter, self.validated}:
+            for tensor in module.state_dict().values():
+                self.group.broadcast(tensor)
+
     def log_start(self) -> None:
         """Validate the weights before training, and log the result."""
+        self._synchronise()
         self._table.log_start(self.validate())
 
     def save(self) -> None:
@@ -248,6 +261,7 @@ class Trainer:
     def _train_epoch(self, stop: StopRequest) -> NDArray[np.int64]:
         """Train on the remaining batches of the epoch; return the order of all its clips."""
         keys, progress = self.keys, self.progress
+        self._synchronise()
         self.spotter.train()
         order = self.data.order(progress.epoch)
         self._step.start_epoch(progress, self.steps_per_epoch)
@@ -309,7 +323,7 @@ class Trainer:
 
     def _any_process(self, requested: bool) -> bool:
         """Return whether any process was asked to stop."""
-        return self.group.add(torch.tensor(float(requested), device=self.device)).item() > 0
+        return self.group.all_reduce(torch.tensor(float(requested), device=self.device)).item() > 0
 
     def _stop(self, stop: StopRequest) -> NoReturn:
         """Raise `Interrupted`, also where only another process received a signal."""

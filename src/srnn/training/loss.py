@@ -92,6 +92,8 @@ def objective(
 ) -> Tensor:
     """Return the loss: the cross entropy with smoothed labels plus the firing penalty.
 
+    Of a share of a batch it is this share's part, which the sum over ``group`` completes.
+
     Label smoothing is that of Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567).
     """
     if keys.label_smoothing:
@@ -99,7 +101,7 @@ def objective(
         loss = torch.lerp(loss, evenly, keys.label_smoothing)
     if keys.firing_penalty:
         own = torch.stack([spikes.sum() for spikes in output.hidden]).sum()
-        spikes = group.add(own.detach().clone())
+        spikes = group.all_reduce(own.detach().clone())
         size, steps = sum(each.shape[-1] for each in output.hidden), len(output.hidden[0])
         count = share.total * steps * size
         exceeds = spikes / count > keys.firing_target

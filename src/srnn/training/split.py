@@ -47,7 +47,7 @@ class Split:
     ) -> None:
         starts = range(first, count, size)
         totals = [min(size, count - start) for start in starts]
-        own = [group.rows(total) for total in totals]
+        own = [group.share_of(total) for total in totals]
         self.shares = [Share(rows.start, total) for rows, total in zip(own, totals, strict=True)]
         self.rows: slice | Tensor
         if group.size == 1:

@@ -56,9 +56,9 @@ class Step:
         Spikes per neuron and time step of the last batch, or share of it, that was measured, all
         hidden layers together, on the device; NaN before.
     wants : (bool, bool)
-        Whether this process was asked to stop, and to save its state; the next step tells all.
+        Whether this process was asked to stop, and to save its state. The next step sends it.
     wanted : Tensor, shape (2,), float32
-        How many processes were, before the last step, on the device; zeros if there is one.
+        How many processes sent these in the last step, on the device; zeros if there is one.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Step:
         gradients = [p.grad for p in self.spotter.parameters() if p.grad is not None]
         wants = torch.tensor(self.wants, dtype=loss.dtype, device=loss.device)
         parts = [*gradients, loss, hits.to(loss.dtype), wants]
-        whole = self.group.add(torch.cat([part.flatten() for part in parts]))
+        whole = self.group.all_reduce(torch.cat([part.flatten() for part in parts]))
         *totals, loss, hits, self.wanted = whole.split([part.numel() for part in parts])
         for gradient, total in zip(gradients, totals, strict=True):
             gradient.copy_(total.view_as(gradient))
