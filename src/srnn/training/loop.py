@@ -243,7 +243,8 @@ class Trainer:
 
         They have the same anyway, but for the last bits where processors differ.
         """
-        for module in {self.spotter, self.validated}:
+        modules = [self.spotter, *([self._ema.module] if self._ema else [])]
+        for module in modules:  # in the same order in all processes
             for tensor in module.state_dict().values():
                 self.group.broadcast(tensor)
 
