@@ -144,5 +144,5 @@ def test_a_missing_package_is_named(
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         "sweeps: expected the package optuna, found none: run `pip install optuna "
-        "'psycopg[binary]' sqlalchemy` (or `pdm sync --prod -G sweep`)"
+        "'psycopg[binary]' sqlalchemy` (or `pdm install -G sweep`)"
     )
