@@ -12,6 +12,7 @@ GROUPS = {
         "onnxruntime": "onnxruntime",
         "onnxscript": "onnxscript",  # torch.onnx needs it
     },
+    "microphone": {"sounddevice": "sounddevice"},
     "neurobench": {"neurobench": "neurobench"},
     "sweep": {"optuna": "optuna", "psycopg": "'psycopg[binary]'", "sqlalchemy": "sqlalchemy"},
     "synthetic": {"espeakng_loader": "espeakng-loader"},
@@ -42,5 +43,5 @@ def expect_packages(user: str, group: str, *modules: str) -> None:
         if find_spec(name) is None:
             raise InputError(
                 f"{user}: expected the package {name}, found none: run `pip install "
-                f"{' '.join(packages.values())}` (or `pdm sync --prod -G {group}`)"
+                f"{' '.join(packages.values())}` (or `pdm install -G {group}`)"
             )

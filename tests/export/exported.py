@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: MPL-2.0
 """Small networks that fire without training, and clips, on which exports are compared."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from srnn.config import Config
 from srnn.export.clips import Clips
 from srnn.features.batched import MelFeatures
 from srnn.features.normaliser import Normaliser, moments
+from srnn.network.neurons import Neuron, Normal, State
 from srnn.network.scaling import scale_to_firing_rate
+from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
 from srnn.runs.checkpoint import Checkpoint
 from srnn.runs.parts import network_of, spec_of
 from srnn.runs.recogniser import Recogniser
@@ -62,6 +66,28 @@ CASES: dict[str, Changes] = {
         "srnn": {"neuron": "lif", "threshold": 0.3},
     },
 }
+
+
+@dataclass(frozen=True)
+class Resetting(Neuron):
+    """A neuron of somebody else, which spikes set back to 0."""
+
+    name: ClassVar[str] = "resetting"
+    learnable: ClassVar[tuple[str, ...]] = ("tau_mem",)
+
+    tau_mem: Normal = Normal(20.0, 5.0)
+    surrogate: Surrogate = MULTI_GAUSSIAN
+
+    def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
+        return torch.stack([torch.exp(-1 / tau) for tau in learnt])
+
+    def firing_threshold(self, adaptation: Tensor) -> Tensor:
+        return torch.full_like(adaptation, 0.2)
+
+    def step(self, current: Tensor, state: State, parameters: Tensor) -> State:
+        (alpha,) = parameters
+        potential = alpha * state.potential * (1 - state.spikes) + (1 - alpha) * current
+        return State(spike(potential - 0.2, self.surrogate), potential, state.adaptation)
 
 
 def clips() -> Clips:

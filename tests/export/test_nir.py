@@ -52,7 +52,7 @@ def test_the_graph_has_the_spikes_of_the_network(case: str, tmp_path: Path) -> N
     recogniser, some = recogniser_of(composed()[case]), clips()
     nir.write(tmp_path / "word.nir", graph_of(recogniser))
     graph = nir.read(tmp_path / "word.nir")
-    features = some.sounds(recogniser, False)
+    features = some.inputs(recogniser, False)
     expect_equal(run(graph, recogniser, features), probabilities(recogniser, some.samples))
     with torch.inference_mode():
         expected = recogniser.spotter(features).hidden
@@ -111,7 +111,7 @@ def test_nirtorch_computes_the_same_with_the_nodes_that_it_lacks(case: str, tmp_
         nir.Affine: lambda node: Function(linear, weight=node.weight, bias=node.bias),
     }
     module = nirtorch.nir_to_torch(graph, nodes)
-    frames = some.sounds(recogniser, False).permute(2, 0, 1, 3).flatten(2)
+    frames = some.inputs(recogniser, False).permute(2, 0, 1, 3).flatten(2)
     state, found = None, []
     with torch.inference_mode():
         for frame in frames:

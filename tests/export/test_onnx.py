@@ -5,16 +5,18 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from exported import CASES, LABELS, RATE, SIZE, clips, expect_equal, recogniser_of
+from exported import CASES, LABELS, RATE, SIZE, Resetting, clips, expect_equal, recogniser_of
+from torch import Tensor
 
 from srnn import cli
 from srnn.export.clips import probabilities
 from srnn.export.onnx import OPSET, model, run_clips, run_steps
 from srnn.export.program import Step, clip_program, description, step_program
+from srnn.network.neurons import State, registry
 from tone_runs import train_on_tones
 
 onnx = pytest.importorskip("onnx", reason="needs onnx, group `export`")
@@ -31,8 +33,8 @@ def test_clips_are_classified_as_the_package_does(case: str) -> None:
     recogniser, some = recogniser_of(CASES[case]), clips()
     expected = probabilities(recogniser, some.samples)
     with_features = model(clip_program(recogniser, True), description(recogniser))
-    expect_equal(run_clips(with_features, some.sounds(recogniser, True)), expected)
-    one = run_clips(with_features, some.sounds(recogniser, True)[9:10])  # the number is open
+    expect_equal(run_clips(with_features, some.inputs(recogniser, True)), expected)
+    one = run_clips(with_features, some.inputs(recogniser, True)[9:10])  # the number is open
     torch.testing.assert_close(one, expected[9:10], atol=1e-3, rtol=0)
     (opset,) = with_features.opset_import
     assert (opset.domain, opset.version) == ("", OPSET)
@@ -45,7 +47,7 @@ def test_clips_are_classified_as_the_package_does(case: str) -> None:
 def test_steps_with_state_in_and_out_make_clips(case: str, tmp_path: Path) -> None:
     recogniser, some = recogniser_of(CASES[case]), clips()
     step = Step(recogniser)
-    features = some.sounds(recogniser, False)
+    features = some.inputs(recogniser, False)
     initial = step.initial_state(len(features))
     made = model(step_program(recogniser), {"initial_state": {}})
     names = [each.name for each in made.graph.input]
@@ -64,7 +66,7 @@ def test_steps_with_state_in_and_out_make_clips(case: str, tmp_path: Path) -> No
 def test_without_features_a_clip_is_a_small_loop_over_steps() -> None:
     recogniser, some = recogniser_of(CASES["as gsc8-small"]), clips()
     made = model(clip_program(recogniser, False), description(recogniser))
-    computed = run_clips(made, some.sounds(recogniser, False))
+    computed = run_clips(made, some.inputs(recogniser, False))
     expect_equal(computed, probabilities(recogniser, some.samples))
     (given,) = made.graph.input
     shape = [each.dim_param or each.dim_value for each in given.type.tensor_type.shape.dim]
@@ -72,6 +74,25 @@ def test_without_features_a_clip_is_a_small_loop_over_steps() -> None:
     assert [node.op_type for node in made.graph.node].count("Scan") == 1
     parameters = sum(each.numel() for each in recogniser.spotter.parameters())
     assert made.ByteSize() < 4 * parameters + 20_000
+
+
+class Bessel(Resetting):
+    """A neuron with an operation that ONNX lacks."""
+
+    name: ClassVar[str] = "bessel"
+
+    def step(self, current: Tensor, state: State, parameters: Tensor) -> State:
+        return super().step(torch.special.bessel_j0(current), state, parameters)
+
+
+def test_operations_that_onnx_lacks_are_an_error_on_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._kinds, "bessel", Bessel)
+    recogniser = recogniser_of({"srnn": {"neuron": "bessel"}})
+    program = clip_program(recogniser, False)
+    message = r"^srnn\.neuron: torch\.onnx\.export cannot convert its operations: .*bessel_j0"
+    with pytest.raises(RuntimeError, match=message) as caught:
+        model(program, description(recogniser))
+    assert str(caught.value).isprintable()
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +122,7 @@ def test_the_command_checks_what_it_writes(
         "features (clips, 2, 8) and 9 tensors of state",
         "opset 20",
         "the validation partition of",
-        "accuracy: ONNX ",
+        "accuracy: the ONNX model ",
         "real-time factor",
     ):
         assert expected in text, expected
@@ -121,7 +142,7 @@ def test_a_model_that_computes_something_else_is_not_written(
     for function in ("run_clips", "run_steps"):
         with monkeypatch.context() as patch:
             patch.setattr(
-                f"srnn.export.onnx.{function}", lambda _, sounds: torch.ones(len(sounds), 4) / 4
+                f"srnn.export.onnx.{function}", lambda _, inputs: torch.ones(len(inputs), 4) / 4
             )
             assert cli.run(["export", str(run), "--to", "onnx", "-o", str(output)]) == 1
         last = capsys.readouterr().err.strip().splitlines()[-1]
@@ -147,9 +168,10 @@ def test_what_cannot_be_done_is_refused_on_a_line(
     assert "expected a name that ends in .onnx" in refusal(*to_onnx, str(tmp_path / "a.pt2"))
     assert "expected a folder at" in refusal(*to_onnx, str(tmp_path / "none" / "a.onnx"))
     assert "expected a file, found a folder" in refusal(*to_onnx, str(tmp_path / "b.onnx"))
-    assert "--weights: expected --to c with it" in refusal(*to_onnx, good, "--weights", "int8")
+    message = refusal(*to_onnx, good, "--weights", "int8")
+    assert "--weights: expected --to c with it, found --to onnx" in message
     for option in ("--features", "--no-features"):
-        expected = "--features: expected --to onnx or torch with it"
+        expected = f"{option}: expected --to onnx or torch with it, found --to c"
         assert expected in refusal(str(run), "--to", "c", "-o", str(tmp_path / "c"), option)
     batch = train_on_tones(tones, tmp_path / "batch", "data.normalisation=batch", "srnn.epochs=1")
     for kind, suffix in (("onnx", "onnx"), ("torch", "pt2"), ("nir", "nir")):

@@ -4,22 +4,19 @@
 import io
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
-from exported import CASES, LABELS, clips, expect_equal, recogniser_of
+from exported import CASES, LABELS, Resetting, clips, expect_equal, recogniser_of
 from torch import Tensor
 
 from srnn import cli
 from srnn.export.clips import probabilities
 from srnn.export.program import clip_program
 from srnn.export.torch import METADATA, run, to_bytes
-from srnn.network.neurons import Neuron, Normal, State, registry
-from srnn.network.surrogate import MULTI_GAUSSIAN, Surrogate, spike
+from srnn.network.neurons import State, registry
 from tone_runs import train_on_tones
 
 
@@ -31,7 +28,7 @@ def test_the_program_computes_the_network(case: str, with_features: bool) -> Non
     assert program.inputs == ["samples" if with_features else "features"]
     module = program.traced.module()
     with torch.inference_mode():
-        computed = module(some.sounds(recogniser, with_features))
+        computed = module(some.inputs(recogniser, with_features))
     expected = probabilities(recogniser, some.samples)
     expect_equal(computed, expected)
 
@@ -40,36 +37,28 @@ def test_the_program_computes_the_network(case: str, with_features: bool) -> Non
 def test_the_file_runs_without_the_package() -> None:
     recogniser, some = recogniser_of(CASES["as gsc8-small"]), clips()
     content = to_bytes(clip_program(recogniser, True), recogniser)
-    computed = run(content, some.sounds(recogniser, True))
+    computed = run(content, some.inputs(recogniser, True))
     expect_equal(computed, probabilities(recogniser, some.samples))
     extra = {METADATA: ""}
     torch.export.load(io.BytesIO(content), extra_files=extra)
     assert json.loads(extra[METADATA])["labels"] == LABELS
     assert b"site-packages" not in content
     with pytest.raises(RuntimeError, match=r"^the program does not run without this package: \w"):
-        run(b"no program", some.sounds(recogniser, True))
+        run(b"no program", some.inputs(recogniser, True))
 
 
-@dataclass(frozen=True)
-class Resetting(Neuron):
-    """A neuron of somebody else, which spikes set back to 0."""
-
-    name: ClassVar[str] = "resetting"
-    learnable: ClassVar[tuple[str, ...]] = ("tau_mem",)
-
-    tau_mem: Normal = Normal(20.0, 5.0)
-    surrogate: Surrogate = MULTI_GAUSSIAN
-
-    def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
-        return torch.stack([torch.exp(-1 / tau) for tau in learnt])
-
-    def firing_threshold(self, adaptation: Tensor) -> Tensor:
-        return torch.full_like(adaptation, 0.2)
-
-    def step(self, current: Tensor, state: State, parameters: Tensor) -> State:
-        (alpha,) = parameters
-        potential = alpha * state.potential * (1 - state.spikes) + (1 - alpha) * current
-        return State(spike(potential - 0.2, self.surrogate), potential, state.adaptation)
+def test_the_other_process_finds_packages_where_this_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but this package."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for content, message in (
+        ("raise ImportError('the torch of this folder')", "the torch of this folder"),
+        ("import srnn", "import of srnn halted"),
+    ):
+        (tmp_path / "torch.py").write_text(content)
+        with pytest.raises(RuntimeError, match=message):
+            run(b"", torch.zeros(1))
 
 
 def test_neurons_from_outside_the_package_can_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +66,7 @@ def test_neurons_from_outside_the_package_can_be_exported(monkeypatch: pytest.Mo
     recogniser, some = recogniser_of({"srnn": {"neuron": "resetting"}}), clips()
     module = clip_program(recogniser, True).traced.module()
     with torch.inference_mode():
-        computed = module(some.sounds(recogniser, True))
+        computed = module(some.inputs(recogniser, True))
     expect_equal(computed, probabilities(recogniser, some.samples))
 
 
@@ -123,7 +112,7 @@ def test_the_command_checks_what_it_writes(
     assert agreed
     assert int(agreed[1]) >= 0.98 * int(agreed[2]) > 5
     content = output.read_bytes()
-    monkeypatch.setattr("srnn.export.torch.run", lambda _, sounds: torch.ones(len(sounds), 4) / 4)
+    monkeypatch.setattr("srnn.export.torch.run", lambda _, inputs: torch.ones(len(inputs), 4) / 4)
     assert cli.run(command) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "the program computes something else than" in last

@@ -4,6 +4,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import torch
 
 import srnn
 from srnn import cli
+from srnn.instruments.card import public
+from srnn.instruments.listening.calibration import Calibration
 from srnn.runs.checkpoint import load_checkpoint
 from srnn.runs.included import card_of, included
 from tone_runs import train_on_tones
@@ -60,6 +63,26 @@ def test_a_card_has_figures_and_the_file_has_the_network(
     assert made.config["data"]["dataroot"] == "google"
     assert str(tones).encode() not in (tmp_path / "run.safetensors").read_bytes()
     assert cli.run(["card", str(run), "--into", str(tmp_path / "none")]) == 2
+
+
+def test_a_file_that_is_passed_on_has_no_paths(run: Path) -> None:
+    checkpoint = load_checkpoint(run / "best.safetensors")
+    data: dict[str, Any] = {
+        "cache": "/home/alice/packs",
+        "negatives": ["/home/alice/talks/", "/home/alice/b/*.wav", "synthetic", "noise.wav"],
+        "test_url": "file:///home/alice/test.tar.gz",
+        "gsc_url": "/home/alice/words.tsv",
+    }
+    config = {**checkpoint.config, "data": checkpoint.config["data"] | data}
+    published = public(replace(checkpoint, config=config))
+    assert "alice" not in str(published.config)
+    found = published.parsed_config().data
+    assert found.negatives == ("talks", "*.wav", "synthetic", "noise.wav")
+    assert (found.test_url, found.gsc_url) == ("test.tar.gz", "words.tsv")
+    address = "https://example.org/words.tar.gz"
+    config["data"] |= {"gsc_url": address, "test_url": "speech_commands_test_set_v0.02"}
+    found = public(replace(checkpoint, config=config)).parsed_config().data
+    assert (found.gsc_url, found.test_url) == (address, "speech_commands_test_set_v0.02")
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +185,20 @@ def test_a_file_that_was_passed_on_is_checked(
     (other / "calibration.json").write_bytes((run / "calibration.json").read_bytes())
     replace(checkpoint, epoch=1, card="", calibration=None).save(other / "best.safetensors")
     message = refusal("card", "other", "--into", "c.srnn")
-    assert "expected a calibration of the network in other, found one of another" in message
+    remedy = "calibrate anew, or remove calibration.json"
+    expected = "expected a calibration of the network in other, found one of another: "
+    assert f"{expected}{remedy}" in message
+    made = Calibration.model_validate_json((run / "calibration.json").read_bytes())
+    made.model_copy(update={"mode": "stateful"}).save(other)
+    message = refusal("card", "other", "--into", "c.srnn")
+    assert message == (
+        "other/calibration.json: expected a calibration for listen.mode = windows, found one for "
+        f"stateful: {remedy}"
+    )
     assert not Path("c.srnn").exists()
+    Path("d.srnn").mkdir()
+    message = refusal("card", str(run), "--into", "d.srnn")
+    assert message.endswith("a file NAME.srnn in one, found a folder of that name")
 
 
 def test_networks_of_the_package_recognise_without_training(

@@ -161,10 +161,10 @@ def bars(axes: Axes) -> list[Rectangle]:
     return [each for each in axes.patches if isinstance(each, Rectangle)]
 
 
-def test_bars_of_importance_are_faint_if_they_tell_nothing(axes: Axes) -> None:
-    shares = {"accuracy": [0.7, 0.3], "spikes": [0.0, 1.0]}
+def test_bars_of_importance_are_faint_unless_they_exceed_chance(axes: Axes) -> None:
+    importances = {"accuracy": [0.7, 0.3], "spikes": [0.0, 1.0]}
     chance = {"accuracy": [0.5, 0.4], "spikes": [0.2, 1.2]}
-    plot.importance(axes, ["x", "y"], shares, chance=chance)
+    plot.importance(axes, ["x", "y"], importances, chance=chance)
     assert [bar.get_width() for bar in bars(axes)] == pytest.approx([70, 30, 0, 100])
     assert [bar.get_alpha() is None for bar in bars(axes)] == [True, False, False, False]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["x", "y"]
@@ -249,7 +249,7 @@ def test_text_is_shown_as_it_is(axes: Axes) -> None:
         ),
         (lambda a: plot.history(a, [1, 2], [0.5]), "accuracies: expected 2 values, found 1"),
         (lambda a: plot.trial_curves(a, [[]], "x"), "runs: expected a run with an epoch or more"),
-        (lambda a: plot.importance(a, [], {}), "shares: expected importances of a key or more"),
+        (lambda a: plot.importance(a, [], {}), "importances: expected those of a key or more"),
         (
             lambda a: plot.importance(a, ["x"], {"y": [0.5, 0.5]}),
             "y: expected 1 importances, found 2",

@@ -255,7 +255,7 @@ def test_a_missing_package_is_named_before_anything_is_done(
     assert cli.run(["tones.toml", "--run-dir", str(run), *ON]) == 2
     assert capsys.readouterr().err == (
         "logger.tensorboard: expected the package tensorboard, found none: run `pip install "
-        "tensorboard` (or `pdm sync --prod -G tensorboard`)\n"
+        "tensorboard` (or `pdm install -G tensorboard`)\n"
     )
     assert not (run / "config.toml").exists()
     assert cli.run(["tones.toml", "--run-dir", str(run), "--set", "srnn.epochs=1"]) == 0

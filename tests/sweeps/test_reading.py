@@ -143,6 +143,6 @@ def test_a_missing_package_is_named(
     assert cli.run(["sweep", "my.toml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "sweeps: expected the package optuna, found none: run `pip install optuna "
-        "'psycopg[binary]' sqlalchemy` (or `pdm sync --prod -G sweep`)"
+        "srnn sweep: expected the package optuna, found none: run `pip install optuna "
+        "'psycopg[binary]' sqlalchemy` (or `pdm install -G sweep`)"
     )

@@ -136,8 +136,11 @@ def export(**given: Any) -> None:
     """
     asked = _Asked(**given)
     for option, kinds in _OPTIONS.items():
-        if getattr(asked, option) is not None and asked.kind not in kinds:
-            raise InputError(f"--{option}: expected --to {' or '.join(kinds)} with it")
+        value = getattr(asked, option)
+        if value is not None and asked.kind not in kinds:
+            given_as = f"no-{option}" if value is False else option
+            expected = f"expected --to {' or '.join(kinds)} with it, found --to {asked.kind}"
+            raise InputError(f"--{given_as}: {expected}")
     from srnn.runs.recogniser import load
 
     recogniser = load(asked.run)

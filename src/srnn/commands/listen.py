@@ -100,7 +100,7 @@ def listen(
     is_chosen = threshold is not None or any("listen.threshold" in each for each in overrides)
     calibration = None if is_chosen else Calibration.of(run)
     if calibration:
-        calibration.expect(keys, run)
+        calibration.expect(keys, run, "calibrate anew, or set --threshold")
     thresholds = calibration.thresholds if calibration else {}
     chosen = "calibrated thresholds" if calibration else f"threshold {keys.threshold:g}"
     logger.info("listening: {}, {}", keys.mode, chosen)

@@ -8,11 +8,12 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 
-from srnn.export.clips import Clips
+from srnn.export.clips import Chosen, Clips, probabilities
+from srnn.runs.recogniser import Recogniser
 
-# What rounding errors may do: a spike that one of them moves changes a few clips a little.
-_MEDIAN = 1e-3  # of the largest difference of a probability in each clip
-_FRACTION = 0.98  # of the clips with the same label
+# Limits of rounding errors. One that moves a spike changes the probabilities of its clip.
+_MEDIAN = 1e-3  # at most: median over the clips of the largest difference of a probability
+_FRACTION = 0.98  # at least: fraction of the clips with the same label
 
 
 class Agreement(NamedTuple):
@@ -39,17 +40,26 @@ class Agreement(NamedTuple):
         return cls(len(computed), same, float(differences.max()), float(differences.median()))
 
     def expect(self, name: str) -> None:
-        """Raise a RuntimeError unless only rounding errors tell the two apart.
+        """Check that the probabilities are equal, up to rounding errors.
 
         At least 98 % of the labels must be the same, and the median difference at most 1e-3.
-        ``name`` is that of what was computed, for the message.
+
+        Parameters
+        ----------
+        name : str
+            Of the exported network, for the message.
+
+        Raises
+        ------
+        RuntimeError
+            If they are not.
         """
         fraction = self.same / self.clips
         if not (fraction >= _FRACTION and self.median <= _MEDIAN):  # NaN is wrong, too
             raise RuntimeError(
-                f"{name} computes something else than the network with its weights: expected "
-                f"{_FRACTION:.0%} of the labels and a median difference of {_MEDIAN:g}, found "
-                f"{fraction:.1%} and {self.median:.2g}"
+                f"{name} computes something else than the network with its weights: expected at "
+                f"least {_FRACTION:.0%} of the labels and a median difference of at most "
+                f"{_MEDIAN:g}, found {fraction:.1%} and {self.median:.2g}"
             )
 
     def line(self, name: str, other: str = "`srnn predict`") -> str:
@@ -58,6 +68,45 @@ class Agreement(NamedTuple):
             f"{name} against {other}: {self.same:,} of {self.clips:,} labels agree; difference of "
             f"the probabilities of a clip: largest {self.largest:.2g}, median {self.median:.2g}"
         )
+
+
+class Reference(NamedTuple):
+    """The clips that an exported network is compared on.
+
+    Attributes
+    ----------
+    clips : Clips
+    predicted : Tensor, shape (N, K)
+        Their probabilities by ``srnn predict``.
+    """
+
+    clips: Clips
+    predicted: Tensor
+
+    @classmethod
+    def of(cls, recogniser: Recogniser, chosen: Chosen) -> Self:
+        """Classify the chosen clips; errors are those of `Chosen.clips`."""
+        clips = chosen.clips(recogniser)
+        return cls(clips, probabilities(recogniser, clips.samples))
+
+    def expect_equal(self, name: str, computed: Tensor) -> list[str]:
+        """Check that an exported network computes the same; errors are those of `Agreement.expect`.
+
+        Parameters
+        ----------
+        name : str
+            Of the exported network, for messages.
+        computed : Tensor, shape (N, K)
+
+        Returns
+        -------
+        list of str
+            How far they agree, and the accuracy of both, if that is known.
+        """
+        agreement = Agreement.of(computed, self.predicted)
+        agreement.expect(name)
+        accuracies = accuracy_lines(name, computed, self.predicted, self.clips)
+        return [agreement.line(name), *accuracies]
 
 
 def accuracy_lines(name: str, computed: Tensor, predicted: Tensor, clips: Clips) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""Clips that an exported network is compared on, and what the package itself answers.
+"""Clips that an exported network is compared on, and their probabilities by this package.
 
 Legend: N clips, S samples of a clip, C channels, T frames, M mel bands, K labels.
 """
@@ -23,7 +23,8 @@ from srnn.runs.recogniser import Recogniser
 from srnn.training.spotter import Spotter
 from srnn.training.waveforms import Waveforms
 
-_BATCH = 64  # clips that are classified at a time
+BATCH = 64
+"""Clips that are classified at a time."""
 
 
 class Clips(NamedTuple):
@@ -44,15 +45,20 @@ class Clips(NamedTuple):
     labels: Tensor | None
     origin: str
 
-    def sounds(self, recogniser: Recogniser, with_features: bool) -> Tensor:
-        """Return what a program takes, float32.
+    @property
+    def summary(self) -> str:
+        """Their number and origin, for messages."""
+        return f"{len(self.samples):,} clips: {self.origin}"
 
-        With features in the program, the samples (N, S), in [-1, 1); else the features of the
-        clips (N, C, T, M), not normalised.
+    def inputs(self, recogniser: Recogniser, with_features: bool) -> Tensor:
+        """Return the inputs of a program, float32.
+
+        If the program computes the features, they are the samples (N, S), in [-1, 1); else the
+        features of the clips (N, C, T, M), not normalised.
         """
         if with_features:
             return self.samples.float() / FULL_SCALE
-        return torch.cat([recogniser.extract(each) for each in self.samples.split(_BATCH)])
+        return torch.cat([recogniser.extract(each) for each in self.samples.split(BATCH)])
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Chosen:
     recordings : tuple of Path
         Files, folders and patterns: these instead, if there are any.
     count : int >= 1
-        The most clips.
+        Maximum number of clips.
     """
 
     dataroot: Path | None = None
@@ -142,7 +148,7 @@ def probabilities(
     ``spotter`` replaces the network of the recogniser, if given.
     """
     spotter = spotter or recogniser.spotter
-    batches = samples.split(_BATCH)
+    batches = samples.split(BATCH)
     return torch.cat(
         [spotter(recogniser.extract(each)).log_probabilities.exp() for each in batches]
     )

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srnn.export.agreement import Agreement, accuracy_lines, time_line
-from srnn.export.clips import Chosen, probabilities
+from srnn.export.agreement import Reference, time_line
+from srnn.export.clips import BATCH, Chosen
 from srnn.export.program import Program, Step, clip_program, description, step_program
 from srnn.export.requirements import expect_file, scale_of
 from srnn.files import write_atomically
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 OPSET = 20
 """Version of the operators."""
-
-_BATCH = 64  # clips that are classified at a time
 
 
 def export_onnx(
@@ -58,17 +56,16 @@ def export_onnx(
     Raises
     ------
     InputError
-        If a package is missing, the network does not judge clips one by one, there are no clips, or
+        If a package is missing, the normalisation depends on the batch, there are no clips, or
         nothing can be written.
     RuntimeError
-        If a model computes something else. Nothing is written then.
+        If ONNX lacks an operator, or a model computes something else. Nothing is written then.
     """
     expect_packages("srnn export --to onnx", "export", "onnx", "onnxruntime", "onnxscript")
     expect_file(output, ".onnx")
     scale_of(recogniser.spotter.normaliser, "onnx")
-    clips = chosen.clips(recogniser)
-    predicted = probabilities(recogniser, clips.samples)
-    sounds = clips.sounds(recogniser, with_features)
+    reference = Reference.of(recogniser, chosen)
+    clips = reference.clips
 
     begun = time.perf_counter()
     clip = model(clip_program(recogniser, with_features), description(recogniser))
@@ -76,13 +73,13 @@ def export_onnx(
     step = model(step_program(recogniser), {**description(recogniser), "initial_state": initial})
     made = time.perf_counter() - begun
 
+    inputs = clips.inputs(recogniser, with_features)
     begun = time.perf_counter()
-    computed = run_clips(clip, sounds)
+    computed = run_clips(clip, inputs)
     seconds = time.perf_counter() - begun
-    agreement = Agreement.of(computed, predicted)
-    agreement.expect("the ONNX model")
-    stepwise = Agreement.of(run_steps(step, clips.sounds(recogniser, False)), predicted)
-    stepwise.expect("the ONNX model of a step")
+    findings = reference.expect_equal("the ONNX model", computed)
+    stepwise = run_steps(step, clips.inputs(recogniser, with_features=False))
+    findings += reference.expect_equal("the ONNX model of a step", stepwise)
 
     beside = output.with_name(f"{output.stem}-step.onnx")
     lines = []
@@ -94,28 +91,38 @@ def export_onnx(
         [
             *reversed(lines),
             f"opset {OPSET}, made in {made:.0f} s",
-            f"checked by onnxruntime on {len(clips.samples):,} clips: {clips.origin}",
-            agreement.line("clips"),
-            stepwise.line("steps"),
-            *accuracy_lines("ONNX", computed, predicted, clips),
+            f"checked by onnxruntime on {clips.summary}",
+            *findings,
             time_line(seconds, clips, recogniser.config.srnn.sample_rate),
         ]
     )
 
 
 def model(program: Program, metadata: Mapping[str, Any]) -> "ModelProto":
-    """Return a traced program as an ONNX model, with metadata, each value as JSON."""
+    """Return a traced program as an ONNX model, with metadata, each value as JSON.
+
+    Raises
+    ------
+    RuntimeError
+        If ONNX lacks an operator for an operation of the neurons.
+    """
     import onnx
 
     with _quiet():
-        exported = torch.onnx.export(
-            program.traced,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=program.inputs,
-            output_names=program.outputs,
-            verbose=False,
-        )
+        try:
+            exported = torch.onnx.export(
+                program.traced,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=program.inputs,
+                output_names=program.outputs,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:  # of a neuron of the user's own: pages
+            first = str(_cause(error)).strip().partition("\n")[0]
+            raise RuntimeError(
+                f"srnn.neuron: torch.onnx.export cannot convert its operations: {first}"
+            ) from error
     assert exported is not None
     made = exported.model_proto
     onnx.helper.set_model_props(made, {name: json.dumps(each) for name, each in metadata.items()})
@@ -130,14 +137,21 @@ def model(program: Program, metadata: Mapping[str, Any]) -> "ModelProto":
     return made
 
 
-def run_clips(clip: "ModelProto", sounds: Tensor) -> Tensor:
+def _cause(error: BaseException) -> BaseException:
+    """Return the error that an error results from; its own text is advice to developers."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def run_clips(clip: "ModelProto", inputs: Tensor) -> Tensor:
     """Return the probabilities (N, K) that a model of clips computes of samples or features."""
     session = _session(clip)
     (name,) = (each.name for each in session.get_inputs())
     return torch.cat(
         [
             torch.from_numpy(session.run(["probabilities"], {name: some.numpy()})[0])
-            for some in sounds.split(_BATCH)
+            for some in inputs.split(BATCH)
         ]
     )
 
@@ -179,7 +193,7 @@ def _session(some: "ModelProto") -> Any:
 
 
 def _initial_state(recogniser: Recogniser) -> dict[str, Any]:
-    """Return the state before the first step by name, where it is not 0: a number, or one each."""
+    """Return the state before the first step by name, where it is not 0, a number or a list."""
     step = Step(recogniser)
     found: dict[str, Any] = {}
     for name, values in zip(step.state_names, step.initial_state(1), strict=True):
@@ -208,7 +222,7 @@ def _graphs(graph: "GraphProto") -> Iterator["GraphProto"]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch's exporter from telling of packages that nothing here needs, and of its own."""
+    """Suppress the warnings of torch's exporter: of missing packages, which are not needed here."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""A trained network as modules that `torch.export` takes, in PyTorch's own operators alone.
+"""A trained network as modules that `torch.export` takes, with only PyTorch's own operators.
 
 Both are traced from the definitions of the package, so that any kind of neuron can be exported. A
 clip is a loop over the step, `torch.scan`: its program does not grow with the length of a clip.
@@ -139,9 +139,9 @@ class Clip(nn.Module):
         self.extract = Features(recogniser.extract) if with_features else None
         self.step = Step(recogniser)
 
-    def forward(self, sound: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Map samples or features to probabilities of the labels, shape (B, K)."""
-        features = sound if self.extract is None else self.extract(sound)
+        features = inputs if self.extract is None else self.extract(inputs)
         frames = features.permute(2, 0, 1, 3)  # (T, B, C, M)
         state = tuple(each.clone() for each in self.step.initial_state(frames.shape[1]))
         after, _ = scan(self._one, state, frames)
@@ -180,7 +180,7 @@ def clip_program(recogniser: Recogniser, with_features: bool) -> Program:
     """
     spec = recogniser.extract.spec
     example = torch.zeros(_CLIPS, *((spec.size,) if with_features else spec.shape))
-    traced = _trace(Clip(recogniser, with_features), (example,), {"sound": _open()})
+    traced = _trace(Clip(recogniser, with_features), (example,), {"inputs": _open()})
     return Program(traced, ["samples" if with_features else "features"], ["probabilities"])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""What all kinds of export expect: a network that judges clips one by one, and a file to write."""
+"""Checks before an export: of the file to write, and of the normalisation of the network."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def scale_of(normaliser: Normaliser, kind: str) -> Tensor:
     Raises
     ------
     InputError
-        If each batch has its own.
+        If the normalisation depends on the batch.
     """
     if normaliser.scale is None:
         raise InputError(

@@ -3,6 +3,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srnn.export.agreement import Agreement, accuracy_lines
-from srnn.export.clips import Chosen, probabilities
+from srnn.export.agreement import Reference
+from srnn.export.clips import Chosen
 from srnn.export.program import Program, clip_program, description
 from srnn.export.requirements import expect_file, scale_of
 from srnn.files import write_atomically
@@ -24,7 +25,7 @@ from srnn.runs.recogniser import Recogniser
 METADATA = "srnn.json"
 """Name of the metadata in the file, see `description`."""
 
-_SCRIPT = Path(__file__).with_name("run_program.py")
+_SCRIPT = Path(__file__).parent / "standalone" / "run_program.py"
 
 
 def export_torch(
@@ -50,30 +51,26 @@ def export_torch(
     Raises
     ------
     InputError
-        If the network does not judge clips one by one, there are no clips, or nothing can be
-        written.
+        If the normalisation depends on the batch, there are no clips, or nothing can be written.
     RuntimeError
         If the program computes something else, or does not load. Nothing is written then.
     """
     expect_file(output, ".pt2")
     scale_of(recogniser.spotter.normaliser, "torch")
-    clips = chosen.clips(recogniser)
-    predicted = probabilities(recogniser, clips.samples)
+    reference = Reference.of(recogniser, chosen)
     begun = time.perf_counter()
     program = clip_program(recogniser, with_features)
     content = to_bytes(program, recogniser)
     made = time.perf_counter() - begun
-    computed = run(content, clips.sounds(recogniser, with_features))
-    agreement = Agreement.of(computed, predicted)
-    agreement.expect("the program")
+    computed = run(content, reference.clips.inputs(recogniser, with_features))
+    findings = reference.expect_equal("the program", computed)
     write_atomically(output, content)
     return "\n".join(
         [
             f"{output}: {len(content):,} bytes, {program.inputs[0]} to probabilities",
             f"PyTorch {torch.__version__}, made in {made:.0f} s",
-            f"checked without this package on {len(clips.samples):,} clips: {clips.origin}",
-            agreement.line("the program"),
-            *accuracy_lines("the program", computed, predicted, clips),
+            f"checked without this package on {reference.clips.summary}",
+            *findings,
         ]
     )
 
@@ -88,13 +85,15 @@ def to_bytes(program: Program, recogniser: Recogniser) -> bytes:
     return file.getvalue()
 
 
-def run(content: bytes, sounds: Tensor) -> Tensor:
+def run(content: bytes, inputs: Tensor) -> Tensor:
     """Return the probabilities (N, K) that the program in a file computes, without this package.
+
+    Another process runs it, which finds the other packages where this one does.
 
     Parameters
     ----------
     content : bytes
-    sounds : Tensor, shape (N, ...)
+    inputs : Tensor, shape (N, ...)
         The samples or features of N clips.
 
     Raises
@@ -105,9 +104,10 @@ def run(content: bytes, sounds: Tensor) -> Tensor:
     with tempfile.TemporaryDirectory() as place:
         program, given, found = (Path(place, name) for name in ("a.pt2", "in.npy", "out.npy"))
         program.write_bytes(content)
-        np.save(given, sounds.numpy())
-        command = [sys.executable, "-I", str(_SCRIPT), *map(str, (program, given, found))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        np.save(given, inputs.numpy())
+        command = [sys.executable, str(_SCRIPT), *map(str, (program, given, found))]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise RuntimeError(f"the program does not run without this package: {last}")

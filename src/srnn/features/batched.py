@@ -18,9 +18,6 @@ from torch import Tensor, nn
 from srnn.features.filters import hann, mel_weights, slope
 from srnn.features.reference import PCEN_GAIN, ROUNDING, MelSpec, smoothing
 
-FULL_SCALE = 2**15
-"""Full scale of 16-bit samples."""
-
 # Bytes of the largest tensor of a part. On a CPU with the cache in mind (between half and twice as
 # much the time differs by 5 %); elsewhere to keep the memory needed below 200 MB.
 _CPU_PART, _PART = 1_600_000, 2**25
@@ -94,7 +91,7 @@ class MelFeatures(nn.Module):
             peak = torch.maximum(padded.amax(dim=1), -padded.amin(dim=1))[:, None]
             padded /= torch.where(peak > 0, peak, 1)
         elif not waveforms.is_floating_point():
-            padded /= FULL_SCALE
+            padded *= 2**-15
         return self.power(padded)
 
     def power(self, samples: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ The form follows Mitchell et al. 2019, https://doi.org/10.1145/3287560.3287596.
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
+from urllib.parse import urlsplit
 
 from srnn.config import Config
 from srnn.data.labels import SILENCE, UNKNOWN, keywords
@@ -38,13 +39,19 @@ _SPEECH_COMMANDS = (
 
 
 def public(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the weights and the configuration of a network, without what training goes on from.
+    """Return the weights and the configuration of a network, without the state of training.
 
-    It has neither card nor calibration. Paths of the machine that trained it are replaced by their
-    defaults.
+    It has neither card nor calibration. It has no paths of the machine that trained it: data root
+    and cache have their defaults, and of data sets and negatives only the names remain.
     """
     config = checkpoint.parsed_config()
-    data = _with_defaults(config.data, "dataroot", "cache")
+    data = _with_defaults(config.data, "dataroot", "cache").model_copy(
+        update={
+            "gsc_url": _base_name(config.data.gsc_url),
+            "test_url": _base_name(config.data.test_url),
+            "negatives": tuple(map(_base_name, config.data.negatives)),
+        }
+    )
     plain = config.model_copy(update={"data": data}).model_dump(mode="json")
     return replace(checkpoint, config=plain, training=None, card="", calibration=None)
 
@@ -109,12 +116,14 @@ def expect_place(into: Path) -> None:
     Raises
     ------
     InputError
-        If the folder does not exist.
+        If the folder does not exist, or the file is a folder.
     """
     folder = into.parent if into.suffix == SHARED else into
-    if not folder.is_dir() or (into.suffix == SHARED and into.is_dir()):
-        expected = f"a folder, or a file NAME{SHARED} in one"
-        raise InputError(f"--into {into}: expected {expected}, found none")
+    expected = f"--into {into}: expected a folder, or a file NAME{SHARED} in one"
+    if not folder.is_dir():
+        raise InputError(f"{expected}, found none")
+    if into.suffix == SHARED and into.is_dir():
+        raise InputError(f"{expected}, found a folder of that name")
 
 
 def write(into: Path, name: str, checkpoint: Checkpoint, text: str) -> Path:
@@ -147,6 +156,14 @@ def write(into: Path, name: str, checkpoint: Checkpoint, text: str) -> Path:
 def _with_defaults(keys: Keys, *names: str) -> Keys:
     fields = type(keys).model_fields
     return keys.model_copy(update={name: fields[name].default for name in names})
+
+
+def _base_name(place: str) -> str:
+    """Return the last part of a path or of a file URL; other URLs and names are returned as is."""
+    parts = urlsplit(place)
+    if "://" in place and parts.scheme != "file":
+        return place
+    return PurePath(parts.path if parts.scheme == "file" else place).name or place
 
 
 def _network(checkpoint: Checkpoint, config: Config) -> Iterator[str]:
@@ -195,7 +212,7 @@ def _data(config: Config) -> Iterator[str]:
 
 def _limits(official: OfficialEvaluation) -> Iterator[str]:
     """Yield what it is not good for."""
-    yield _wrapped("- It knows these words alone, as the speakers of its data say them.")
+    yield _wrapped("- It recognises only the words above, as the speakers of its data say them.")
     if official.false_keywords is not None:
         yield _wrapped(
             f"- {official.false_keywords:.1%} of other words are taken for a keyword (the "

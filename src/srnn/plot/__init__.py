@@ -15,13 +15,13 @@ Fractions are drawn in percent, times in milliseconds.
 from srnn.plot.classes import confusion, firing_by_class, per_class
 from srnn.plot.clips import clip
 from srnn.plot.comparison import compare
+from srnn.plot.coordinates import parallel
 from srnn.plot.curves import accuracy, firing, loss
 from srnn.plot.decisions import decision, decision_step
 from srnn.plot.energies import energy
 from srnn.plot.files import picture_format, save
 from srnn.plot.fronts import pareto, pareto_front
 from srnn.plot.neurons import SATURATED, firing_by_neuron, neuron, raster, time_constants
-from srnn.plot.parallel import parallel
 from srnn.plot.sounds import features, inputs, waveform
 from srnn.plot.theme import Palette, dress, palette, plain, theme
 from srnn.plot.tradeoffs import tradeoff

@@ -33,7 +33,7 @@ def pareto_front(accuracies: ArrayLike, spikes: ArrayLike) -> NDArray[np.bool_]:
     Raises
     ------
     InputError
-        If there are not as many of both, or a value is NaN.
+        If there are not as many of both, or a value is not finite.
     """
     accuracy, spike = _finite("accuracies", accuracies), _finite("spikes", spikes)
     expect_count("spikes", "values", len(spike), len(accuracy))
@@ -76,8 +76,8 @@ def pareto(
     Raises
     ------
     InputError
-        If there is not one of each for each setting, or an accuracy or a number of spikes is NaN
-        or negative.
+        If there is not one of each for each setting, an accuracy or a number of spikes is not
+        finite, or a number of spikes is negative.
     """
     on_front = pareto_front(accuracies, spikes)
     percent, x = 100 * _finite("accuracies", accuracies), _finite("spikes", spikes)

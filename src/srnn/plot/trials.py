@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MPL-2.0
-"""The trials of a sweep one after the other, epoch by epoch, and what their keys matter.
+"""The trials of a sweep: their results in order, learning curves, and how much keys matter.
 
 Legend: N trials, K keys.
 """
@@ -19,7 +19,7 @@ from srnn.plot.curves import Metrics
 from srnn.plot.theme import dress, key, plain
 
 _FAINTEST = 0.2  # opacity of the worst of what is shaded by its result
-_BY_CHANCE = 0.3  # opacity of a bar that tells nothing
+_BY_CHANCE = 0.3  # opacity of a bar that does not exceed chance
 
 
 def strengths(results: ArrayLike) -> list[float]:
@@ -30,8 +30,8 @@ def strengths(results: ArrayLike) -> list[float]:
     """
     values = np.asarray(results, np.float64)
     distinct, ranks = np.unique(np.nan_to_num(values, nan=-math.inf), return_inverse=True)
-    shares = ranks / max(1, len(distinct) - 1) if len(distinct) > 1 else np.ones(len(values))
-    return [float(_FAINTEST + (1 - _FAINTEST) * share) for share in shares]
+    fractions = ranks / (len(distinct) - 1) if len(distinct) > 1 else np.ones(len(values))
+    return [float(_FAINTEST + (1 - _FAINTEST) * fraction) for fraction in fractions]
 
 
 def history(
@@ -123,7 +123,7 @@ def trial_curves(
 def importance(
     axes: Axes,
     keys: Sequence[str],
-    shares: Mapping[str, ArrayLike],
+    importances: Mapping[str, ArrayLike],
     *,
     chance: Mapping[str, ArrayLike] | None = None,
 ) -> Axes:
@@ -133,25 +133,26 @@ def importance(
     ----------
     axes : Axes
     keys : sequence of str, K
-    shares : mapping of str to array of shape (K,), 0 to 1
-        Importances for each result, by its name.
+    importances : mapping of str to array of shape (K,), 0 to 1
+        Of each key for each result, by the name of the result.
     chance : mapping of str to array of shape (K,), optional
-        What importances reach by chance, for each result; bars that do not exceed it are faint.
+        The importances that keys reach by chance, for each result; bars that do not exceed it are
+        faint.
 
     Raises
     ------
     InputError
         If there is no key or no result, or not one importance for each key.
     """
-    if not keys or not shares:
-        raise InputError("shares: expected importances of a key or more, found none")
+    if not keys or not importances:
+        raise InputError("importances: expected those of a key or more, found none")
     colours = dress(axes, "importance (%)", "")
-    thickness = 0.8 / len(shares)
+    thickness = 0.8 / len(importances)
     handles = []
-    for number, (name, values) in enumerate(shares.items()):
+    for number, (name, values) in enumerate(importances.items()):
         percent = 100 * array(name, values, "(K,)")
         expect_count(name, "importances", len(percent), len(keys))
-        places = np.arange(len(keys)) + thickness * (number - (len(shares) - 1) / 2)
+        places = np.arange(len(keys)) + thickness * (number - (len(importances) - 1) / 2)
         colour = colours.colours[number % len(colours.colours)]
         limits = np.zeros(len(keys)) if chance is None else array(name, chance[name], "(K,)")
         expect_count(f"chance of {name}", "importances", len(limits), len(keys))

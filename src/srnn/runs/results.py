@@ -4,6 +4,7 @@
 import statistics
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,11 +61,17 @@ def parse_json(kind: type[T], text: str | bytes, source: str, expected: str) -> 
         If it is something else.
     """
     try:
-        return TypeAdapter(kind).validate_json(text)
+        value: T = _adapter(kind).validate_json(text)  # type: ignore[arg-type] # it is hashable
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"{each}: " for each in first["loc"])
         raise InputError(f"{source}: expected {expected}, found {place}{first['msg']}") from error
+    return value
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -82,5 +89,8 @@ def std(values: Iterable[float | None]) -> float | None:
 def _text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{file}: expected text in UTF-8, found {error}") from error
+    except OSError as error:
+        found = "none" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise InputError(f"{file}: expected a file, found {found}") from error

@@ -6,17 +6,19 @@ Arbitrary Subspaces", IJCAI 2023, https://arxiv.org/abs/2304.10255.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
 
 from srnn.sweeps.study import SweepStudy
 from srnn.sweeps.table import TrialRow
 
 NEEDED = 20
-"""Finished trials without which nothing is said."""
+"""The fewest finished trials from which importances are computed."""
 
 SHUFFLES = 100
 # The fraction of the trials that counts as good. Optuna's 0.1 is for many more trials. In simulated
@@ -34,19 +36,19 @@ class Importance(NamedTuple):
 
     Attributes
     ----------
-    shares : dict of str to float, 0 to 1
+    importances : dict of str to float, 0 to 1
         By ``table.key``, the greatest first; their sum is 1.
     chance : dict of str to float >= 0
-        What 95 % of `SHUFFLES` shuffles of the results among the trials do not exceed, in the same
-        unit: a share below it says nothing. It may exceed 1.
+        The 95 % quantile of the importances in `SHUFFLES` shuffles of the results among the trials.
+        An importance that does not exceed it is not distinguishable from chance. It may exceed 1.
     """
 
-    shares: dict[str, float]
+    importances: dict[str, float]
     chance: dict[str, float]
 
 
 def importance(study: SweepStudy, rows: Sequence[TrialRow], figure: str) -> Importance | str:
-    """Return how much the keys matter for a figure of `RunResult`, or why that cannot be said.
+    """Return how much the keys matter for a figure of `RunResult`, or why that is unknown.
 
     Importance is how far the distribution of a key among the better half of the finished trials
     (the fewest spikes, or the highest of another figure) departs from that among all of them.
@@ -55,7 +57,7 @@ def importance(study: SweepStudy, rows: Sequence[TrialRow], figure: str) -> Impo
     ----------
     study : SweepStudy
     rows : sequence of TrialRow
-        Its trials.
+        Its trials, as they were read. The study may have more by now.
     figure : str
     """
     values = {
@@ -75,17 +77,16 @@ def importance(study: SweepStudy, rows: Sequence[TrialRow], figure: str) -> Impo
         return "two keys or more that differ between finished trials are needed"
     if len(set(values.values())) == 1:
         return "it is the same in all finished trials"
-    found = _divergences(study, keys, values, figure)
+    fixed = _copy_of(study, values)
+    # The evaluator takes low results for good ones.
+    results = (1.0 if figure == "spikes" else -1.0) * np.array([*values.values()])
+    found = _divergences(fixed, keys, results.tolist())
     total = sum(found.values())
     if not total:
         return "the better half of the trials has the same keys as all of them"
     rng = np.random.default_rng(_SEED)
-    results = list(values.values())
     shuffled = [
-        _divergences(
-            study, keys, dict(zip(values, rng.permutation(results).tolist(), strict=True)), figure
-        )
-        for _ in range(SHUFFLES)
+        _divergences(fixed, keys, rng.permutation(results).tolist()) for _ in range(SHUFFLES)
     ]
     by_chance = {key: float(np.quantile([s[key] for s in shuffled], _LEVEL)) for key in keys}
     return Importance(
@@ -94,17 +95,33 @@ def importance(study: SweepStudy, rows: Sequence[TrialRow], figure: str) -> Impo
     )
 
 
+def _copy_of(study: SweepStudy, numbers: Iterable[int]) -> optuna.Study:
+    """Return a study in memory with some of the trials, in the order of ``numbers``.
+
+    Optuna queries the study in each evaluation. Trials that finish meanwhile would have no result,
+    and a server would be asked hundreds of times.
+    """
+    trials = {trial.number: trial for trial in study.trials()}
+    copy = optuna.create_study()
+    for number in numbers:
+        params, distributions = trials[number].params, trials[number].distributions
+        copy.add_trial(create_trial(params=params, distributions=distributions, value=0.0))
+    return copy
+
+
 def _divergences(
-    study: SweepStudy, keys: Sequence[str], values: Mapping[int, float], figure: str
+    study: optuna.Study, keys: Sequence[str], results: Sequence[float]
 ) -> dict[str, float]:
-    """Return the Pearson divergence between the good trials and all of them, for each key."""
-    sign = 1.0 if figure == "spikes" else -1.0  # the evaluator takes low values for good ones
+    """Return the Pearson divergence between the good trials and all of them, for each key.
+
+    ``results`` are in the order of the trials of the study; low ones are good.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it reminds of that, and that `normalize` is experimental
         return get_param_importances(
-            study.study,
+            study,
             evaluator=PedAnovaImportanceEvaluator(target_quantile=_GOOD),
             params=list(keys),
             normalize=False,  # a sum of 1 would make one of the keys important by chance, too
-            target=lambda trial: sign * values[trial.number],
+            target=lambda trial: results[trial.number],
         )

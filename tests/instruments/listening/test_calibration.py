@@ -54,14 +54,18 @@ def test_a_calibration_is_kept_with_the_run(tmp_path: Path) -> None:
     assert found.model_copy(update={"network": ""}) == made
     other = KEYS.model_copy(update={"interval": 50.0})
     assert found.holds_for(KEYS, tmp_path)
-    found.expect(KEYS, tmp_path)
+    found.expect(KEYS, tmp_path, "calibrate anew")
     assert not found.holds_for(other, tmp_path)
-    with pytest.raises(InputError, match=r"listen\.interval = 50\.0, found one for 100\.0"):
-        found.expect(other, tmp_path)
+    with pytest.raises(
+        InputError, match=r"listen\.interval = 50\.0, found one for 100\.0: calibrate anew"
+    ):
+        found.expect(other, tmp_path, "calibrate anew")
     checkpoint.write_bytes(b"other weights")
     assert not found.holds_for(KEYS, tmp_path)
-    with pytest.raises(InputError, match=r"expected a calibration of the network in .* of another"):
-        found.expect(KEYS, tmp_path)
+    with pytest.raises(
+        InputError, match=r"expected a calibration of the network in .* of another: calibrate anew"
+    ):
+        found.expect(KEYS, tmp_path, "calibrate anew")
     for content in (b'{"thresholds": {"yes": 2}}', b"\xff", b"{", b"[]"):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"expected a calibration, found [^:]"):

@@ -250,15 +250,30 @@ def test_the_keys_that_matter_exceed_chance() -> None:
         for figure, key in (("accuracy", "learning_rate"), ("spikes", "network_size")):
             found = importance(study, rows(study), figure)
             assert isinstance(found, Importance)
-            assert next(iter(found.shares)) == f"srnn.{key}"
-            assert sum(found.shares.values()) == pytest.approx(1)
-            above = [name for name, share in found.shares.items() if share > found.chance[name]]
+            assert next(iter(found.importances)) == f"srnn.{key}"
+            assert sum(found.importances.values()) == pytest.approx(1)
+            above = [name for name, each in found.importances.items() if each > found.chance[name]]
             assert above == [f"srnn.{key}"]
         shown, _ = reported()
     assert "importance" in figures()
     texts = " ".join(shown.texts["p"])
     assert "PED-ANOVA: " in texts
     assert "sampler tpe" not in texts  # of which the page warns
+
+
+def test_importance_is_that_of_the_trials_that_were_read() -> None:
+    """A trial that finishes after them, or without the figure, is left out."""
+    with studied() as study:
+        for number in range(NEEDED):
+            finish(study, [0.5 + number / 100], 100.0)
+        with claimed(study) as claim:  # finished, without a result
+            study.tell(claim, 1.0, [0.9])
+        read = rows(study)
+        expected = importance(study, read, "accuracy")
+        assert isinstance(expected, Importance)
+        finish(study, [0.9], 300.0)
+        assert importance(study, read, "accuracy") == expected
+        assert isinstance(importance(study, rows(study), "accuracy"), Importance)
 
 
 # What the command takes.

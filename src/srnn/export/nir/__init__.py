@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from srnn.export.agreement import Agreement, accuracy_lines
-from srnn.export.clips import Chosen, probabilities
+from srnn.export.agreement import Reference
+from srnn.export.clips import Chosen
 from srnn.export.nir.evaluation import evaluate
 from srnn.export.nir.graph import OUTPUT, graph_of
 from srnn.export.requirements import expect_file
@@ -51,24 +51,20 @@ def export_nir(recogniser: Recogniser, output: Path, *, chosen: Chosen) -> str:
 
     expect_file(output, ".nir")
     graph = graph_of(recogniser)
-    clips = chosen.clips(recogniser)
-    predicted = probabilities(recogniser, clips.samples)
+    reference = Reference.of(recogniser, chosen)
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "graph.nir")
         nir.write(file, graph)
         content, again = file.read_bytes(), nir.read(file)
-    computed = run(again, recogniser, clips.sounds(recogniser, with_features=False))
-    agreement = Agreement.of(computed, predicted)
-    agreement.expect("the NIR graph")
+    inputs = reference.clips.inputs(recogniser, with_features=False)
+    findings = reference.expect_equal("the NIR graph", run(again, recogniser, inputs))
     write_atomically(output, content)
     return "\n".join(
         [
             f"{output}: {len(content):,} bytes, {len(graph.nodes)} nodes, features to potentials "
             f"of the readout; time step {recogniser.step / 1000:g} s, forward Euler",
-            f"read back by nir {nir.version}, and evaluated on {len(clips.samples):,} clips: "
-            f"{clips.origin}",
-            agreement.line("NIR"),
-            *accuracy_lines("NIR", computed, predicted, clips),
+            f"read back by nir {nir.version}, and evaluated on {reference.clips.summary}",
+            *findings,
         ]
     )
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """A plain evaluation of a NIR graph: the nodes that an export has, one time step after another.
 
-No public simulator has all of these nodes, so that the graph that was read back from its file is
-computed here, from what it says alone. (nirtorch computes the same, given modules for the nodes
-that it lacks; a test does so.)
+No public simulator has all of these nodes, so the graph that was read back from its file is
+computed here. Only the file is used, not the network. (nirtorch computes the same, given modules
+for the nodes that it lacks; a test does so.)
 
 Legend: T time steps, N clips, I inputs.
 """
@@ -79,7 +79,7 @@ class _Node:
         self._potential = torch.zeros(())
 
     def advance(self, received: Tensor) -> Tensor:
-        """Return what the node sends in this time step, given the sum of what reaches it."""
+        """Return what the node sends in this time step, given the sum of its inputs."""
         values = self._values
         match self._kind:
             case "Affine" | "Linear":

@@ -7,8 +7,8 @@ constants; those of this package are reset by subtraction. A neuron is therefore
 nodes: leaky integrators (LI), a step function (Threshold) and factors (Scale).
 
 A leaky integrator, tau v' = v_leak - v + r I, is here v_t = decay v_{t-1} + (1 - decay) I_t by
-forward Euler with the time step dt, where tau = dt / (1 - decay), r = 1 and v_leak = 0. What
-reaches it on an edge of a cycle is of the time step before.
+forward Euler with the time step dt, where tau = dt / (1 - decay), r = 1 and v_leak = 0. On
+an edge of a cycle it receives the value of the time step before.
 
 Legend: F inputs, H neurons, R outputs.
 """
@@ -105,13 +105,12 @@ def graph_of(recogniser: Recogniser) -> "NIRGraph":
     """Return a trained network as a graph.
 
     Its input are the features of a time step (F,), not normalised, channel by channel; its output
-    are the potentials of the readout (R,). The metadata have the time step and the rest of what it
-    means, see `_metadata`.
+    are the potentials of the readout (R,). For its metadata see `_metadata`.
 
     Raises
     ------
     InputError
-        If NIR cannot express it; the line says what NIR lacks.
+        If NIR has no nodes for the network; the message names what is missing.
     """
     import nir
     import numpy as np
@@ -175,8 +174,8 @@ def _adaptive_current(
 ) -> str:
     """Add adaptive-current neurons, see `srnn.network.neurons.adaptive_current`.
 
-    Their potential takes up the adaptation w of the same time step. Here all is of the step before:
-    w_t is replaced by rho w_{t-1} + a u_{t-1} + c s_{t-1}.
+    In their definition the potential depends on the adaptation w of the same time step. Here it
+    depends on values of the step before: w_t is replaced by rho w_{t-1} + a u_{t-1} + c s_{t-1}.
     """
     alpha, rho, a, c = parameters
     potential = graph.integrator(f"{name}_potential", alpha, current)
@@ -211,10 +210,10 @@ def _composition(neuron: Neuron) -> _Composition:
 
 
 def _metadata(recogniser: Recogniser) -> dict[str, str]:
-    """Return what the graph does not tell, each value as JSON.
+    """Return the metadata, each value as JSON.
 
-    Beside `description`: ``dt`` (s), ``integration``, and ``readout``: how the potentials become
-    probabilities.
+    They have the fields of `description`, and ``dt`` (s), ``integration``, and ``readout``: how the
+    potentials become probabilities.
     """
     network = recogniser.spotter.network
     readout = network.readout.readout

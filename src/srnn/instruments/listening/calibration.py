@@ -90,23 +90,31 @@ class Calibration(BaseModel):
         """Return whether it was made for these keys, and for the network that is in the run."""
         return not self._different(keys) and self._is_of(run)
 
-    def expect(self, keys: ListenKeys, run: Path) -> None:
+    def expect(self, keys: ListenKeys, run: Path, remedy: str) -> None:
         """Check that it was made for these keys, and for the network that is in the run.
+
+        Parameters
+        ----------
+        keys : ListenKeys
+        run : Path
+            As `of` takes it.
+        remedy : str
+            What the user can do, for the message.
 
         Raises
         ------
         InputError
-            For which others it was.
+            If it was made for others.
         """
         for name in self._different(keys):
             raise InputError(
                 f"{_place(run)}: expected a calibration for listen.{name} = {getattr(keys, name)}, "
-                f"found one for {getattr(self, name)}: calibrate anew, or set --threshold"
+                f"found one for {getattr(self, name)}: {remedy}"
             )
         if not self._is_of(run):
             raise InputError(
                 f"{_place(run)}: expected a calibration of the network in {run}, found one of "
-                "another: calibrate anew, or set --threshold"
+                f"another: {remedy}"
             )
 
     def _is_of(self, run: Path) -> bool:
@@ -141,7 +149,8 @@ def kept_with(checkpoint: Checkpoint, run: Path) -> Checkpoint:
     calibration = Calibration.of(run)
     if calibration is None:
         return replace(checkpoint, calibration=None)
-    calibration.expect(checkpoint.parsed_config().listen, run)
+    keys = checkpoint.parsed_config().listen
+    calibration.expect(keys, run, f"calibrate anew, or remove {FILE}")
     kept = calibration.model_copy(update={"network": ""}).model_dump(mode="json")
     return replace(checkpoint, calibration=kept)
 

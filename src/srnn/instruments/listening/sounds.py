@@ -25,6 +25,7 @@ from srnn.data.audio import (
 )
 from srnn.data.levels import FULL_SCALE
 from srnn.errors import InputError, printable
+from srnn.packages import expect_packages
 
 _BLOCK = 0.1  # seconds of a live sound that are read at a time
 _LONG_BLOCK = 1.0  # seconds of a recording that are read at a time
@@ -143,7 +144,7 @@ def microphone(sample_rate: int, device: str | None = None) -> Iterator[Tensor]:
     Raises
     ------
     InputError
-        If `sounddevice` is not installed, or the device cannot be opened or vanishes.
+        If `sounddevice` or PortAudio is not installed, or the device cannot be opened or vanishes.
     """
     sounddevice = _sounddevice()
     number = int(device) if device and device.isdecimal() else device
@@ -189,18 +190,18 @@ def devices() -> str:
     Raises
     ------
     InputError
-        If `sounddevice` is not installed.
+        If `sounddevice` or PortAudio is not installed.
     """
     return str(_sounddevice().query_devices())
 
 
 def _sounddevice() -> Any:  # a module without types
+    expect_packages("microphone", "microphone")
     try:
         import sounddevice
-    except (ImportError, OSError) as error:  # OSError: it finds no PortAudio
+    except OSError as error:
         raise InputError(
-            "a microphone needs the package sounddevice (pdm install -G microphone, or pip install "
-            f"sounddevice) and PortAudio (Debian: libportaudio2); found {printable(error)}; "
-            "recordings and `-` need neither"
+            f"microphone: expected PortAudio (Debian: libportaudio2), found {error}; recordings "
+            "and `-` do not need it"
         ) from error
     return sounddevice

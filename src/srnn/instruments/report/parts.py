@@ -65,7 +65,7 @@ _COMPARED = (
 )
 _INTERVALS = (
     f"Intervals of 95 %: Wilson's of precision and recall; of F1, from {RESAMPLES:,} bootstrap "
-    "samples of the clips, which say nothing where F1 is 0 or 100 %."
+    "samples of the clips. There is none where F1 is 0 or 100 %."
 )
 _NAMED = 40  # neurons that are named at most
 

@@ -53,7 +53,7 @@ def class_scores(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> l
     The intervals of precision and recall are Wilson's. That of F1, which is no proportion of
     independent trials, is the range of the middle 95 % of its values in `RESAMPLES` bootstrap
     samples of the clips, where it is defined. Where F1 is 0 or 1 in all of them, and in the clips
-    themselves, the bootstrap says nothing, and there is no interval.
+    themselves, there is no interval: the bootstrap cannot estimate one.
 
     Parameters
     ----------

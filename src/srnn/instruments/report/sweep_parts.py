@@ -17,8 +17,8 @@ from srnn.instruments.report import figures
 from srnn.instruments.report.folio import Folio
 from srnn.instruments.report.page import Block, Cell, Drawn, Link, Tab, Table
 from srnn.instruments.report.parts import versions
+from srnn.plot.coordinates import Value
 from srnn.plot.curves import Metrics
-from srnn.plot.parallel import Value
 from srnn.runs.directory import RunDirectory
 from srnn.runs.results import metrics_of
 from srnn.sweeps.importance import SHUFFLES, Importance
@@ -46,7 +46,7 @@ _NO_FRONT = "No trial is finished yet, so there is no Pareto front."
 _IMPORTANCE = (
     "PED-ANOVA: how far the values of a key in the better half of the finished trials (those of "
     "higher accuracy, or of fewer spikes) differ from its values in all of them, as a part of the "
-    "sum over keys. Faint bars say nothing: they are no longer than 95 % of those in "
+    "sum over keys. Faint bars do not exceed chance: they are no longer than 95 % of those in "
     f"{SHUFFLES} random shuffles of the results among the trials."
 )
 _TPE = (
@@ -202,12 +202,15 @@ def _on_front(sweep: Sweep, finished: Sequence[TrialRow]) -> list[TrialRow]:
 
 def _importance(known: Mapping[str, Importance], folio: Folio) -> Drawn:
     first, *_ = known.values()
-    names = [*first.shares]
+    names = [*first.importances]
     draw = partial(
         figures.panel,
         plot.importance,
         names,
-        {_words(figure): [each.shares[key] for key in names] for figure, each in known.items()},
+        {
+            _words(figure): [each.importances[key] for key in names]
+            for figure, each in known.items()
+        },
         chance={
             _words(figure): [each.chance[key] for key in names] for figure, each in known.items()
         },
