@@ -80,7 +80,8 @@ def test_a_file_that_is_passed_on_has_no_paths(run: Path) -> None:
     assert found.negatives == ("talks", "*.wav", "synthetic", "noise.wav")
     assert (found.test_url, found.gsc_url) == ("test.tar.gz", "words.tsv")
     address = "https://example.org/words.tar.gz"
-    config["data"] |= {"gsc_url": address, "test_url": "speech_commands_test_set_v0.02"}
+    with_user = address.replace("//", "//alice:secret@")
+    config["data"] |= {"gsc_url": with_user, "test_url": "speech_commands_test_set_v0.02"}
     found = public(replace(checkpoint, config=config)).parsed_config().data
     assert (found.gsc_url, found.test_url) == (address, "speech_commands_test_set_v0.02")
 

@@ -159,10 +159,10 @@ def _with_defaults(keys: Keys, *names: str) -> Keys:
 
 
 def _base_name(place: str) -> str:
-    """Return the last part of a path or of a file URL; other URLs and names are returned as is."""
+    """Return the last part of a path or of a file URL, and other URLs without user and password."""
     parts = urlsplit(place)
     if "://" in place and parts.scheme != "file":
-        return place
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return PurePath(parts.path if parts.scheme == "file" else place).name or place
 
 
