@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -302,3 +303,12 @@ def test_every_rate_within_the_bounds_is_resampled(tmp_path: Path) -> None:
     for rate in (audio.LOWEST_RATE, audio.HIGHEST_RATE):
         soundfile.write(path, np.zeros(1), rate)
         assert len(audio.read(path, RATE)) == -(-RATE // rate)
+
+
+@pytest.mark.parametrize("length", [1, 2, 777, 44_100])
+@pytest.mark.parametrize("rates", [(44_100, 16_000), (8_000, 16_000), (48_000, 44_100)])
+def test_resampling_is_librosas(length: int, rates: tuple[int, int]) -> None:
+    samples = np.random.default_rng(length).integers(-9000, 9000, length).astype(np.int16)
+    waveform = samples.astype(np.float32) / np.float32(2**15)
+    expected = librosa.resample(waveform, orig_sr=rates[0], target_sr=rates[1])
+    assert np.array_equal(audio.at_rate(samples, *rates), expected)

@@ -5,6 +5,7 @@ Lengths of a file are counted in *frames* (one sample of every channel) at the f
 """
 
 import logging
+import math
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
-from srnn.caches import librosa
 from srnn.data.containers import Corrected, Stated, stated
 from srnn.data.levels import FULL_SCALE, Levels
 from srnn.errors import InputError, printable
@@ -118,9 +119,9 @@ def at_rate(samples: NDArray[np.int16], rate: int, sample_rate: int) -> NDArray[
     waveform = samples.astype(np.float32) / np.float32(FULL_SCALE)
     if rate == sample_rate:
         return waveform
-    resample = librosa("resample", "util.valid_audio")
-    resampled: NDArray[np.float32] = resample(waveform, orig_sr=rate, target_sr=sample_rate)
-    return resampled
+    resampled: NDArray[np.float32] = soxr.resample(waveform, rate, sample_rate)
+    length = math.ceil(len(waveform) * sample_rate / rate)
+    return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
 
 
 def read(path: Path, sample_rate: int) -> NDArray[np.float32]:

@@ -72,6 +72,8 @@ class AdaptiveLIF(nn.Module):
     @torch.no_grad()
     def _start(self) -> None:
         """Draw the weights that do not keep torch's default, as the sources of the neurons do."""
+        if self.input.weight.is_meta:  # there are no numbers
+            return
         if self.recurrent is None:
             nn.init.xavier_normal_(self.input.weight)
             zero_bias(self.input)
