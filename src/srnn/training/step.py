@@ -76,6 +76,7 @@ class Step:
         self.ema = ema
         self.group = group
         self.limits = LossLimits(classes)
+        self._parameters = list(spotter.parameters())  # to look for them takes as long as a kernel
         device = next(spotter.parameters()).device
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
         self.taken = torch.zeros((), dtype=torch.int64, device=device)
@@ -102,7 +103,7 @@ class Step:
         sound = (loss < self.limits.step) & norm.isfinite()
         torch.maximum(self.failed, (~sound).float(), out=self.failed)
         if self.keys.gradient_clip:
-            clip_grads_with_norm_(self.spotter.parameters(), self.keys.gradient_clip, norm)
+            clip_grads_with_norm_(self._parameters, self.keys.gradient_clip, norm)
         self.optimizer.step()
         clamp_parameters(self.optimizer)
         if self.ema:
@@ -133,12 +134,12 @@ class Step:
         loss = loss.detach()
         if self.group.size > 1:
             loss, hits = self._add_up(loss, hits)
-        norm = get_total_norm([p.grad for p in self.spotter.parameters() if p.grad is not None])
+        norm = get_total_norm(self._gradients())
         return loss, hits, norm
 
     def _add_up(self, loss: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
         """Add gradients, loss, hits and wants of all processes, in one message."""
-        gradients = [p.grad for p in self.spotter.parameters() if p.grad is not None]
+        gradients = self._gradients()
         wants = torch.tensor(self.wants, dtype=loss.dtype, device=loss.device)
         parts = [*gradients, loss, hits.to(loss.dtype), wants]
         whole = self.group.all_reduce(torch.cat([part.flatten() for part in parts]))
@@ -146,3 +147,6 @@ class Step:
         for gradient, total in zip(gradients, totals, strict=True):
             gradient.copy_(total.view_as(gradient))
         return loss[0], hits[0]
+
+    def _gradients(self) -> list[Tensor]:
+        return [each.grad for each in self._parameters if each.grad is not None]
