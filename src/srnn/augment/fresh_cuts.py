@@ -60,10 +60,16 @@ class _FreshCuts(WaveformAugmentation):
     def __call__(self, waveforms: Tensor, draws: Tensor, clips: Tensor) -> Tensor:
         """Return waveforms, some of them replaced."""
         sources = self.sources[clips]
-        # Cut for every clip, because only the device has read which ones are to be replaced.
-        peaks = draws[:, 1] if self.peaks else None
-        cuts = self.recordings.cuts(sources.clamp(min=0), draws[:, 0], peaks)
+        if sources.device.type == "cpu":
+            rows = (sources >= 0).nonzero()[:, 0]
+            return waveforms.index_copy(0, rows, self._cuts(sources[rows], draws[rows]))
+        # The host does not wait for a GPU to learn which clips are to be replaced.
+        cuts = self._cuts(sources.clamp(min=0), draws)
         return torch.where(sources[:, None] >= 0, cuts, waveforms)
+
+    def _cuts(self, sources: Tensor, draws: Tensor) -> Tensor:
+        peaks = draws[:, 1] if self.peaks else None
+        return self.recordings.cuts(sources, draws[:, 0], peaks)
 
 
 class FreshSilence(_FreshCuts):

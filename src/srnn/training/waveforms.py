@@ -81,7 +81,9 @@ class Waveforms:
             before = (size - len(waveform)) // 2
             row[before : before + len(waveform)] = waveform
         peaks = torch.from_numpy(self._peaks[indices.numpy()])
-        return self._scaled(batch, peaks) if (peaks != AS_RECORDED).any() else batch
+        rows = (peaks != AS_RECORDED).nonzero()[:, 0]
+        batch[rows] = self._scaled(batch[rows], peaks[rows])
+        return batch
 
     def _scaled(self, batch: Tensor, peaks: Tensor) -> Tensor:
         """Return waveforms (B, S) with the given peaks (B,), see `with_peaks`."""
