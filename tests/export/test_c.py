@@ -282,6 +282,18 @@ def test_what_c_does_not_support_is_refused_by_the_key(
     assert not (tmp_path / "c").exists()
 
 
+def test_files_of_the_user_are_not_overwritten(tmp_path: Path) -> None:
+    program = program_of(recogniser_of(CASES["as in the paper"]), "float32")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "Makefile").write_text("all:\n")
+    with pytest.raises(srnn.InputError, match="expected a folder without Makefile"):
+        program.write(tmp_path / "mine")
+    assert (tmp_path / "mine" / "Makefile").read_text() == "all:\n"
+    assert len(list((tmp_path / "mine").iterdir())) == 1
+    for _ in range(2):  # an earlier export is replaced
+        program.write(tmp_path / "exported")
+
+
 def test_without_a_compiler_it_says_that_nothing_was_checked(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -268,3 +268,15 @@ def test_a_network_of_leaky_integrate_and_fire_neurons_trains(tmp_path: Path) ->
     assert metrics(run)[-1]["train_loss"] < metrics(run)[0]["train_loss"]
     activity = srnn.load(run).record(torch.randn(2000).numpy())
     assert (activity.layers[1].threshold == 1).all()
+
+
+def test_a_silent_layer_is_warned_of_once(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tones)
+    run = tmp_path / "run"
+    changes = ["--set=srnn.threshold=50", "--set=srnn.epochs=3"]
+    assert cli.run(["tones.toml", "--run-dir", str(run), *changes]) == 0
+    log = (run / "train.log").read_text()
+    assert log.count("hidden layer 1 fires hardly ever") == 1
+    assert log.count("hidden layer 2 fires hardly ever") == 1

@@ -286,6 +286,32 @@ def test_a_journal_whose_end_is_missing_goes_on(capsys: pytest.CaptureFixture[st
     assert [row["state"] for row in listed(capsys)] == ["finished"] * 2
 
 
+def test_looking_at_a_study_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my.toml").write_text(
+        RANGE.format(sampler="random", sweep="trials = 1", epochs=1, low=1e-3)
+    )
+    assert cli.run(["sweep", "my.toml"]) == 0
+    journal = Path("sweeps/my") / JOURNAL
+    content = journal.read_bytes()
+    assert [row["state"] for row in listed(capsys)] == ["finished"]
+    assert journal.read_bytes() == content
+
+    lines = content.splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2]))  # of the study, none of the trial
+    assert cli.run(["sweep", "my.toml", "--status"]) == 0
+    warning = "the study has 0 trials, and not those of trial-0000"
+    assert warning in capsys.readouterr().err
+
+    journal.write_bytes(b"\xb2\x00nonsense\n" + content)
+    assert cli.run(["sweep", "my.toml", "--status"]) == 2
+    error = capsys.readouterr().err
+    assert error == f"{journal}: expected the journal of a study, found a damaged file\n"
+    journal.unlink()
+    assert cli.run(["sweep", "my.toml", "--status"]) == 2
+    assert "expected a study my, found none yet" in capsys.readouterr().err
+    assert not journal.exists()
+
+
 def test_a_worker_waits_for_the_trial_of_another(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,7 +221,7 @@ def _train(
             trainer.fit(stop)
         if not group.is_first:
             return
-        best, result = _test(testing, run, device)
+        best, result = _test(testing, run, device, config.srnn.epochs)
         if board:
             board.add_result(trainer.progress.history[best - 1], result)
 
@@ -323,7 +323,9 @@ def _counted(batches: Iterator[Batch], bar: tqdm) -> Iterator[Tensor]:
         bar.update(batch.share.total)
 
 
-def _test(testing: Examples, run: RunDirectory, device: torch.device) -> tuple[int, Evaluation]:
+def _test(
+    testing: Examples, run: RunDirectory, device: torch.device, epochs: int
+) -> tuple[int, Evaluation]:
     """Evaluate the best weights on the testing partition; return their epoch and the result."""
     best = load_checkpoint(run.best)
     spotter = restore_spotter(best, str(run.best)).to(device).eval()
@@ -334,7 +336,7 @@ def _test(testing: Examples, run: RunDirectory, device: torch.device) -> tuple[i
     )
     write_text(run.test, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
     figure = config.data.selection.replace("_", " ")
-    _log.info("best epoch: %d of %d, by its validation %s", best.epoch, config.srnn.epochs, figure)
+    _log.info("best epoch: %d of %d, by its validation %s", best.epoch, epochs, figure)
     for line in (*result.summary(), *(result.energy.lines() if result.energy else ())):
         _log.info("%s", line)
     return best.epoch, result
@@ -348,7 +350,8 @@ def _log_header(config: Config, device: torch.device, group: Group, where: dict[
     _log.info("keys that differ from the defaults:%s", changed or " none", extra=where)
     for sentence in (*idle_keys(config), *doubtful_keys(config)):
         _log.warning("%s", sentence, extra=where)
-    threads = f"{torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    threads = "1 thread" if count == 1 else f"{count} threads"
     if group.size > 1:
         threads += f" in each of {group.size} processes"
     _log.info("device: %s (%s), %s", device, name, threads, extra=where)

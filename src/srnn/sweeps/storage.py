@@ -72,6 +72,10 @@ def open_storage(sweep: Sweep) -> tuple[BaseStorage, Locks]:
         journal = sweep.directory / JOURNAL
         backend = JournalFileBackend(str(journal), lock_obj=_JournalLock(journal))
         return JournalStorage(backend), _FileLocks(sweep)
+    except (ValueError, LookupError) as error:  # of any kind, from Optuna
+        raise InputError(
+            f"{journal}: expected the journal of a study, found a damaged file"
+        ) from error
     except OSError as error:
         found = error.strerror or error
         raise InputError(

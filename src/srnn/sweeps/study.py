@@ -20,7 +20,7 @@ from srnn.errors import InputError
 from srnn.files import write_text
 from srnn.sweeps.reading import FILE, Params, Sweep
 from srnn.sweeps.results import RunResult
-from srnn.sweeps.storage import Locks, open_storage
+from srnn.sweeps.storage import JOURNAL, Locks, open_storage, trial_directory
 
 # What the study and its trials store beside settings and values.
 DEFINITION, RESULTS, FAILURE, REPEATS, SECONDS = (
@@ -204,31 +204,49 @@ def join(sweep: Sweep, *, create: bool = True) -> SweepStudy:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if not (create or sweep.server or sweep.directory.is_dir()):
         raise InputError(f"{sweep.directory}: expected the directory of a sweep, found none yet")
+    if not (create or sweep.server or (sweep.directory / JOURNAL).exists()):
+        raise InputError(f"{sweep.file}: expected a study {sweep.name}, found none yet")
     storage, locks = open_storage(sweep)
     with ExitStack() as on_error, locks.study():
         on_error.callback(locks.close)
         known = sweep.name in optuna.get_all_study_names(storage)
         if not (known or create):
             raise InputError(f"{sweep.file}: expected a study {sweep.name}, found none yet")
-        study = optuna.create_study(
+        if not known:
+            optuna.create_study(
+                storage=storage, study_name=sweep.name, directions=_directions(sweep)
+            )
+        study = optuna.load_study(
             storage=storage,
             study_name=sweep.name,
-            directions=_directions(sweep),
             sampler=_sampler(sweep, 0),
             pruner=_pruner(sweep),
-            load_if_exists=True,
         )
         definition = sweep.definition()
         if begun := study.user_attrs.get(DEFINITION):
             _expect_same(sweep, begun, definition)
         else:
             study.set_user_attr(DEFINITION, definition)
+        _warn_of_unknown_trials(sweep, len(study.get_trials(deepcopy=False)))
         if create:
             sweep.directory.mkdir(parents=True, exist_ok=True)
             if sweep.file.parent.absolute() != sweep.directory.absolute():
                 write_text(sweep.directory / FILE, sweep.to_toml())
         on_error.pop_all()
     return SweepStudy(sweep, study, locks)
+
+
+def _warn_of_unknown_trials(sweep: Sweep, count: int) -> None:
+    """Warn of directories of trials beyond the first ``count``, which the study has."""
+    known = {trial_directory(sweep, number).name for number in range(count)}
+    others = sorted({path.name for path in sweep.directory.glob("trial-*")} - known)
+    if others:
+        _log.warning(
+            "%s: the study has %d trials, and not those of %s: was it cut off, or begun anew?",
+            sweep.directory,
+            count,
+            ", ".join(others[:3]) + (" and others" if len(others) > 3 else ""),
+        )
 
 
 def results_of(attributes: Mapping[str, Any]) -> dict[int, RunResult]:

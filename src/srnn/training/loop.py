@@ -163,6 +163,7 @@ class Trainer:
         self._table = EpochTable(keys.epochs)
         self._pace = Pace(keys.epochs, self.steps_per_epoch)
         self._live = LiveState()  # of the current epoch, when last read
+        self._extreme: set[int] = set()  # hidden layers that were warned of
 
     @property
     def validated(self) -> Spotter:
@@ -447,10 +448,14 @@ class Trainer:
         self.save()
 
     def _warn_of_extreme_firing(self) -> None:
-        """Warn of each hidden layer that is silent or saturated: such a layer learns little."""
+        """Warn, once, of each hidden layer that is silent or saturated: it learns little."""
         for number, rate in enumerate(self.progress.history[-1].firing_rate, start=1):
             if _SILENT <= rate <= _SATURATED:
+                self._extreme.discard(number)
                 continue
+            if number in self._extreme:
+                continue
+            self._extreme.add(number)
             _log.warning(
                 "hidden layer %d fires %s (%.2g spikes per neuron and time step) and learns "
                 "little: set srnn.firing_start = 0.1 (scales the input weights before training)%s",

@@ -21,6 +21,9 @@ FILES = ("srnn.h", "srnn.c", "listen.c", "Makefile")
 _WORDS = {"double": 0, "float": 1, "int32_t": 2, "uint32_t": 3, "int16_t": 4, "int8_t": 5}
 
 
+_MARK = "Made by `srnn export`"  # in srnn.h
+
+
 @dataclass(frozen=True)
 class Program:
     """A C program.
@@ -45,13 +48,20 @@ class Program:
     weights: Weights
 
     def write(self, folder: Path) -> None:
-        """Write its files into a folder, which is made if missing.
+        """Write its files into a folder, which is made if missing, in the place of earlier ones.
 
         Raises
         ------
         InputError
-            If that is not possible.
+            If that is not possible, or files of these names are not those of an earlier export.
         """
+        present = [name for name in self.files if (folder / name).exists()]
+        header = folder / "srnn.h"
+        if present and not (header.is_file() and _MARK in header.read_text(errors="replace")):
+            raise InputError(
+                f"--output {folder}: expected a folder without {present[0]}, or one that an "
+                "earlier export wrote, found another"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in self.files.items():
