@@ -184,10 +184,12 @@ class OfWholeBatches(nn.Module):
 @contextmanager
 def whole_batches(module: nn.Module, group: Group) -> Iterator[None]:
     """Within the context, let a module compute with the shares of all processes."""
+    if group.size == 1:
+        yield
+        return
     parts = [each for each in module.modules() if isinstance(each, OfWholeBatches)]
-    if group.size > 1:
-        for part in parts:
-            part.group = group
+    for part in parts:
+        part.group = group
     try:
         yield
     finally:
