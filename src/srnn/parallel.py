@@ -111,7 +111,7 @@ class Group:
 
         Gradients are those of the sum of what the processes differentiate.
         """
-        return tensor if self.size == 1 else cast(Tensor, _Total.apply(tensor, self))
+        return tensor if self.size == 1 else cast(Tensor, _Sum.apply(tensor, self))
 
     def gather_shares(self, own: Tensor, count: int) -> Tensor:
         """Return a tensor (count, ...) of which each process has its share, see `share_of`."""
@@ -156,7 +156,7 @@ ALONE = Group()
 """One process."""
 
 
-class _Total(torch.autograd.Function):
+class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, group: Group) -> Tensor:
         ctx.group = group

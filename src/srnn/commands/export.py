@@ -30,6 +30,11 @@ class _Asked:
     clips: tuple[Path, ...]
     count: int
 
+    @property
+    def with_features(self) -> bool:
+        """Whether the result takes samples: features are part of it."""
+        return self.features is not False
+
     def chosen(self) -> "Chosen":
         """Return the clips that the result is compared on."""
         from srnn.export.clips import Chosen
@@ -47,16 +52,16 @@ def _to_c(recogniser: "Recogniser", asked: _Asked) -> str:
 def _to_onnx(recogniser: "Recogniser", asked: _Asked) -> str:
     from srnn.export.onnx import export_onnx
 
-    with_features = asked.features is not False
-    return export_onnx(recogniser, asked.output, with_features=with_features, chosen=asked.chosen())
+    return export_onnx(
+        recogniser, asked.output, with_features=asked.with_features, chosen=asked.chosen()
+    )
 
 
 def _to_torch(recogniser: "Recogniser", asked: _Asked) -> str:
     from srnn.export.torch import export_torch
 
-    with_features = asked.features is not False
     return export_torch(
-        recogniser, asked.output, with_features=with_features, chosen=asked.chosen()
+        recogniser, asked.output, with_features=asked.with_features, chosen=asked.chosen()
     )
 
 

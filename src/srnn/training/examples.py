@@ -109,7 +109,7 @@ class Examples:
                 draws = split.batches(augment.draws(self.seed, epoch, len(order)).to(device))
                 batches = map(partial(_augmented, augment), batches, draws)
         for batch, before in zip(batches, split.before, strict=True):
-            yield batch.map(itemgetter(slice(before, None)))
+            yield batch.map(itemgetter(slice(before, None))) if before else batch
 
     def _answers(self, order: Tensor, split: Split, epoch: int | None) -> tuple[Tensor, Tensor]:
         """Return labels and targets of the examples that a split takes, see `batches`."""

@@ -77,7 +77,7 @@ class Step:
         self.group = group
         self.limits = LossLimits(classes)
         self._parameters = list(spotter.parameters())  # to look for them takes as long as a kernel
-        device = next(spotter.parameters()).device
+        device = self._parameters[0].device
         self.totals = torch.zeros(2, dtype=torch.float64, device=device)
         self.taken = torch.zeros((), dtype=torch.int64, device=device)
         self.earlier = torch.zeros((), dtype=torch.int64, device=device)
