@@ -15,7 +15,6 @@ from srnn.network.ops.cpu.compilation import kernel
 from srnn.network.ops.cpu.neuron import adapt, distance, step_backward
 from srnn.network.ops.cpu.products import (
     FEW_ROWS,
-    TILE_ROWS,
     add_rows,
     copy,
     project_back,
@@ -29,6 +28,7 @@ from srnn.network.ops.cpu.products import (
 from srnn.network.ops.cpu.simd import (
     LANES,
     PANEL,
+    TILE_ROWS,
     heaviside,
     load,
     load_some,
@@ -37,6 +37,9 @@ from srnn.network.ops.cpu.simd import (
     store_some,
 )
 from srnn.network.ops.cpu.surrogates import derivative
+
+_TOGETHER = 8
+"""Clips that go back in time together, a multiple of `TILE_ROWS`."""
 
 
 @kernel
@@ -74,10 +77,10 @@ def alif_backward(
     every = np.arange(width, dtype=np.int32)
     together = clips_together(weights)
     # One row a clip: what flows into its spikes, potential and adaptation from the step after.
-    into_s = scratch(TILE_ROWS * width, 0)
-    into_v = scratch(TILE_ROWS * width, 1)
-    into_b = scratch(TILE_ROWS * width, 2)
-    inflow = scratch(TILE_ROWS * width, 3)
+    into_s = scratch(_TOGETHER * width, 0)
+    into_v = scratch(_TOGETHER * width, 1)
+    into_b = scratch(_TOGETHER * width, 2)
+    inflow = scratch(_TOGETHER * width, 3)
     # Each parameter's sum in a slot of its own.
     apart = slots_apart(width)
     sums = scratch(len(grad_neuron) * apart, 4)
@@ -152,7 +155,10 @@ def alif_backward(
                         store(sums, to, load(sums, to) + parts[k])
             if len(weights) and rows > FEW_ROWS:
                 for p in range(panels.shape[0]):
-                    tile(inflow, 0, width, neurons, panels[p], into_s, p * PANEL, width, True)
+                    for row in range(0, rows, TILE_ROWS):
+                        at = row * width
+                        to = at + p * PANEL
+                        tile(inflow, at, width, neurons, panels[p], into_s, to, width, True)
             elif len(weights):
                 for row in range(rows):
                     at = row * width
@@ -172,10 +178,10 @@ def alif_backward(
 def clips_together(weights: Any) -> int:
     """Return how many clips go back in time together.
 
-    With recurrent weights so many that their product with them is one tile; without, one alone is
-    better, as all of it fits into the cache.
+    With recurrent weights several, for which these are read once; without, one alone is better, as
+    all of it fits into the cache.
     """
-    return TILE_ROWS if len(weights) else 1
+    return _TOGETHER if len(weights) else 1
 
 
 @kernel

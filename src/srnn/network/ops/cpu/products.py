@@ -4,7 +4,7 @@
 Spikes are sparse: a product of spikes and weights is a sum of rows of the transposed weights, those
 of the neurons that fired. The gradient of a weight is a sum of gradients over the steps in which
 its presynaptic neuron fired. Gradients are dense: their products with weights are computed in
-register tiles of eight rows.
+register tiles of a few rows.
 
 Legend: T time steps, I inputs, O outputs, H neurons, P their padded number, K and N the rows and
 columns of a matrix that is divided into panels.
@@ -20,28 +20,30 @@ from srnn.network.ops.cpu.simd import (
     LANES,
     PANEL,
     STRIP,
-    TILE,
+    SQUARE,
+    TILE_ROWS,
     fma,
+    fma_tile,
     full,
-    full_block,
-    full_panel,
-    full_strip,
     load,
     load_block,
     load_panel,
     load_some,
     load_strip,
+    load_tile,
     lowest_bit,
     nonzero,
+    repeat,
+    repeat_block,
+    repeat_strip,
     store,
     store_some,
-    transpose_tile,
+    store_tile,
+    transpose_square,
+    zero_tile,
 )
 
-TILE_ROWS = 8
-"""Rows of a tile of a dense product."""
-
-FEW_ROWS = 4
+FEW_ROWS = TILE_ROWS // 2
 """Up to this number of rows a sum of rows of weights is faster than the mostly empty tile."""
 
 _PAGE = 1024  # floats of a page
@@ -131,14 +133,14 @@ def add_rows(
         block = load_block(total, to + column)
         for k in range(found):
             row = active[k]
-            block = fma(full_block(x[at + row]), load_block(weights, row * width + column), block)
+            block = fma(repeat_block(x, at + row), load_block(weights, row * width + column), block)
         store(total, to + column, block)
         column += BLOCK
     while column < width:
         lanes = load(total, to + column)
         for k in range(found):
             row = active[k]
-            lanes = fma(full(x[at + row]), load(weights, row * width + column), lanes)
+            lanes = fma(repeat(x, at + row), load(weights, row * width + column), lanes)
         store(total, to + column, lanes)
         column += LANES
 
@@ -155,52 +157,29 @@ def tile(
     step: int,
     accumulate: bool,
 ) -> None:
-    """Write, or add, eight rows of ``x`` times one panel (depth x PANEL) of weights to ``out``."""
-    zero = full_panel(np.float32(0))
-    row0 = load_panel(out, to) if accumulate else zero
-    row1 = load_panel(out, to + step) if accumulate else zero
-    row2 = load_panel(out, to + 2 * step) if accumulate else zero
-    row3 = load_panel(out, to + 3 * step) if accumulate else zero
-    row4 = load_panel(out, to + 4 * step) if accumulate else zero
-    row5 = load_panel(out, to + 5 * step) if accumulate else zero
-    row6 = load_panel(out, to + 6 * step) if accumulate else zero
-    row7 = load_panel(out, to + 7 * step) if accumulate else zero
+    """Write, or add, `TILE_ROWS` rows of ``x`` times one panel (depth x PANEL) to ``out``."""
+    rows = load_tile(out, to, step) if accumulate else zero_tile()
     for k in range(depth):
-        weights = load_panel(panel, k * PANEL)
-        row0 = fma(full_panel(x[at + k]), weights, row0)
-        row1 = fma(full_panel(x[at + k + stride]), weights, row1)
-        row2 = fma(full_panel(x[at + k + 2 * stride]), weights, row2)
-        row3 = fma(full_panel(x[at + k + 3 * stride]), weights, row3)
-        row4 = fma(full_panel(x[at + k + 4 * stride]), weights, row4)
-        row5 = fma(full_panel(x[at + k + 5 * stride]), weights, row5)
-        row6 = fma(full_panel(x[at + k + 6 * stride]), weights, row6)
-        row7 = fma(full_panel(x[at + k + 7 * stride]), weights, row7)
-    store(out, to, row0)
-    store(out, to + step, row1)
-    store(out, to + 2 * step, row2)
-    store(out, to + 3 * step, row3)
-    store(out, to + 4 * step, row4)
-    store(out, to + 5 * step, row5)
-    store(out, to + 6 * step, row6)
-    store(out, to + 7 * step, row7)
+        rows = fma_tile(x, at + k, stride, load_panel(panel, k * PANEL), rows)
+    store_tile(out, to, step, rows)
 
 
 @kernel
 def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> None:
     """Write a matrix (rows x columns) transposed, as consecutive strips of ``width``.
 
-    ``width`` is a multiple of `simd.TILE`, or at least ``rows``.
+    ``width`` is a multiple of `simd.SQUARE`, or at least ``rows``.
     """
     stride = source.size // rows
-    for row in range(0, rows, TILE):
+    for row in range(0, rows, SQUARE):
         strip = row // width * columns * width + row % width
-        for column in range(0, columns, TILE):
-            if row + TILE <= rows and column + TILE <= columns:
+        for column in range(0, columns, SQUARE):
+            if row + SQUARE <= rows and column + SQUARE <= columns:
                 at, to = row * stride + column, strip + column * width
-                transpose_tile(source, at, stride, target, to, width)
+                transpose_square(source, at, stride, target, to, width)
             else:
-                for r in range(min(TILE, rows - row)):
-                    for c in range(column, min(column + TILE, columns)):
+                for r in range(min(SQUARE, rows - row)):
+                    for c in range(column, min(column + SQUARE, columns)):
                         target[strip + c * width + r] = source[(row + r) * stride + c]
 
 
@@ -228,7 +207,7 @@ def project(
                 lanes = load_strip(bias, column)
                 while k < row_ends[row]:
                     weights = load_strip(strips, strip + active[k] * STRIP)
-                    lanes = fma(full_strip(values[k]), weights, lanes)
+                    lanes = fma(repeat_strip(values, k), weights, lanes)
                     k += 1
                 to = (start + row) * outputs + column
                 if column + STRIP <= outputs:
@@ -390,7 +369,9 @@ def _add_outer(
             if starts[i] < ends[i]:
                 lanes = load_strip(total, i * width + column)
                 for k in range(starts[i], ends[i]):
-                    lanes = fma(full_strip(values[k]), load_strip(strip, places[k] * STRIP), lanes)
+                    lanes = fma(
+                        repeat_strip(values, k), load_strip(strip, places[k] * STRIP), lanes
+                    )
                 store(total, i * width + column, lanes)
 
 
@@ -415,8 +396,8 @@ def _add_outer_dense(
             for row in range(rows):
                 place = x_at + row * inputs
                 gradients = load_strip(strip, row * STRIP)
-                lanes = fma(full_strip(x[place + i]), gradients, lanes)
-                others = fma(full_strip(x[place + second]), gradients, others)
+                lanes = fma(repeat_strip(x, place + i), gradients, lanes)
+                others = fma(repeat_strip(x, place + second), gradients, others)
             store(total, to, others)
             store(total, at, lanes)
 

@@ -6,7 +6,8 @@ for loops over rows of several arrays. Here a vector is a value: `load` reads it
 functions below compute with it, `store` writes it. LLVM maps it to the registers of the machine.
 
 Four widths occur: `LANES` floats for the arithmetic of neurons; `BLOCK` and `STRIP` for sums
-of rows of weights or gradients in registers; `PANEL` for the columns of a tile of a matrix product.
+of rows of weights or gradients in registers; `PANEL` for the columns of a tile, the `TILE_ROWS` rows
+of a matrix product that stay in registers.
 An address is an array and an offset in elements. Bounds are not checked.
 """
 
@@ -23,12 +24,12 @@ from numba.extending import intrinsic, overload, register_model
 
 _HAS_AVX512 = bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
 
-TILE = _REGISTER = 16 if _HAS_AVX512 else 8
-LANES = 2 * _REGISTER  # two independent registers hide latency
+SQUARE = _REGISTER = 16 if _HAS_AVX512 else 8
+LANES = PANEL = 2 * _REGISTER  # two independent registers hide latency
 STRIP = 4 * _REGISTER
 BLOCK = 8 * _REGISTER
-# A tile of eight rows takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
-PANEL = 2 * _REGISTER if _HAS_AVX512 else _REGISTER
+# A tile takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
+TILE_ROWS = 8 if _HAS_AVX512 else 4
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
@@ -59,6 +60,11 @@ def _constant(width: int, value: float) -> ir.Constant:
 def _address(context: Any, builder: Any, kind: Any, array: Any, offset: Any, width: int) -> Any:
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [offset]), _vector(width).as_pointer())
+
+
+def _element(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.load(builder.gep(data, [offset]))
 
 
 def _splat(builder: Any, value: Any, width: int) -> Any:
@@ -93,21 +99,38 @@ def _loader(width: int) -> Any:
     return load
 
 
-def _filler(width: int) -> Any:
+@intrinsic
+def full(typing: Any, value: Any) -> Any:
+    """Return a vector of equal elements."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _splat(builder, args[0], LANES)
+
+    return Lanes(LANES)(types.float32), generate
+
+
+def _repeater(width: int) -> Any:
     @intrinsic
-    def full(typing: Any, value: Any) -> Any:
-        """Return a vector of equal elements."""
+    def repeat(typing: Any, array: Any, offset: Any) -> Any:
+        """Return a vector of copies of one element of a contiguous array.
+
+        Numba's own ``array[offset]`` would look whether a negative offset counts from the end,
+        which takes longer than the sum of a vector.
+        """
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return _splat(builder, args[0], width)
+            array, offset = args
+            return _splat(
+                builder, _element(context, builder, signature.args[0], array, offset), width
+            )
 
-        return Lanes(width)(types.float32), generate
+        return Lanes(width)(array, types.intp), generate
 
-    return full
+    return repeat
 
 
 load, load_strip, load_block, load_panel = map(_loader, (LANES, STRIP, BLOCK, PANEL))
-full, full_strip, full_block, full_panel = map(_filler, (LANES, STRIP, BLOCK, PANEL))
+repeat, repeat_strip, repeat_block = map(_repeater, (LANES, STRIP, BLOCK))
 
 
 @intrinsic
@@ -357,11 +380,81 @@ def power_of_two(typing: Any, exponent: Any) -> Any:
     return exponent(exponent), generate
 
 
+_TILE = types.UniTuple(Lanes(PANEL), TILE_ROWS)
+
+
+def _row(builder: Any, begin: Any, distance: Any, row: int) -> Any:
+    return builder.add(begin, builder.mul(distance, ir.Constant(distance.type, row)))
+
+
 @intrinsic
-def transpose_tile(
+def zero_tile(typing: Any) -> Any:
+    """Return a tile of zeros: a tuple of vectors, its rows."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.make_tuple(builder, _TILE, [_constant(PANEL, 0.0)] * TILE_ROWS)
+
+    return _TILE(), generate
+
+
+@intrinsic
+def load_tile(typing: Any, array: Any, offset: Any, stride: Any) -> Any:
+    """Return a tile whose rows begin at ``offset`` with ``stride``."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, stride = args
+        rows = []
+        for row in range(TILE_ROWS):
+            place = _row(builder, offset, stride, row)
+            address = _address(context, builder, signature.args[0], array, place, PANEL)
+            rows.append(builder.load(address, align=4))
+        return context.make_tuple(builder, _TILE, rows)
+
+    return _TILE(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_tile(typing: Any, array: Any, offset: Any, stride: Any, tile: Any) -> Any:
+    """Write the rows of a tile from ``offset`` on, with ``stride``."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, stride, tile = args
+        for row in range(TILE_ROWS):
+            place = _row(builder, offset, stride, row)
+            address = _address(context, builder, signature.args[0], array, place, PANEL)
+            builder.store(builder.extract_value(tile, row), address, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, tile), generate
+
+
+@intrinsic
+def fma_tile(typing: Any, array: Any, offset: Any, stride: Any, weights: Any, tile: Any) -> Any:
+    """Return a tile to whose rows ``weights`` (PANEL) times one element each have been added.
+
+    The elements begin at ``offset`` with ``stride``.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, stride, weights, tile = args
+        rows = []
+        for row in range(TILE_ROWS):
+            place = _row(builder, offset, stride, row)
+            element = _element(context, builder, signature.args[0], array, place)
+            factors = _splat(builder, element, PANEL)
+            rows.append(
+                _call_llvm(builder, "fma", [factors, weights, builder.extract_value(tile, row)])
+            )
+        return context.make_tuple(builder, _TILE, rows)
+
+    return _TILE(array, types.intp, types.intp, weights, tile), generate
+
+
+@intrinsic
+def transpose_square(
     typing: Any, source: Any, at: Any, stride: Any, target: Any, to: Any, step: Any
 ) -> Any:
-    """Write TILE x TILE elements transposed.
+    """Write SQUARE x SQUARE elements transposed.
 
     The rows begin at ``at`` with ``stride``, those of the result at ``to`` with ``step``.
     """
@@ -371,24 +464,24 @@ def transpose_tile(
 
         def address(kind: Any, array: Any, begin: Any, distance: Any, row: int) -> Any:
             place = builder.add(begin, builder.mul(distance, ir.Constant(distance.type, row)))
-            return _address(context, builder, kind, array, place, TILE)
+            return _address(context, builder, kind, array, place, SQUARE)
 
         rows = [
             builder.load(address(signature.args[0], source, at, stride, row), align=4)
-            for row in range(TILE)
+            for row in range(SQUARE)
         ]
         distance = 1
-        while distance < TILE:
+        while distance < SQUARE:
             # Swap the upper right with the lower left corner of each square of 2 x distance.
             upper = [
-                lane if not lane & distance else TILE + lane - distance for lane in range(TILE)
+                lane if not lane & distance else SQUARE + lane - distance for lane in range(SQUARE)
             ]
             lower = [place + distance for place in upper]
-            for row in range(TILE):
+            for row in range(SQUARE):
                 if not row & distance:
                     pair = rows[row], rows[row + distance]
                     for place, order in ((row, upper), (row + distance, lower)):
-                        mask = ir.Constant(ir.VectorType(_INT, TILE), order)
+                        mask = ir.Constant(ir.VectorType(_INT, SQUARE), order)
                         rows[place] = builder.shuffle_vector(*pair, mask)
             distance *= 2
         for row, values in enumerate(rows):
