@@ -12,11 +12,19 @@ potentials and adaptations.
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba.extending import overload
 
 from srnn.network.neurons.registry import WITH_KERNELS, kernel_functions
+
+
+class State(NamedTuple):
+    """Arrays (B x H) of spikes, potentials and adaptations, or of their gradients."""
+
+    s: Any
+    v: Any
+    b: Any
 
 
 def make_layer(kind: str, parameters: Any, constants: Sequence[float]) -> Any:

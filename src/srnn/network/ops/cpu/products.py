@@ -6,8 +6,11 @@ of the neurons that fired. The gradient of a weight is a sum of gradients over t
 its presynaptic neuron fired. Gradients are dense: their products with weights are computed in
 register tiles of a few rows.
 
-Legend: T time steps, I inputs, O outputs, H neurons, P their padded number, K and N the rows and
-columns of a matrix that is divided into panels.
+A matrix of K rows and N columns is laid out as *panels* (N / LANES x K x LANES) for tiles, and its
+transpose as *strips* (K / STRIP x N x STRIP) for sums of rows, both with zeros after its end: they
+are read from consecutive addresses.
+
+Legend: T time steps, I inputs, O outputs, H neurons, P their padded number.
 """
 
 from typing import Any
@@ -18,16 +21,14 @@ from srnn.network.ops.cpu.compilation import kernel
 from srnn.network.ops.cpu.simd import (
     BLOCK,
     LANES,
-    PANEL,
-    STRIP,
     SQUARE,
+    STRIP,
     TILE_ROWS,
     fma,
     fma_tile,
     full,
     load,
     load_block,
-    load_panel,
     load_some,
     load_strip,
     load_tile,
@@ -42,9 +43,6 @@ from srnn.network.ops.cpu.simd import (
     transpose_square,
     zero_tile,
 )
-
-FEW_ROWS = TILE_ROWS // 2
-"""Up to this number of rows a sum of rows of weights is faster than the mostly empty tile."""
 
 _PAGE = 1024  # floats of a page
 
@@ -151,22 +149,63 @@ def tile(
     at: int,
     stride: int,
     depth: int,
-    panel: Any,
+    panels: Any,
+    begin: int,
     out: Any,
     to: int,
     step: int,
     accumulate: bool,
 ) -> None:
-    """Write, or add, `TILE_ROWS` rows of ``x`` times one panel (depth x PANEL) to ``out``."""
+    """Write, or add, `TILE_ROWS` rows of ``x`` times the panel that begins at ``begin``."""
     rows = load_tile(out, to, step) if accumulate else zero_tile()
     for k in range(depth):
-        rows = fma_tile(x, at + k, stride, load_panel(panel, k * PANEL), rows)
+        rows = fma_tile(x, at + k, stride, load(panels, begin + k * LANES), rows)
     store_tile(out, to, step, rows)
 
 
 @kernel
+def make_panels(weight: Any, rows: int, columns: int) -> Any:
+    """Return the panels of a matrix; it may be empty."""
+    width = round_up(columns, LANES)
+    panels = workspace(rows * width, 0)
+    for row in range(rows):
+        for column in range(0, columns, LANES):
+            lanes = load_some(weight, row * columns + column, columns - column)
+            store(panels, column * rows + row * LANES, lanes)
+    return panels
+
+
+@kernel
+def pad_rows(weight: Any, rows: int, columns: int) -> Any:
+    """Return a matrix with zeros after the end of each row, to whole vectors; it may be empty."""
+    width = round_up(columns, LANES)
+    padded = workspace(rows * width, 0)
+    for row in range(rows):
+        for column in range(0, columns, LANES):
+            lanes = load_some(weight, row * columns + column, columns - column)
+            store(padded, row * width + column, lanes)
+    return padded
+
+
+@kernel
+def make_strips(weight: Any, rows: int, columns: int, width: int) -> Any:
+    """Return the transpose of a matrix as strips of ``width``; it may be empty."""
+    padded = round_up(rows, width)
+    strips = workspace(padded * columns, 0) if padded == rows else scratch(padded * columns, 0)
+    if rows:
+        transpose(weight, rows, columns, strips, width)
+    return strips
+
+
+@kernel
+def round_up(count: int, unit: int) -> int:
+    """Return the next multiple of ``unit``."""
+    return -(-count // unit) * unit
+
+
+@kernel
 def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> None:
-    """Write a matrix (rows x columns) transposed, as consecutive strips of ``width``.
+    """Write the transpose of a matrix (rows x columns) as strips of ``width``.
 
     ``width`` is a multiple of `simd.SQUARE`, or at least ``rows``.
     """
@@ -184,19 +223,29 @@ def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> 
 
 
 @kernel
+def spike_linear(
+    x: Any, weight: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+) -> None:
+    """Write bias + x times weights (O x I) into ``out``, for the rows in range(first, last).
+
+    ``bias`` is empty if there is none.
+    """
+    strips = make_strips(weight, outputs, inputs, STRIP)
+    project(x, strips, bias, inputs, outputs, out, first, last)
+
+
+@kernel
 def project(
     x: Any, strips: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
 ) -> None:
-    """Write bias + x times weights into ``out``, for the rows in range(first, last).
-
-    ``strips`` (O / STRIP x I x STRIP) holds a row for each input, divided into strips; with few
-    inputs a strip fits into the L1 cache. ``bias`` is padded to whole strips.
-    """
+    """Do the same, given the strips of the weights; with few inputs one fits into the L1 cache."""
     maximum = min(_CHUNK_ROWS, last - first)
     active = np.empty(maximum * inputs, np.int32)
     values = np.empty(maximum * inputs, np.float32)
     row_ends = np.empty(maximum, np.int64)
     last_strip = scratch(STRIP, 0)
+    padded_bias = scratch(round_up(outputs, STRIP), 0)
+    copy(bias, 0, padded_bias, 0, len(bias))
     for start in range(first, last, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, last - start)
         _find_all_active(x, start * inputs, rows, inputs, active, values, row_ends)
@@ -204,7 +253,7 @@ def project(
             strip = column * inputs
             k = 0
             for row in range(rows):
-                lanes = load_strip(bias, column)
+                lanes = load_strip(padded_bias, column)
                 while k < row_ends[row]:
                     weights = load_strip(strips, strip + active[k] * STRIP)
                     lanes = fma(repeat_strip(values, k), weights, lanes)
@@ -218,45 +267,70 @@ def project(
 
 
 @kernel
+def spike_linear_backward(
+    grad: Any,
+    x: Any,
+    weight: Any,
+    inputs: int,
+    outputs: int,
+    grad_x: Any,
+    for_weight: bool,
+    first: int,
+    last: int,
+) -> Any:
+    """Write the gradients of the rows in range(first, last), unless ``grad_x`` is empty.
+
+    Returns those of the weights (I x P), a row for each input, and of the bias (P), from these
+    rows; zeros if they are not needed.
+    """
+    if len(grad_x):
+        panels = make_panels(weight, outputs, inputs)
+        project_back(grad, panels, inputs, outputs, grad_x, first, last)
+    width = round_up(outputs, STRIP)
+    total, bias = scratch(width * inputs if for_weight else 0, 0), scratch(width, 0)
+    if for_weight:
+        project_weights(x, grad, inputs, outputs, total, bias, first, last)
+    return total, bias
+
+
+@kernel
 def project_back(
-    grad: Any, weights: Any, panels: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+    grad: Any, panels: Any, inputs: int, outputs: int, out: Any, first: int, last: int
 ) -> None:
     """Write grad times weights into ``out``, for the rows in range(first, last).
 
-    ``weights`` (O x P) and ``panels`` (N / PANEL x K x PANEL) have a row for each output.
+    ``panels`` are those of the weights (O x I).
     """
-    if last - first < TILE_ROWS:
-        _project_back_few(grad, weights, inputs, outputs, out, first, last)
+    rows = last - first
+    if rows >= TILE_ROWS:
+        _project_back_tiles(grad, panels, inputs, outputs, out, first, last)
         return
-    corner = scratch(TILE_ROWS * PANEL, 0)
+    enough, result = scratch(TILE_ROWS * outputs, 0), scratch(TILE_ROWS * inputs, 1)
+    copy(grad, first * outputs, enough, 0, rows * outputs)
+    _project_back_tiles(enough, panels, inputs, outputs, result, 0, TILE_ROWS)
+    copy(result, 0, out, first * inputs, rows * inputs)
+
+
+@kernel
+def _project_back_tiles(
+    grad: Any, panels: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+) -> None:
+    corner = scratch(TILE_ROWS * LANES, 0)
     for start in range(first, last, _CHUNK_ROWS):
         end = min(start + _CHUNK_ROWS, last)
-        for p in range(panels.shape[0]):
-            column = p * PANEL
+        for column in range(0, inputs, LANES):
             left = inputs - column
+            panel = column * outputs
             for row in range(start, end, TILE_ROWS):
                 # The last tile may repeat rows of the previous one.
                 row = min(row, last - TILE_ROWS)
                 at, to = row * outputs, row * inputs + column
-                if left >= PANEL:
-                    tile(grad, at, outputs, outputs, panels[p], out, to, inputs, False)
+                if left >= LANES:
+                    tile(grad, at, outputs, outputs, panels, panel, out, to, inputs, False)
                 else:
-                    tile(grad, at, outputs, outputs, panels[p], corner, 0, PANEL, False)
+                    tile(grad, at, outputs, outputs, panels, panel, corner, 0, LANES, False)
                     for r in range(TILE_ROWS):
-                        copy(corner, r * PANEL, out, to + r * inputs, left)
-
-
-@kernel
-def _project_back_few(
-    grad: Any, weights: Any, inputs: int, outputs: int, out: Any, first: int, last: int
-) -> None:
-    width = weights.size // outputs
-    every = np.arange(outputs, dtype=np.int32)
-    total = scratch(width, 0)
-    for row in range(first, last):
-        total[:] = 0
-        add_rows(weights, width, grad, row * outputs, every, outputs, total, 0)
-        copy(total, 0, out, row * inputs, inputs)
+                        copy(corner, r * LANES, out, to + r * inputs, left)
 
 
 @kernel
@@ -274,15 +348,17 @@ def project_weights(
 
 
 @kernel
-def gram(x: Any, inputs: int, shift: Any, total: Any, sums: Any, first: int, last: int) -> None:
-    """Add the Gram matrix of the inputs less ``shift`` over the rows in range(first, last).
+def gram(x: Any, inputs: int, usual: Any, first: int, last: int) -> Any:
+    """Return sums over the rows in range(first, last), of inputs less their ``usual`` values (I,).
 
-    ``shift`` (P) is 0 for sparse inputs. ``total`` (I x P) has a row for each input; the shifted
-    inputs are added to ``sums`` (P).
+    The sums of the values (P) and of the products of each two (I x P). ``usual`` is 0 for sparse
+    inputs.
     """
-    width = total.size // inputs
+    width = round_up(inputs, LANES)
     active = np.empty(inputs, np.int32)
-    values = scratch(width, 0)
+    values, shift = scratch(width, 0), scratch(width, 1)
+    copy(usual, 0, shift, 0, inputs)
+    sums, total = scratch(width, 2), scratch(inputs * width, 3)
     for row in range(first, last):
         at = row * inputs
         for j in range(0, inputs, LANES):
@@ -299,6 +375,7 @@ def gram(x: Any, inputs: int, shift: Any, total: Any, sums: Any, first: int, las
             else:
                 for m in range(found):
                     total[i * width + active[m]] += value * values[active[m]]
+    return sums, total
 
 
 @kernel

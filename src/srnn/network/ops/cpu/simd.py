@@ -5,9 +5,9 @@ LLVM vectorises a plain loop only if it can prove that the arrays do not overlap
 for loops over rows of several arrays. Here a vector is a value: `load` reads it, ``+ - *`` and the
 functions below compute with it, `store` writes it. LLVM maps it to the registers of the machine.
 
-Four widths occur: `LANES` floats for the arithmetic of neurons; `BLOCK` and `STRIP` for sums
-of rows of weights or gradients in registers; `PANEL` for the columns of a tile, the `TILE_ROWS` rows
-of a matrix product that stay in registers.
+Three widths occur: `LANES` floats for the arithmetic of neurons, `STRIP` and `BLOCK` for sums of
+rows of weights or gradients in registers. A tile is the part of a matrix product that stays in
+registers: `TILE_ROWS` rows of `LANES` columns.
 An address is an array and an offset in elements. Bounds are not checked.
 """
 
@@ -25,7 +25,7 @@ from numba.extending import intrinsic, overload, register_model
 _HAS_AVX512 = bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
 
 SQUARE = _REGISTER = 16 if _HAS_AVX512 else 8
-LANES = PANEL = 2 * _REGISTER  # two independent registers hide latency
+LANES = 2 * _REGISTER  # two independent registers hide latency
 STRIP = 4 * _REGISTER
 BLOCK = 8 * _REGISTER
 # A tile takes 16 of the 32 registers of AVX-512, 8 of the 16 of older machines.
@@ -120,16 +120,15 @@ def _repeater(width: int) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             array, offset = args
-            return _splat(
-                builder, _element(context, builder, signature.args[0], array, offset), width
-            )
+            element = _element(context, builder, signature.args[0], array, offset)
+            return _splat(builder, element, width)
 
         return Lanes(width)(array, types.intp), generate
 
     return repeat
 
 
-load, load_strip, load_block, load_panel = map(_loader, (LANES, STRIP, BLOCK, PANEL))
+load, load_strip, load_block = map(_loader, (LANES, STRIP, BLOCK))
 repeat, repeat_strip, repeat_block = map(_repeater, (LANES, STRIP, BLOCK))
 
 
@@ -380,7 +379,7 @@ def power_of_two(typing: Any, exponent: Any) -> Any:
     return exponent(exponent), generate
 
 
-_TILE = types.UniTuple(Lanes(PANEL), TILE_ROWS)
+_TILE = types.containers.UniTuple(Lanes(LANES), TILE_ROWS)
 
 
 def _row(builder: Any, begin: Any, distance: Any, row: int) -> Any:
@@ -392,7 +391,7 @@ def zero_tile(typing: Any) -> Any:
     """Return a tile of zeros: a tuple of vectors, its rows."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.make_tuple(builder, _TILE, [_constant(PANEL, 0.0)] * TILE_ROWS)
+        return context.make_tuple(builder, _TILE, [_constant(LANES, 0.0)] * TILE_ROWS)
 
     return _TILE(), generate
 
@@ -406,7 +405,7 @@ def load_tile(typing: Any, array: Any, offset: Any, stride: Any) -> Any:
         rows = []
         for row in range(TILE_ROWS):
             place = _row(builder, offset, stride, row)
-            address = _address(context, builder, signature.args[0], array, place, PANEL)
+            address = _address(context, builder, signature.args[0], array, place, LANES)
             rows.append(builder.load(address, align=4))
         return context.make_tuple(builder, _TILE, rows)
 
@@ -421,7 +420,7 @@ def store_tile(typing: Any, array: Any, offset: Any, stride: Any, tile: Any) -> 
         array, offset, stride, tile = args
         for row in range(TILE_ROWS):
             place = _row(builder, offset, stride, row)
-            address = _address(context, builder, signature.args[0], array, place, PANEL)
+            address = _address(context, builder, signature.args[0], array, place, LANES)
             builder.store(builder.extract_value(tile, row), address, align=4)
         return context.get_dummy_value()
 
@@ -430,7 +429,7 @@ def store_tile(typing: Any, array: Any, offset: Any, stride: Any, tile: Any) -> 
 
 @intrinsic
 def fma_tile(typing: Any, array: Any, offset: Any, stride: Any, weights: Any, tile: Any) -> Any:
-    """Return a tile to whose rows ``weights`` (PANEL) times one element each have been added.
+    """Return a tile to whose rows ``weights`` (LANES) times one element each have been added.
 
     The elements begin at ``offset`` with ``stride``.
     """
@@ -441,7 +440,7 @@ def fma_tile(typing: Any, array: Any, offset: Any, stride: Any, weights: Any, ti
         for row in range(TILE_ROWS):
             place = _row(builder, offset, stride, row)
             element = _element(context, builder, signature.args[0], array, place)
-            factors = _splat(builder, element, PANEL)
+            factors = _splat(builder, element, LANES)
             rows.append(
                 _call_llvm(builder, "fma", [factors, weights, builder.extract_value(tile, row)])
             )
