@@ -234,7 +234,8 @@ def _back_in_time(
             for row in range(0, rows, TILE_ROWS):
                 at, column = row * width, panel // neurons
                 tile(
-                    inflow, at, width, neurons, panels, panel, into_s, at + column, width, True
+                    inflow, at, width, neurons, panels, panel, LANES, into_s, at + column, width,
+                    True,
                 )  # fmt: skip
     for row in range(rows):
         at, to = row * width, (clip + row) * neurons

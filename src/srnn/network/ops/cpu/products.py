@@ -24,6 +24,8 @@ from srnn.network.ops.cpu.simd import (
     SQUARE,
     STRIP,
     TILE_ROWS,
+    add_to_element,
+    element,
     fma,
     fma_tile,
     full,
@@ -116,7 +118,7 @@ def _find_all_active(
         begin = found
         found = find_active(x, at + row * count, count, active, found)
         for k in range(begin, found):
-            values[k] = x[at + row * count + active[k]]
+            values[k] = element(x, at + row * count + element(active, k))
         row_ends[row] = found
     return found
 
@@ -130,17 +132,31 @@ def add_rows(
     while column + BLOCK <= width:
         block = load_block(total, to + column)
         for k in range(found):
-            row = active[k]
+            row = element(active, k)
             block = fma(repeat_block(x, at + row), load_block(weights, row * width + column), block)
         store(total, to + column, block)
         column += BLOCK
     while column < width:
         lanes = load(total, to + column)
         for k in range(found):
-            row = active[k]
+            row = element(active, k)
             lanes = fma(repeat(x, at + row), load(weights, row * width + column), lanes)
         store(total, to + column, lanes)
         column += LANES
+
+
+@kernel
+def _add_strip_rows(
+    strips: Any, begin: int, active: Any, values: Any, first: int, last: int, lanes: Any
+) -> Any:
+    """Return ``lanes`` plus active rows of the strip that begins at ``begin``, times their values.
+
+    They are those from ``first`` to before ``last`` in the lists ``active`` and ``values``.
+    """
+    for k in range(first, last):
+        row = load_strip(strips, begin + element(active, k) * STRIP)
+        lanes = fma(repeat_strip(values, k), row, lanes)
+    return lanes
 
 
 @kernel
@@ -151,15 +167,16 @@ def tile(
     depth: int,
     panels: Any,
     begin: int,
+    pitch: int,
     out: Any,
     to: int,
     step: int,
     accumulate: bool,
 ) -> None:
-    """Write, or add, `TILE_ROWS` rows of ``x`` times the panel that begins at ``begin``."""
+    """Write, or add, `TILE_ROWS` rows of ``x`` times a panel, whose rows are ``pitch`` apart."""
     rows = load_tile(out, to, step) if accumulate else zero_tile()
     for k in range(depth):
-        rows = fma_tile(x, at + k, stride, load(panels, begin + k * LANES), rows)
+        rows = fma_tile(x, at + k, stride, load(panels, begin + k * pitch), rows)
     store_tile(out, to, step, rows)
 
 
@@ -248,22 +265,47 @@ def project(
     copy(bias, 0, padded_bias, 0, len(bias))
     for start in range(first, last, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, last - start)
+        if rows >= TILE_ROWS and _is_dense(x, start * inputs, inputs, active):
+            _project_dense(x, strips, padded_bias, inputs, outputs, out, start, start + rows)
+            continue
         _find_all_active(x, start * inputs, rows, inputs, active, values, row_ends)
         for column in range(0, outputs, STRIP):
             strip = column * inputs
-            k = 0
+            done = 0
             for row in range(rows):
                 lanes = load_strip(padded_bias, column)
-                while k < row_ends[row]:
-                    weights = load_strip(strips, strip + active[k] * STRIP)
-                    lanes = fma(repeat_strip(values, k), weights, lanes)
-                    k += 1
+                lanes = _add_strip_rows(strips, strip, active, values, done, row_ends[row], lanes)
+                done = row_ends[row]
                 to = (start + row) * outputs + column
                 if column + STRIP <= outputs:
                     store(out, to, lanes)
                 else:
                     store(last_strip, 0, lanes)
                     copy(last_strip, 0, out, to, outputs - column)
+
+
+@kernel
+def _is_dense(x: Any, at: int, inputs: int, active: Any) -> bool:
+    """Return whether more than half the inputs in a row are not 0; ``active`` is overwritten."""
+    return 2 * find_active(x, at, inputs, active, 0) > inputs
+
+
+@kernel
+def _project_dense(
+    x: Any, strips: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
+) -> None:
+    """Do the same as `project` for dense inputs, at least `TILE_ROWS` rows, to the same bits."""
+    corner = scratch(TILE_ROWS * LANES, 0)
+    for column in range(0, outputs, LANES):
+        panel = column // STRIP * STRIP * inputs + column % STRIP
+        for row in range(first, last, TILE_ROWS):
+            row = min(row, last - TILE_ROWS)  # the last tile may repeat rows of the previous one
+            for r in range(TILE_ROWS):
+                store(corner, r * LANES, load(bias, column))
+            tile(x, row * inputs, inputs, inputs, strips, panel, STRIP, corner, 0, LANES, True)
+            for r in range(TILE_ROWS):
+                to = (row + r) * outputs + column
+                copy(corner, r * LANES, out, to, min(LANES, outputs - column))
 
 
 @kernel
@@ -326,9 +368,9 @@ def _project_back_tiles(
                 row = min(row, last - TILE_ROWS)
                 at, to = row * outputs, row * inputs + column
                 if left >= LANES:
-                    tile(grad, at, outputs, outputs, panels, panel, out, to, inputs, False)
+                    tile(grad, at, outputs, outputs, panels, panel, LANES, out, to, inputs, False)
                 else:
-                    tile(grad, at, outputs, outputs, panels, panel, corner, 0, LANES, False)
+                    tile(grad, at, outputs, outputs, panels, panel, LANES, corner, 0, LANES, False)
                     for r in range(TILE_ROWS):
                         copy(corner, r * LANES, out, to + r * inputs, left)
 
@@ -351,8 +393,8 @@ def project_weights(
 def gram(x: Any, inputs: int, usual: Any, first: int, last: int) -> Any:
     """Return sums over the rows in range(first, last), of inputs less their ``usual`` values (I,).
 
-    The sums of the values (P) and of the products of each two (I x P). ``usual`` is 0 for sparse
-    inputs.
+    The sums of the values (P) and of the products of each two (I x P), those below the diagonal
+    undefined. ``usual`` is 0 for sparse inputs.
     """
     width = round_up(inputs, LANES)
     active = np.empty(inputs, np.int32)
@@ -365,16 +407,17 @@ def gram(x: Any, inputs: int, usual: Any, first: int, last: int) -> Any:
             store(values, j, load_some(x, at + j, inputs - j) - load(shift, j))
         found = find_active(values, 0, inputs, active, 0)
         for k in range(found):
-            i = active[k]
-            value = values[i]
-            sums[i] += value
-            if found > 2 * width // LANES:
-                for j in range(0, inputs, LANES):
+            i = element(active, k)
+            value = element(values, i)
+            add_to_element(sums, i, value)
+            if found - k > 2 * (width - i) // LANES:
+                for j in range(i // LANES * LANES, inputs, LANES):
                     to = i * width + j
                     store(total, to, fma(full(value), load(values, j), load(total, to)))
             else:
-                for m in range(found):
-                    total[i * width + active[m]] += value * values[active[m]]
+                for m in range(k, found):
+                    other = element(active, m)
+                    add_to_element(total, i * width + other, value * element(values, other))
     return sums, total
 
 
@@ -409,7 +452,7 @@ def _add_outer(
 ) -> None:
     """Add the outer products of the rows of ``x`` and ``grad`` to ``total``; sparse in ``x``."""
     active = np.empty(rows * inputs, np.int32)
-    if 2 * find_active(x, x_at, inputs, active, 0) > inputs:
+    if _is_dense(x, x_at, inputs, active):
         _add_outer_dense(x, x_at, grad, grad_at, rows, inputs, outputs, total)
         return
     found_values = np.empty(rows * inputs, np.float32)
@@ -445,10 +488,7 @@ def _add_outer(
         for i in range(inputs):
             if starts[i] < ends[i]:
                 lanes = load_strip(total, i * width + column)
-                for k in range(starts[i], ends[i]):
-                    lanes = fma(
-                        repeat_strip(values, k), load_strip(strip, places[k] * STRIP), lanes
-                    )
+                lanes = _add_strip_rows(strip, 0, places, values, starts[i], ends[i], lanes)
                 store(total, i * width + column, lanes)
 
 

@@ -109,14 +109,38 @@ def full(typing: Any, value: Any) -> Any:
     return Lanes(LANES)(types.float32), generate
 
 
+@intrinsic
+def element(typing: Any, array: Any, offset: Any) -> Any:
+    """Return an element of a contiguous array.
+
+    Numba's ``array[offset]`` looks whether a negative offset counts from the end; in a sum of rows
+    that takes as long as the sum.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _element(context, builder, signature.args[0], *args)
+
+    return array.dtype(array, types.intp), generate
+
+
+@intrinsic
+def add_to_element(typing: Any, array: Any, offset: Any, value: Any) -> Any:
+    """Add a value to an element of a contiguous array."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, value = args
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        address = builder.gep(data, [offset])
+        builder.store(builder.fadd(builder.load(address), value), address)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
 def _repeater(width: int) -> Any:
     @intrinsic
     def repeat(typing: Any, array: Any, offset: Any) -> Any:
-        """Return a vector of copies of one element of a contiguous array.
-
-        Numba's own ``array[offset]`` would look whether a negative offset counts from the end,
-        which takes longer than the sum of a vector.
-        """
+        """Return a vector of copies of one element of a contiguous array."""
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             array, offset = args
