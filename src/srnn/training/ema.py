@@ -31,8 +31,8 @@ class WeightEma:
 
     Parameters
     ----------
-    module : Module
-        The average starts as a copy of it.
+    source : Module
+        What is averaged; its parameters and buffers change in place. The average starts as a copy.
     decay : float, 0 < decay < 1
         Decay per step, see `update`.
 
@@ -42,19 +42,20 @@ class WeightEma:
         The average.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.module = copy.deepcopy(module)
+    def __init__(self, source: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(source)
         self.decay = decay
+        # to look for them takes as long as to move them
+        states = self.module.state_dict(), source.state_dict()
+        self._pairs = list(zip(*(state.values() for state in states), strict=True))
 
     @torch.no_grad()
-    def update(self, module: nn.Module, steps: Tensor) -> None:
-        """Move the average towards ``module``; ``steps`` is the number of steps before this one.
+    def update(self, steps: Tensor) -> None:
+        """Move the average towards the source; ``steps`` is the number of steps before this one.
 
         The decay is min(decay, (1 + steps) / (10 + steps)), as in TensorFlow's
         ExponentialMovingAverage: a decay of 0.9997 is reached at step 29,990.
         """
         rate = (9 / (10 + steps)).clamp(min=1 - self.decay)
-        for mean, current in zip(
-            self.module.state_dict().values(), module.state_dict().values(), strict=True
-        ):
+        for mean, current in self._pairs:
             mean.lerp_(current, rate)

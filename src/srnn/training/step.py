@@ -107,7 +107,7 @@ class Step:
         self.optimizer.step()
         clamp_parameters(self.optimizer)
         if self.ema:
-            self.ema.update(self.spotter, self.earlier + self.taken)
+            self.ema.update(self.earlier + self.taken)
         self.totals += torch.stack([loss.double() * batch.share.total, hits.double()])
         self.taken += 1 - self.failed.long()
 
