@@ -41,6 +41,7 @@ TINY = Plan(
     growing_steps=(10,),
     growing_neurons=(),
     growing_batches=(2,),
+    growing_layers=(1, 3),
     clips=16,
     epochs=1,
     rounds=1,
@@ -183,7 +184,15 @@ def test_the_command_prints_tables_and_writes_their_records(
     figures = json.loads(file.read_text())
     assert figures["machine"]["torch"] == torch.__version__
     records = {name: of_section(figures["records"], name) for name in sections(figures["records"])}
-    assert list(records) == ["step", "firing", "growth", "features", "packing", "epoch"]
+    assert list(records) == [
+        "step",
+        "batch_norm",
+        "firing",
+        "growth",
+        "features",
+        "packing",
+        "epoch",
+    ]
     for name, found in records.items():
         assert f"measuring on cpu: {name}" in logged
         for record in found:
@@ -202,7 +211,12 @@ def test_the_command_prints_tables_and_writes_their_records(
         )
     assert [record["rate_1"] > 0 for record in records["firing"]] == [False, True]
     varied = [(record["growing"], record[record["growing"]]) for record in records["growth"]]
-    assert varied == [("steps", 10), ("batch", 2)]
+    assert varied == [("steps", 10), ("batch", 2), ("layers", 1), ("layers", 3)]
+    assert [record["rate_2"] is None for record in records["growth"]] == [False, False, True, False]
+    (record,) = records["batch_norm"]
+    assert record["batch"] == 3
+    assert record["rate_1"] == pytest.approx(0.1, abs=0.03)
+    assert record["reference_step_ratio"] > 0
     assert [record["features"] for record in records["features"]] == ["librosa", "batched"]
     assert [record["use"] for record in records["packing"]] == ["first", "later"]
     assert [record["loop"] for record in records["epoch"]] == ["eager", "package", "kept"]

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, Strict
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from srnn.augment.augmentation import Background, WaveformAugmentation, WaveformContext
 from srnn.settings import BrokenRelation, Keys, key
@@ -122,8 +123,8 @@ class Noise(WaveformAugmentation):
         noise = self.background.cuts(recordings.long(), places)
         levels = levels.float()[:, None]
         if self.measure == "snr":
-            loudness = noise.square().mean(dim=1, keepdim=True).sqrt()
-            levels = levels * waveforms.square().mean(dim=1, keepdim=True).sqrt()
+            loudness = vector_norm(noise, dim=1, keepdim=True)
+            levels = levels * vector_norm(waveforms, dim=1, keepdim=True)
         else:
             loudness = noise.abs().amax(dim=1, keepdim=True)
         gains = levels / torch.where(loudness > 0, loudness, 1)

@@ -84,7 +84,8 @@ class Examples:
     ) -> Iterator[Batch]:
         """Yield the examples at ``order`` in batches of ``size``; the last may be smaller.
 
-        Nothing waits for the device. Of each batch, it is the share of this process in ``group``.
+        Nothing waits for a GPU; on a CPU a thread computes one batch ahead. Of each batch, it is
+        the share of this process in ``group``.
 
         Parameters
         ----------
@@ -108,8 +109,8 @@ class Examples:
             for augment in self.augmentations:
                 draws = split.batches(augment.draws(self.seed, epoch, len(order)).to(device))
                 batches = map(partial(_augmented, augment), batches, draws)
-        for batch, before in zip(batches, split.before, strict=True):
-            yield batch.map(itemgetter(slice(before, None))) if before else batch
+        batches = map(_without_neighbours, batches, split.before)
+        yield from batches if device.type == "cuda" else ahead(batches)
 
     def _answers(self, order: Tensor, split: Split, epoch: int | None) -> tuple[Tensor, Tensor]:
         """Return labels and targets of the examples that a split takes, see `batches`."""
@@ -130,6 +131,11 @@ class Examples:
     def chunks(self, device: torch.device, group: Group = ALONE) -> Iterator[Batch]:
         """Yield all examples in their order, in batches of a size that suits the memory."""
         return self.batches(torch.arange(len(self.labels)), _CHUNK, device, group=group)
+
+
+def _without_neighbours(batch: Batch, before: int) -> Batch:
+    """Return a batch without its first examples, which are there for mixing only."""
+    return batch.map(itemgetter(slice(before, None))) if before else batch
 
 
 def _augmented(augment: FeatureAugmentation, batch: Batch, draws: Tensor) -> Batch:

@@ -6,7 +6,7 @@ Legend: N examples, B batch, C channels, T frames, M mel bands, S samples of a c
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from srnn.augment.augmentation import WaveformAugmentation
 from srnn.data.levels import FULL_SCALE
 from srnn.features.batched import MelFeatures
 from srnn.training.split import Split
+
+_Item = TypeVar("_Item")
 
 
 class Indexed(Protocol):
@@ -81,8 +83,7 @@ class Computed:
     ) -> Iterator[Tensor]:
         """Yield the features at ``order``, batch by batch, on ``device``; see `Examples`.
 
-        A thread of its own works one batch ahead: on a CPU it computes the features, for a GPU it
-        reads from disk.
+        For a GPU a thread reads one batch ahead from disk.
         """
         waveforms: Iterator[Tensor]
         if isinstance(self.waveforms, Tensor):
@@ -98,14 +99,13 @@ class Computed:
             for augment in self.augmentations:
                 draws = split.batches(augment.draws(self.seed, epoch, len(order)).to(where))
                 waveforms = map(augment, waveforms, draws, split.batches(order.to(where)))
-        features = map(self.extract, waveforms)
-        yield from features if device.type == "cuda" else ahead(features)
+        return map(self.extract, waveforms)
 
 
 Source = Kept | Computed
 
 
-def ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:
+def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
     """Yield the items of an iterator; a thread computes the next one meanwhile."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)

@@ -13,7 +13,12 @@ from srnn.instruments.bench.epoch import epoch_records, write_recordings
 from srnn.instruments.bench.plan import Plan
 from srnn.instruments.bench.report import Record, Report, machine
 from srnn.instruments.bench.sound import feature_records, pack_records
-from srnn.instruments.bench.training import firing_records, growth_records, step_records
+from srnn.instruments.bench.training import (
+    firing_records,
+    growth_records,
+    normalised_records,
+    step_records,
+)
 from srnn.runs.resources import keep_freed_memory
 
 _log = logging.getLogger(__name__)
@@ -43,6 +48,7 @@ def bench(plan: Plan, dataroot: Path | None = None) -> Report:
         recordings = write_recordings(folder, plan.clips, dataroot)
         measures: dict[str, Callable[[torch.device], list[Record]]] = {
             "step": lambda device: step_records(device, plan),
+            "batch_norm": lambda device: normalised_records(device, plan),
             "firing": lambda device: firing_records(device, plan),
             "growth": lambda device: growth_records(device, plan),
             "features": lambda device: feature_records(device, plan),

@@ -46,23 +46,24 @@ def calibrate(network: SpikingNetwork, features: Tensor, rate: float) -> None:
     Parameters
     ----------
     network : SpikingNetwork
-        With biases.
+        With biases, or in training with batch normalisation.
     features : Tensor, shape (B, C, T, M)
         What it fires at.
     rate : float, 0 to 0.4
         Spikes per neuron and time step; 0: none at all.
     """
-    spikes = network.encoder(features).permute(2, 0, 1, 3).flatten(2)  # (T, B, C * M)
+    spikes = network.encode(features)  # (T, B, C * M)
     for layer in network.hidden:
         assert isinstance(layer, AdaptiveLIF)
-        fresh = layer.input.bias.clone()
+        bias = layer.input.bias if layer.norm is None else layer.norm.bias
+        fresh = bias.clone()
         low, high = _CURRENTS
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            layer.input.bias.copy_(fresh + middle)
+            bias.copy_(fresh + middle)
             fires_more = layer(spikes)[0].mean().item() > rate
             low, high = (low, middle) if fires_more else (middle, high)
-        layer.input.bias.copy_(fresh + low)
+        bias.copy_(fresh + low)
         spikes, _ = layer(spikes)
 
 

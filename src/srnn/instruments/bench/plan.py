@@ -18,7 +18,7 @@ class Plan:
         The size and batch at which firing rates, time steps, sizes and batches are varied.
     rates : tuple of float
         Firing rates (spikes per neuron and time step).
-    growing_steps, growing_neurons, growing_batches : tuple of int
+    growing_steps, growing_neurons, growing_batches, growing_layers : tuple of int
         What each is varied over.
     clips : int
         Clips of an epoch.
@@ -35,9 +35,10 @@ class Plan:
     steps: int = 101
     typical: tuple[int, int] = (256, 32)
     rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
-    growing_steps: tuple[int, ...] = (50, 100, 200, 400, 800)
-    growing_neurons: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    growing_steps: tuple[int, ...] = (101, 202, 505, 1010)
+    growing_neurons: tuple[int, ...] = (128, 256, 512, 1024)
     growing_batches: tuple[int, ...] = (1, 8, 32, 128, 512)
+    growing_layers: tuple[int, ...] = (1, 2, 3, 4)
     clips: int = 2_000
     epochs: int = 3
     rounds: int = 7
@@ -53,6 +54,7 @@ QUICK = Plan(
     growing_steps=(200,),
     growing_neurons=(512,),
     growing_batches=(128,),
+    growing_layers=(3,),
     clips=192,
     epochs=1,
     rounds=3,

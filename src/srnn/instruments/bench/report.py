@@ -64,22 +64,37 @@ _SECTIONS = {
         },
         keys=3,
     ),
+    "batch_norm": _Section(
+        "The step of recurrent layers of adaptive-current neurons with batch normalisation, and "
+        "how many times faster it is than with backend = reference, a loop over time steps in each "
+        "layer",
+        {
+            **_SIZES,
+            **_RATES,
+            "step_ms": ("step", ".2f"),
+            "clips_per_second": ("clips/s", ".0f"),
+            "reference_step_ratio": ("reference", ".1f"),
+            "peak_mib": ("MiB", ".1f"),
+        },
+        keys=2,
+    ),
     "firing": _Section(
         "The step by firing rate",
         {**_SIZES, **_RATES, **_TIMES, "dense_ratio": ("dense", ".2f")},
         keys=4,
     ),
     "growth": _Section(
-        "Growth with time steps T, neurons H and batch B",
+        "Growth with time steps T, neurons H, batch B and layers",
         {
             "growing": ("growing", ""),
             "steps": ("T", ""),
             **_SIZES,
+            "layers": ("layers", ""),
             **_RATES,
             **_TIMES,
             "peak_mib": ("MiB", ".1f"),
         },
-        keys=4,
+        keys=5,
     ),
     "features": _Section(
         "Features, in ms a clip",

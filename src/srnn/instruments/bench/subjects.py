@@ -5,7 +5,7 @@ Legend: T time steps, B batch, C channels, M mel bands, H neurons of a hidden la
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from srnn.instruments.bench.baselines import EagerLoop, LstmNetwork
 from srnn.instruments.bench.firing import calibrate, random_features
 from srnn.instruments.bench.timing import ENGINE, TORCH, Regime, Work
 from srnn.network.model import SpikingNetwork
+from srnn.network.neurons import AdaptiveCurrent
 from srnn.network.ops.threads import own_cores
 from srnn.training.batch import Batch
 from srnn.training.cuda_graph import GraphedStep
@@ -37,13 +38,20 @@ _CLIPS_TO_CALIBRATE = 8
 
 
 class Case(NamedTuple):
-    """A training workload: H, B and T on a device, at a firing rate."""
+    """A training workload: H, B and T on a device, at a firing rate.
+
+    The network is the paper's, of some number of layers, or with ``normalised`` that of the recipes
+    in ``configs``: recurrent layers of adaptive-current neurons with batch normalisation, without
+    an encoder.
+    """
 
     device: torch.device
     neurons: int = 256
     batch: int = 32
     steps: int = SPEC.shape[1]
     rate: float = CALIBRATED
+    layers: int = 2
+    normalised: bool = False
 
 
 class Subject(NamedTuple):
@@ -91,8 +99,16 @@ def make_batch(case: Case) -> tuple[Tensor, Tensor]:
 
 def fresh_network(case: Case, backend: str = "auto") -> SpikingNetwork:
     """Return a network with fresh weights on the case's device."""
-    sizes = [case.neurons, case.neurons]
-    return SpikingNetwork(INPUTS, sizes, CLASSES, backend=backend).to(case.device)
+    sizes = [case.neurons] * case.layers
+    kind: dict[str, Any] = {}
+    if case.normalised:
+        kind = {
+            "neuron": AdaptiveCurrent(),
+            "recurrent": [True] * case.layers,
+            "batch_norm": True,
+            "encoder_threshold": None,
+        }
+    return SpikingNetwork(INPUTS, sizes, CLASSES, backend=backend, **kind).to(case.device)
 
 
 def make_network(case: Case) -> SpikingNetwork:
@@ -107,14 +123,16 @@ def make_network(case: Case) -> SpikingNetwork:
 def make_subjects(network: SpikingNetwork, case: Case) -> dict[str, Subject]:
     """Return the network on every backend of the case's device, ``eager`` and ``lstm``.
 
-    All have the weights of ``network`` but the LSTM. Learning rates are zero: Adam has all its work
-    and the firing rates stay.
+    The last two for the paper's network only. All have the weights of ``network`` but the LSTM.
+    Learning rates are zero: Adam has all its work and the firing rates stay.
     """
     subjects = {}
     for name, backend in backends(case.device).items():
         subjects[name] = engine(
             _like(network, case, backend), ENGINE if backend == "auto" else TORCH
         )
+    if case.normalised:
+        return subjects
     lstm = LstmNetwork(INPUTS, case.neurons, CLASSES).to(case.device)
     adam = Adam(lstm.parameters(), lr=0.0)
     return subjects | {"eager": eager_loop(network), "lstm": Subject(lstm, adam, TORCH)}

@@ -42,6 +42,34 @@ def step_records(device: torch.device, plan: Plan) -> list[Record]:
     ]
 
 
+def normalised_records(device: torch.device, plan: Plan) -> list[Record]:
+    """Return a record for each batch: a step of a network with batch normalisation, see `Case`.
+
+    Its ratio is the time of the definition, a loop over time steps in each layer, over its own.
+    """
+    cases = [
+        Case(device, plan.typical[0], batch, plan.steps, normalised=True) for batch in plan.batches
+    ]
+    records = []
+    for case in progress_bar(cases, "batch normalisation"):
+        network, batch = make_network(case), make_batch(case)
+        works: dict[str, Work] = {}
+        for name, subject in make_subjects(network, case).items():
+            works[name] = subject.works(name, *batch)[f"{name}_step"]
+        taken = medians(works, device, rounds=plan.rounds, turn=plan.turn)
+        step = taken[device.type]
+        records.append(
+            _describe(case, network)
+            | {
+                "step_ms": 1e3 * step,
+                "clips_per_second": case.batch / step,
+                "reference_step_ratio": taken["reference"] / step,
+                "peak_mib": step_memory(device.type, case, network),
+            }
+        )
+    return records
+
+
 def firing_records(device: torch.device, plan: Plan) -> list[Record]:
     """Return a record for each firing rate: time of a step, and of the dense products."""
     cases = [Case(device, *plan.typical, plan.steps, rate) for rate in plan.rates]
@@ -67,12 +95,16 @@ def firing_records(device: torch.device, plan: Plan) -> list[Record]:
 
 
 def growth_records(device: torch.device, plan: Plan) -> list[Record]:
-    """Return records for growing T, then H, then B, the other two typical: time and memory."""
+    """Return records for growing T, H, B or layers, all others typical: time and memory."""
     neurons, batch = plan.typical
     lines = {
         "steps": [Case(device, neurons, batch, steps) for steps in plan.growing_steps],
         "neurons": [Case(device, size, batch, plan.steps) for size in plan.growing_neurons],
         "batch": [Case(device, neurons, size, plan.steps) for size in plan.growing_batches],
+        "layers": [
+            Case(device, neurons, batch, plan.steps, layers=layers)
+            for layers in plan.growing_layers
+        ],
     }
     return [
         record
@@ -135,13 +167,14 @@ def _growth_records(what: str, cases: list[Case], device: torch.device, plan: Pl
 
 def _describe(case: Case, network: SpikingNetwork) -> Record:
     features, _ = make_batch(case)
-    first, second = firing_rates(network, features)
+    first, *others = firing_rates(network, features)
     return {
         "neurons": case.neurons,
         "batch": case.batch,
         "steps": case.steps,
+        "layers": case.layers,
         "rate_1": first,
-        "rate_2": second,
+        "rate_2": others[0] if others else None,
     }
 
 

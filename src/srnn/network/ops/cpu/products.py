@@ -287,7 +287,8 @@ def project(
 @kernel
 def _is_dense(x: Any, at: int, inputs: int, active: Any) -> bool:
     """Return whether more than half the inputs in a row are not 0; ``active`` is overwritten."""
-    return 2 * find_active(x, at, inputs, active, 0) > inputs
+    found: int = find_active(x, at, inputs, active, 0)
+    return 2 * found > inputs
 
 
 @kernel
