@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 _MAX_THREADS = 1024  # threads are started on demand
+_MAX_PARTS = 4  # of a thread: each has sums of its own, which are added up
+_SOME = 8  # items of a part, if a thread has several
 _pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="srnn")
 _owned = 0
 
@@ -44,6 +46,9 @@ def own_cores() -> Iterator[None]:
 def in_parallel(work: Callable[[int, int], Any], count: int, minimum: int) -> list[Any]:
     """Call ``work(first, last)`` for parts of ``range(count)`` in parallel; return the results.
 
+    Where there are many items, there are several parts for each thread, which takes the next one
+    when it is done: a core that has other work as well does fewer.
+
     Parameters
     ----------
     work : Callable
@@ -52,12 +57,24 @@ def in_parallel(work: Callable[[int, int], Any], count: int, minimum: int) -> li
     minimum : int >= 1
         Minimum number of items of a thread, if there are several.
     """
-    parts = max(1, min(thread_count(), count // minimum))
-    bounds = [count * part // parts for part in range(parts + 1)]
-    if parts == 1:
+    threads = max(1, min(thread_count(), count // minimum))
+    if threads == 1:
         return [work(0, count)]
-    others = [_pool.submit(work, *part) for part in itertools.pairwise(bounds[1:])]
-    return [work(bounds[0], bounds[1]), *(other.result() for other in others)]
+    each = min(_MAX_PARTS, max(1, count // (threads * max(minimum, _SOME))))  # parts of a thread
+    parts = threads * each
+    bounds = list(itertools.pairwise(count * part // parts for part in range(parts + 1)))
+    results: list[Any] = [None] * parts
+    remaining = iter(range(parts))  # the lock makes each step of it atomic
+
+    def take() -> None:
+        for part in remaining:
+            results[part] = work(*bounds[part])
+
+    others = [_pool.submit(take) for _ in range(threads - 1)]
+    take()
+    for other in others:
+        other.result()
+    return results
 
 
 def _begin_anew() -> None:
