@@ -33,7 +33,7 @@ def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("neurons", [1, 12, 100, 256, 300])
-@pytest.mark.parametrize(("steps", "batch"), [(1, 5), (63, 32), (101, 1)])
+@pytest.mark.parametrize(("steps", "batch"), [(1, 5), (63, 32), (101, 1), (3, 61)])
 @pytest.mark.parametrize("kind", NEURONS)
 def test_layer_agrees_with_the_definition(
     kind: str, steps: int, batch: int, neurons: int, recurrent: bool
@@ -93,8 +93,25 @@ def test_the_layout_of_the_inputs_does_not_matter() -> None:
     assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
+@pytest.mark.parametrize("minimum", [1, 7, 100])
+def test_parts_cover_all_items_once_and_their_results_are_in_order(minimum: int) -> None:
+    for count in (1, 2, 7, 8, 48, 61, 1000):
+        parts = threads.in_parallel(lambda first, last: (first, last), count, minimum)
+        assert [item for part in parts for item in range(*part)] == list(range(count))
+        assert len(parts) == 1 or min(last - first for first, last in parts) >= min(minimum, count)
+
+
+def test_a_failure_in_a_part_is_raised() -> None:
+    def work(first: int, last: int) -> None:
+        if last == 60:
+            raise ValueError("the last part")
+
+    with pytest.raises(ValueError, match="the last part"):
+        threads.in_parallel(work, 60, 1)
+
+
 def test_gradients_are_the_same_bits_every_time() -> None:
-    case = draw(cpu, 21, 32, 100)
+    case = draw(cpu, 21, 61, 100)
     spikes, potentials, *_ = layer_parity.forward(case)
     expected = layer_parity.backward(case, spikes, potentials)
     for _ in range(3):

@@ -106,7 +106,7 @@ class AdaptiveThreshold(Neuron):
 
     def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
         """Return alpha and rho as (L, H), given the L time constants of (H,)."""
-        return torch.stack([decay(tau) for tau in learnt])
+        return decay(torch.stack(list(learnt)))
 
     def initial_state(self, current: Tensor) -> State:
         """Return the state before the first step: zeros, but the adaptation is the threshold."""

@@ -73,7 +73,7 @@ class LeakyIntegrateAndFire(Neuron):
 
     def parameters(self, learnt: Iterable[Tensor]) -> Tensor:
         """Return alpha as (1, H), given the time constants (H,)."""
-        return torch.stack([decay(tau) for tau in learnt])
+        return decay(torch.stack(list(learnt)))
 
     def firing_threshold(self, adaptation: Tensor) -> Tensor:
         """Return the threshold, whatever the adaptation."""

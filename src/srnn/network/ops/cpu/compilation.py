@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from numba.core.caching import (
     IndexDataCacheFile,
     UserProvidedCacheLocator,
 )
+from numba.core.types.misc import unliteral
 from tqdm import tqdm
 
 from srnn.bars import progress_bar
@@ -27,7 +28,7 @@ from srnn.errors import printable
 from srnn.network.neurons import registry
 
 _CHECKSUM = 4  # bytes of a CRC-32
-_KERNELS = 60  # approximate number of functions compiled for a network
+_KERNELS = 40  # approximate number of functions compiled for a network
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,21 @@ def kernel(function: Callable[..., Any]) -> Any:
     """
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
     compiled._cache = _KernelCache(function)
+    compiled.get_call_template = _for_all_values(compiled.get_call_template)
     return compiled
+
+
+def _for_all_values(get_call_template: Callable[..., Any]) -> Callable[..., Any]:
+    """Let calls from other kernels share one version; numba makes one for each constant argument.
+
+    LLVM inlines where that is faster.
+    """
+
+    def function(args: Iterable[Any], keywords: Mapping[str, Any]) -> Any:
+        general = {name: unliteral(kind) for name, kind in keywords.items()}
+        return get_call_template(tuple(map(unliteral, args)), general)
+
+    return function
 
 
 class _Progress:
