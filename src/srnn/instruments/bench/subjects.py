@@ -131,7 +131,7 @@ def make_subjects(network: SpikingNetwork, case: Case) -> dict[str, Subject]:
         subjects[name] = engine(
             _like(network, case, backend), ENGINE if backend == "auto" else TORCH
         )
-    if case.normalised:
+    if case.normalised or case.layers != Case(case.device).layers:
         return subjects
     lstm = LstmNetwork(INPUTS, case.neurons, CLASSES).to(case.device)
     adam = Adam(lstm.parameters(), lr=0.0)
@@ -147,7 +147,7 @@ def engine(network: SpikingNetwork, regimes: tuple[Regime, ...] = ENGINE) -> Sub
         log_probabilities: Tensor = network(features).log_probabilities
         return log_probabilities
 
-    graphed = network.encoder.threshold.is_cuda and network.encoder.backend == "auto"
+    graphed = next(network.parameters()).is_cuda and network.backend == "auto"
     replay = _graphed(network, optimizer) if graphed else None
     return Subject(model, optimizer, regimes, replay)
 
