@@ -12,20 +12,14 @@ from typing import Any
 import numpy as np
 
 from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.layout import copy, make_panels, round_up, scratch, slots_apart, workspace
 from srnn.network.ops.cpu.neuron import adapt, distance, step_backward
 from srnn.network.ops.cpu.products import (
     add_rows,
-    copy,
-    make_panels,
-    pad_rows,
     project_back,
     project_weights,
     recurrent_weights,
-    round_up,
-    scratch,
-    slots_apart,
     tile,
-    workspace,
 )
 from srnn.network.ops.cpu.simd import (
     LANES,
@@ -83,10 +77,10 @@ def layer_backward(
     # Without recurrent weights one clip is best, as all of it fits into the cache.
     together = _TOGETHER if recurs else 1
     few = last - first <= _FEW
-    weights = pad_rows(recurrent_weight, neurons if recurs and few else 0, neurons)
-    panels = make_panels(recurrent_weight, neurons if recurs and not few else 0, neurons)
+    weights = make_panels(recurrent_weight, neurons if recurs and few else 0, neurons, width)
+    panels = make_panels(recurrent_weight, neurons if recurs and not few else 0, neurons, LANES)
     for_x = weighted and len(grad_x) > 0
-    input_panels = make_panels(weight, neurons if for_x else 0, inputs)
+    input_panels = make_panels(weight, neurons if for_x else 0, inputs, LANES)
 
     columns = round_up(neurons, STRIP)
     grad_weight = scratch(inputs * columns if weighted else 0, 0)

@@ -11,16 +11,9 @@ from typing import Any
 import numpy as np
 
 from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.layout import copy, make_strips, scratch, workspace
 from srnn.network.ops.cpu.neuron import step
-from srnn.network.ops.cpu.products import (
-    add_rows,
-    copy,
-    find_active,
-    make_strips,
-    project,
-    scratch,
-    workspace,
-)
+from srnn.network.ops.cpu.products import add_rows, find_active, project
 from srnn.network.ops.cpu.simd import LANES, STRIP, load, load_some, store, store_some
 
 

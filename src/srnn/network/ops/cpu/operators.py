@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srnn.network.ops.cpu import backward, encoder, forward, products, surrogates
+from srnn.network.ops.cpu import backward, encoder, forward, layout, products, surrogates
 from srnn.network.ops.cpu.neuron import State, make_layer
 from srnn.network.ops.cpu.simd import LANES
 from srnn.network.ops.sequences import copied, new_sequence
@@ -259,7 +259,7 @@ def _packed(total: Tensor, outputs: int, inputs: int) -> Tensor:
     """Return the gradient of a matrix, gathered as (I, P), as (O, I)."""
     gradient = _empty(outputs, inputs)
     if inputs:
-        products.transpose(total.numpy(), inputs, outputs, _array(gradient), inputs)
+        layout.transpose(total.numpy(), inputs, outputs, _array(gradient), inputs)
     return gradient
 
 

@@ -6,9 +6,7 @@ of the neurons that fired. The gradient of a weight is a sum of gradients over t
 its presynaptic neuron fired. Gradients are dense: their products with weights are computed in
 register tiles of a few rows.
 
-A matrix of K rows and N columns is laid out as *panels* (N / LANES x K x LANES) for tiles, and its
-transpose as *strips* (K / STRIP x N x STRIP) for sums of rows, both with zeros after its end: they
-are read from consecutive addresses.
+`layout` describes panels and strips of weights.
 
 Legend: T time steps, I inputs, O outputs, H neurons, P their padded number.
 """
@@ -18,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from srnn.network.ops.cpu.compilation import kernel
+from srnn.network.ops.cpu.layout import copy, make_panels, make_strips, round_up, scratch
 from srnn.network.ops.cpu.simd import (
     BLOCK,
     LANES,
-    SQUARE,
     STRIP,
     TILE_ROWS,
     add_to_element,
@@ -40,50 +38,12 @@ from srnn.network.ops.cpu.simd import (
     repeat_block,
     repeat_strip,
     store,
-    store_some,
     store_tile,
-    transpose_square,
     zero_tile,
 )
 
-_PAGE = 1024  # floats of a page
-
 _CHUNK_ROWS = 128
 """Rows of gradients that fit into the L2 cache while weights are streamed."""
-
-
-@kernel
-def scratch(count: int, slot: int) -> Any:
-    """Return zeros that begin ``slot`` eighths after the beginning of a page.
-
-    4K aliasing: a load waits for an earlier store at the same offset within a page, because
-    processors first compare these offsets only. In a loop over several arrays each needs a slot of
-    its own, or loads and stores do not overlap.
-    """
-    array = workspace(count, slot)
-    array[:] = 0
-    return array
-
-
-@kernel
-def workspace(count: int, slot: int) -> Any:
-    """Return an uninitialised array, placed as by `scratch`."""
-    array = np.empty(count + 2 * _PAGE, np.float32)
-    skipped = (-(array.ctypes.data // array.itemsize)) % _PAGE + slot * (_PAGE // 8)
-    return array[skipped : skipped + count]
-
-
-@kernel
-def slots_apart(count: int) -> int:
-    """Return the offset between arrays of ``count`` values in successive slots."""
-    return -(-count // _PAGE) * _PAGE + _PAGE // 8
-
-
-@kernel
-def copy(source: Any, at: int, target: Any, to: int, count: int) -> None:
-    """Copy ``count`` values."""
-    for i in range(0, count, LANES):
-        store_some(target, to + i, load_some(source, at + i, count - i), count - i)
 
 
 @kernel
@@ -181,65 +141,6 @@ def tile(
 
 
 @kernel
-def make_panels(weight: Any, rows: int, columns: int) -> Any:
-    """Return the panels of a matrix; it may be empty."""
-    width = round_up(columns, LANES)
-    panels = workspace(rows * width, 0)
-    for row in range(rows):
-        for column in range(0, columns, LANES):
-            lanes = load_some(weight, row * columns + column, columns - column)
-            store(panels, column * rows + row * LANES, lanes)
-    return panels
-
-
-@kernel
-def pad_rows(weight: Any, rows: int, columns: int) -> Any:
-    """Return a matrix with zeros after the end of each row, to whole vectors; it may be empty."""
-    width = round_up(columns, LANES)
-    padded = workspace(rows * width, 0)
-    for row in range(rows):
-        for column in range(0, columns, LANES):
-            lanes = load_some(weight, row * columns + column, columns - column)
-            store(padded, row * width + column, lanes)
-    return padded
-
-
-@kernel
-def make_strips(weight: Any, rows: int, columns: int, width: int) -> Any:
-    """Return the transpose of a matrix as strips of ``width``; it may be empty."""
-    padded = round_up(rows, width)
-    strips = workspace(padded * columns, 0) if padded == rows else scratch(padded * columns, 0)
-    if rows:
-        transpose(weight, rows, columns, strips, width)
-    return strips
-
-
-@kernel
-def round_up(count: int, unit: int) -> int:
-    """Return the next multiple of ``unit``."""
-    return -(-count // unit) * unit
-
-
-@kernel
-def transpose(source: Any, rows: int, columns: int, target: Any, width: int) -> None:
-    """Write the transpose of a matrix (rows x columns) as strips of ``width``.
-
-    ``width`` is a multiple of `simd.SQUARE`, or at least ``rows``.
-    """
-    stride = source.size // rows
-    for row in range(0, rows, SQUARE):
-        strip = row // width * columns * width + row % width
-        for column in range(0, columns, SQUARE):
-            if row + SQUARE <= rows and column + SQUARE <= columns:
-                at, to = row * stride + column, strip + column * width
-                transpose_square(source, at, stride, target, to, width)
-            else:
-                for r in range(min(SQUARE, rows - row)):
-                    for c in range(column, min(column + SQUARE, columns)):
-                        target[strip + c * width + r] = source[(row + r) * stride + c]
-
-
-@kernel
 def spike_linear(
     x: Any, weight: Any, bias: Any, inputs: int, outputs: int, out: Any, first: int, last: int
 ) -> None:
@@ -327,7 +228,7 @@ def spike_linear_backward(
     rows; zeros if they are not needed.
     """
     if len(grad_x):
-        panels = make_panels(weight, outputs, inputs)
+        panels = make_panels(weight, outputs, inputs, LANES)
         project_back(grad, panels, inputs, outputs, grad_x, first, last)
     width = round_up(outputs, STRIP)
     total, bias = scratch(width * inputs if for_weight else 0, 0), scratch(width, 0)
