@@ -11,7 +11,7 @@ from srnn.network.dropout import drop
 from srnn.network.layers import AdaptiveLIF
 from srnn.network.model import SpikingNetwork
 from srnn.network.neurons import AdaptiveCurrent, AdaptiveThreshold, Normal
-from srnn.network.norm import CurrentNorm, variance_of_products
+from srnn.network.norm import CurrentNorm
 from srnn.network.readout import LeakyReadout, Readout
 from srnn.network.surrogate import MULTI_GAUSSIAN
 
@@ -201,27 +201,6 @@ def test_running_averages_are_those_of_torch() -> None:
     assert layer.norm is not None
     torch.testing.assert_close(layer.norm.mean, torchs.running_mean)
     torch.testing.assert_close(layer.norm.variance, torchs.running_var)
-
-
-def test_derivatives_of_a_variance_are_those_of_its_formula() -> None:
-    torch.manual_seed(0)
-    weight = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    root = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
-
-    def of_kernel(weight: Tensor, root: Tensor) -> Tensor:
-        return variance_of_products(weight, root.t() @ root)
-
-    def of_formula(weight: Tensor, root: Tensor) -> Tensor:
-        return (weight @ (root.t() @ root) * weight).sum(dim=1)
-
-    assert torch.equal(of_kernel(weight, root), of_formula(weight, root))
-    assert torch.autograd.gradcheck(of_kernel, (weight, root))
-    assert torch.autograd.gradgradcheck(of_kernel, (weight, root))
-    plain = weight.detach(), root.detach()
-    found, expected = (
-        torch.func.jacrev(each, argnums=(0, 1))(*plain) for each in (of_kernel, of_formula)
-    )
-    torch.testing.assert_close(found, expected)
 
 
 def test_inputs_that_never_change_can_be_normalised() -> None:

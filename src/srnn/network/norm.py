@@ -4,8 +4,6 @@
 Legend: T time steps, B batch, I inputs, H neurons.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -91,7 +89,7 @@ class CurrentNorm(OfWholeBatches):
         else:  # no clips have no moments
             return self.fold(weight)
         mean = weight @ mean
-        variance = variance_of_products(weight, covariance).clamp(min=0)
+        variance = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
         self._track(mean, variance, correction)
         return self._fold(weight, mean, variance)
 
@@ -137,41 +135,6 @@ class CurrentNorm(OfWholeBatches):
         """Move the running averages; ``correction`` is N / (N - 1), of Bessel."""
         self.mean.lerp_(mean, self.momentum)
         self.variance.lerp_((variance * correction).to(variance.dtype), self.momentum)
-
-
-def variance_of_products(weight: Tensor, covariance: Tensor) -> Tensor:
-    """Return the variances (H,) of weight (H, I) times inputs that have a covariance (I, I)."""
-    variance: Tensor = _VarianceOfProducts.apply(weight, covariance)[0]
-    return variance
-
-
-class _VarianceOfProducts(torch.autograd.Function):
-    """The variance w C w of each row w of the weight, C the covariance, and the product w C.
-
-    As C is symmetric, the gradient 2 w C is a product that the forward pass has computed; autograd
-    would compute two more.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(weight: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-        product = weight @ covariance
-        return (product * weight).sum(dim=1), product
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(*inputs, output[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor | None]:
-        weight, covariance, product = ctx.saved_tensors
-        if torch.is_grad_enabled():  # for second derivatives
-            product = weight @ covariance
-        scaled = grad[:, None] * weight
-        grad_covariance = weight.t() @ scaled if ctx.needs_input_grad[1] else None
-        return 2 * grad[:, None] * product, grad_covariance
 
 
 def zero_bias(layer: nn.Linear) -> None:
