@@ -27,7 +27,7 @@ from srnn.features.batched import MelFeatures
 from srnn.features.reference import MelSpec, fit
 from srnn.features.reference import features as reference
 from srnn.training.examples import Examples, make_examples
-from srnn.training.sources import Computed, Kept
+from srnn.training.sources import Computed, Kept, ahead
 from srnn.training.split import Split
 from srnn.training.waveforms import Waveforms
 
@@ -191,7 +191,8 @@ class _Recorder(Waveforms):
 
 def test_waveforms_are_read_one_batch_ahead(folder: Path) -> None:
     recorder = _Recorder(folder)
-    batches = Computed(recorder, MelFeatures(SPEC)).batches(torch.arange(28), Split(28, 4), CPU)
+    source = Computed(recorder, MelFeatures(SPEC))
+    batches = ahead(source.batches(torch.arange(28), Split(28, 4), CPU))
     before = threading.active_count()
     for done in range(1, 4):
         next(batches)
