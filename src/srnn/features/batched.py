@@ -106,7 +106,7 @@ class MelFeatures(nn.Module):
         if self.spec.kind == "log_mel":
             return power.add_(self.spec.floor).log_()
         if self.spec.kind == "pcen":
-            # A power by exp and log, which takes a quarter of the time.
+            # By log and exp, which torch computes faster than the power.
             gain = (self.averages @ power).add_(self.spec.floor).log_().mul_(-PCEN_GAIN).exp_()
             return power.mul_(gain).log1p_()
         return _relative_log(power)

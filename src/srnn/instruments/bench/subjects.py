@@ -35,6 +35,7 @@ CALIBRATED = 0.1
 
 _ENCODER_THRESHOLD = Config().srnn.encoder_threshold
 _CLIPS_TO_CALIBRATE = 8
+_LAYERS = 2  # of the paper's network
 
 
 class Case(NamedTuple):
@@ -50,8 +51,13 @@ class Case(NamedTuple):
     batch: int = 32
     steps: int = SPEC.shape[1]
     rate: float = CALIBRATED
-    layers: int = 2
+    layers: int = _LAYERS
     normalised: bool = False
+
+    @property
+    def is_of_the_paper(self) -> bool:
+        """Whether the network is the paper's, which `EagerLoop` and `LstmNetwork` stand beside."""
+        return self.layers == _LAYERS and not self.normalised
 
 
 class Subject(NamedTuple):
@@ -131,7 +137,7 @@ def make_subjects(network: SpikingNetwork, case: Case) -> dict[str, Subject]:
         subjects[name] = engine(
             _like(network, case, backend), ENGINE if backend == "auto" else TORCH
         )
-    if case.normalised or case.layers != Case(case.device).layers:
+    if not case.is_of_the_paper:
         return subjects
     lstm = LstmNetwork(INPUTS, case.neurons, CLASSES).to(case.device)
     adam = Adam(lstm.parameters(), lr=0.0)

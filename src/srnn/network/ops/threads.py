@@ -64,7 +64,7 @@ def in_parallel(work: Callable[[int, int], Any], count: int, minimum: int) -> li
     parts = threads * each
     bounds = list(itertools.pairwise(count * part // parts for part in range(parts + 1)))
     results: list[Any] = [None] * parts
-    remaining = iter(range(parts))  # the lock makes each step of it atomic
+    remaining = iter(range(parts))  # the interpreter lock makes each step of it atomic
 
     def take() -> None:
         for part in remaining:

@@ -47,7 +47,8 @@ def workspace(count: int, slot: int) -> Any:
 @kernel
 def slots_apart(count: int) -> int:
     """Return the offset between arrays of ``count`` values in successive slots."""
-    return -(-count // _PAGE) * _PAGE + _PAGE // 8
+    whole_pages: int = round_up(count, _PAGE)
+    return whole_pages + _PAGE // 8
 
 
 @kernel

@@ -190,8 +190,7 @@ def gram(a: Gram) -> GramOutput:
 
     minimum = 1 + _MIN_PRODUCTS // max(1, count * count)
     sums, total = _totals(in_parallel(work, rows, minimum))
-    total = total.view(count, count + -count % LANES)[:, :count].triu()
-    sums = sums[:count]
+    total, sums = total.view(count, len(sums))[:, :count].triu(), sums[:count]
     total += total.triu(1).t()
     scatter = torch.addr(total, sums, sums / max(1, rows), alpha=-1)
     return GramOutput(sums + rows * usual, scatter)
