@@ -29,6 +29,8 @@ from srnn.network.neurons import registry
 
 _CHECKSUM = 4  # bytes of a CRC-32
 _KERNELS = 40  # approximate number of functions compiled for a network
+# As fast as the third level, which looks longer for loops to vectorise: the kernels have vectors.
+_OPTIMISATION = 2
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +43,24 @@ def kernel(function: Callable[..., Any]) -> Any:
     directory (``$XDG_CACHE_HOME``, ``~/.cache`` or ``$NUMBA_CACHE_DIR``), or in a temporary one if
     that is not writable. Damaged entries are compiled again.
     """
-    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     compiled._cache = _KernelCache(function)
     compiled.get_call_template = _for_all_values(compiled.get_call_template)
+    compiled.compile = _at_level(compiled.compile)
     return compiled
+
+
+def _at_level(compile_one: Callable[..., Any]) -> Callable[..., Any]:
+    """Let LLVM optimise as much as pays; numba has only one level for the whole process."""
+
+    def function(signature: Any) -> Any:
+        before, config.OPT = config.OPT, type(config.OPT)(min(config.OPT, _OPTIMISATION))
+        try:
+            return compile_one(signature)
+        finally:
+            config.OPT = before
+
+    return function
 
 
 def _for_all_values(get_call_template: Callable[..., Any]) -> Callable[..., Any]:
