@@ -54,6 +54,14 @@ def test_kernels_are_kept_in_a_folder_for_their_state(
     assert config.CACHE_DIR == ""
 
 
+def test_numba_keeps_its_own_level_for_other_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels, before = [], config.OPT
+    monkeypatch.setattr(compilation, "_announce", lambda: levels.append(int(config.OPT)))
+    assert compilation.kernel(_double)(3) == 6
+    assert levels == [min(before, 2)]
+    assert before == config.OPT
+
+
 def test_the_state_of_kernels_includes_the_functions_of_neurons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
