@@ -31,7 +31,7 @@ class SrnnConfig(
     ScalingKeys,
     TrainingKeys,
     ClipKeys,
-    *reversed(neuron_keys()),  # type: ignore[misc] # mypy knows no registry
+    *reversed(neuron_keys()),  # type: ignore[misc] # from a registry
     NetworkKeys,
 ):
     """The network, its training, and the length of a clip."""

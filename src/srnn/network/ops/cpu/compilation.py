@@ -51,7 +51,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def _at_level(compile_one: Callable[..., Any]) -> Callable[..., Any]:
-    """Let LLVM optimise as much as pays; numba has only one level for the whole process."""
+    """Compile at `_OPTIMISATION`, or below where numba's own level, that of the process, is."""
 
     def function(signature: Any) -> Any:
         before, config.OPT = config.OPT, type(config.OPT)(min(config.OPT, _OPTIMISATION))
